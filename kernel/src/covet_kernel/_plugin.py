@@ -1,0 +1,173 @@
+"""What a plugin is, and what the kernel hands to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+
+import anyio
+
+from covet_kernel._errors import LifecycleError
+from covet_kernel.contracts import (
+    Authenticator,
+    Authorizer,
+    Capability,
+    Event,
+    HealthCheck,
+    Interceptor,
+    Metric,
+    Operation,
+)
+
+if TYPE_CHECKING:
+    from covet_kernel._kernel import Kernel, Node
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+class Plugin(Generic[C]):
+    """Base of every plugin: ``class Postgres(Plugin[PostgresConfig])``.
+
+    The kernel makes one instance per table in ``covet.toml`` with its validated configuration,
+    registers its ``covet_*`` methods as hooks, and enters ``covet_lifespan`` when everything it
+    requires is up. ``Plugin[None]`` takes no configuration. Constructing a plugin must do no I/O.
+
+    Attributes:
+        requires: Capabilities that must be up before this plugin starts and stay up until it has
+            stopped. A property may compute it from ``self.config``.
+        wants: The same, but only if somebody provides them.
+        provides: Capabilities this plugin hands to ``ctx.provide``. An instance called
+            ``postgres/analytics`` provides them under the name ``analytics``.
+        implies: Ids of plugins that are enabled with defaults along with this one.
+    """
+
+    requires: Sequence[Capability[Any]] = ()
+    wants: Sequence[Capability[Any]] = ()
+    provides: Sequence[Capability[Any]] = ()
+    implies: Sequence[str] = ()
+    _config_type: ClassVar[Any] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            if isinstance(getattr(base, "__origin__", None), type) and issubclass(base.__origin__, Plugin):
+                cls._config_type = get_args(base)[0]
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+
+class Serving:
+    """One serving phase: everything plugins declared, collected when the phase began.
+
+    Attributes:
+        number: 1 for the first phase; a reload begins the next.
+        draining: Set when the phase is to end: finish the calls in flight, let no new one begin.
+        stopping: Whether no other phase follows, so that listeners close too; decided before
+            ``draining`` is set.
+        provided: Every capability's provider, for injection.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        collect: Callable[[str], list[tuple[str, Any]]],
+        provided: Mapping[Capability[Any], Any],
+    ) -> None:
+        self.number = number
+        self.draining = anyio.Event()
+        self.stopping = False
+        self.provided = provided
+        self.collect = collect
+        self._owners: dict[int, str] = {}
+        self.operations: tuple[Operation, ...] = self._all("covet_operations")
+        self.interceptors: tuple[Interceptor, ...] = self._all("covet_interceptors")
+        self.authenticators: tuple[Authenticator, ...] = self._all("covet_authenticators")
+        self.authorizers: tuple[Authorizer, ...] = self._all("covet_authorizers")
+        self.permissions: tuple[str, ...] = self._all("covet_permissions")
+        self.health_checks: tuple[HealthCheck, ...] = self._all("covet_health_checks")
+        self.metrics: tuple[Metric, ...] = self._all("covet_metrics")
+
+    def _all(self, hook: str) -> tuple[Any, ...]:
+        declared = self.collect(hook)
+        self._owners.update((id(item), owner) for owner, item in declared)
+        return tuple(item for _, item in declared)
+
+    def owner(self, item: object) -> str:
+        """Which plugin declared ``item``."""
+        return self._owners.get(id(item), "")
+
+
+class Context:
+    """A plugin's view of the kernel, valid while its ``covet_lifespan`` is entered.
+
+    Attributes:
+        name: The instance's name, ``"postgres"`` or ``"postgres/analytics"``.
+        directory: The folder of ``covet.toml``; relative paths in a configuration start here.
+        modules: The plain modules of ``[app] modules``.
+        log: A logger named ``covet.<name>``.
+    """
+
+    def __init__(self, kernel: Kernel, node: Node) -> None:
+        self._kernel = kernel
+        self._node = node
+        self.name = node.name
+        self.directory: Path = kernel.directory
+        self.modules: tuple[ModuleType, ...] = kernel.modules
+        self.log = logging.getLogger(f"covet.{node.name}")
+
+    def provide(self, capability: Capability[T], value: T) -> None:
+        """Hand ``value`` to whoever requires ``capability``; it must be in ``provides``."""
+        token = capability.named(self._node.instance) if not capability.name else capability
+        if token not in self._node.provides:
+            raise LifecycleError(
+                "COVET-PROVIDE-UNDECLARED",
+                f"{self.name} hands out {token.id!r} without declaring it in 'provides'.",
+                valid=[known.id for known in self._node.provides],
+                fix="Add the capability to the plugin's 'provides'.",
+            )
+        self._kernel.provided[token] = value
+
+    def require(self, capability: Capability[T]) -> T:
+        """The provider of ``capability``, which must be in ``requires``."""
+        if capability not in self._node.requires:
+            raise LifecycleError(
+                "COVET-NEED-UNDECLARED",
+                f"{self.name} asks for {capability.id!r} without declaring it in 'requires'.",
+                valid=[known.id for known in self._node.requires],
+                fix="Add the capability to the plugin's 'requires', so that the order is proven.",
+            )
+        value: T = self._kernel.provided[capability]
+        return value
+
+    def get(self, capability: Capability[T]) -> T | None:
+        """The provider of ``capability`` if there is one; it must be in ``wants`` or ``requires``."""
+        if capability in self._node.wants:
+            return self._kernel.provided.get(capability)
+        return self.require(capability)
+
+    def compile(self, fn: Callable[[Serving], None]) -> None:
+        """Have ``fn`` called when each serving phase begins, before anybody serves.
+
+        It runs synchronously, in the order of the graph. Raising a `ConfigurationError` fails the
+        start, or makes a reload restore what was; so ``fn`` keeps its result aside and the served
+        state changes only when the phase's ``serve`` functions begin.
+        """
+        self._node.compilers.append(fn)
+
+    def serve(self, fn: Callable[[Serving], Awaitable[None]], *, drain: bool = True) -> None:
+        """Have ``fn`` run in a task of its own during each serving phase.
+
+        It begins when every plugin is up. With ``drain`` it must return soon after
+        ``serving.draining`` is set, when its calls in flight are answered; past the kernel's drain
+        deadline, or at once without ``drain``, it is cancelled. Raising is a crash of the plugin.
+        """
+        self._node.servers.append((fn, drain))
+
+    def emit(self, name: str, **data: Any) -> None:
+        """Tell every ``covet_event`` hook; failures there are logged, never raised."""
+        self._kernel.emit(Event(name=name, plugin=self.name, data=data))

@@ -1,0 +1,78 @@
+"""The SQL contract: one database, reached without blocking the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeAlias
+
+from covet_kernel.contracts._capability import Capability
+
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
+Row: TypeAlias = dict[str, Any]
+
+
+class SqlSession(Protocol):
+    """One conversation with the database: every statement on the same connection, in order.
+
+    Parameters are written ``?`` (a sequence) or ``:name`` (a mapping), whatever the database;
+    values are always sent apart from the text. Errors are the ``SqlError`` family below.
+    A session belongs to one task.
+    """
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]: ...
+    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
+        """The first row, or ``None``; further rows are dropped."""
+
+    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
+        """The first column of the first row, or ``None``."""
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        """Run one statement; the number of rows it changed."""
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        """Run one statement once per row of parameters; the number of rows changed in all."""
+
+    def stream(self, sql: str, params: Params = ()) -> AsyncIterator[Row]:
+        """Rows as they are read; memory stays bounded. Close it (``aclosing``) when done early."""
+
+
+class SqlDatabase(SqlSession, Protocol):
+    """A database. Its own methods run one statement each and commit by themselves.
+
+    Attributes:
+        dialect: ``"sqlite"``, ``"postgresql"``, ``"mysql"``.
+    """
+
+    @property
+    def dialect(self) -> str: ...
+
+    def transaction(self, *, read_only: bool = False) -> AbstractAsyncContextManager[SqlSession]:
+        """A session inside one transaction.
+
+        Commits when the block ends, rolls back when it raises or is cancelled. The clean-up is
+        shielded and has a deadline; a connection left in the middle of the protocol is discarded.
+        """
+
+
+class SqlError(Exception):
+    """The database refused. ``sqlstate`` is the five-character class of ISO 9075 if known."""
+
+    def __init__(self, message: str, *, sqlstate: str = "HY000") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class SqlIntegrityError(SqlError):
+    """A constraint was violated (class 23)."""
+
+
+class SqlConflictError(SqlError):
+    """Another transaction was in the way (class 40, or a busy database); trying again may help."""
+
+
+class SqlUnavailableError(SqlError):
+    """The database cannot be reached or opened (class 08)."""
+
+
+SQL: Final = Capability[SqlDatabase]("sql.database", plugins=("sqlite", "postgres", "mysql"))
