@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""What a checkout can do with Python 3.11, pip and nothing else.
+
+python3 dev.py bookshop [ARGS]  serve docs/examples/bookshop; ARGS go to `covet run`
+python3 dev.py test [ARGS]      run every test; ARGS go to pytest
+python3 dev.py install          every distribution, editable, into the environment of this python
+
+The first two keep environments of their own, `.venv-bookshop` and `.venv`, and rebuild them when
+the checkout has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+PIP = ("-m", "pip", "--disable-pip-version-check")
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The ``pyproject.toml`` of a directory."""
+    return tomllib.loads((directory / "pyproject.toml").read_text("utf-8"))
+
+
+def distributions() -> dict[str, Path]:
+    """Every distribution of the workspace by name, as ``[tool.uv.workspace]`` lists them."""
+    members = read(ROOT)["tool"]["uv"]["workspace"]["members"]
+    found = (path for member in members for path in sorted(ROOT.glob(f"{member}/pyproject.toml")))
+    return {read(path.parent)["project"]["name"]: path.parent for path in found}
+
+
+def closure(name: str) -> list[Path]:
+    """A distribution and, from the checkout, everything it needs."""
+    known, wanted, needed = distributions(), [name], {}
+    while wanted:
+        name = wanted.pop()
+        if name in known and name not in needed:
+            needed[name] = known[name]
+            lines = read(known[name])["project"].get("dependencies", [])
+            wanted += [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines]
+    return sorted(needed.values())
+
+
+def group(name: str) -> list[str]:
+    """The requirements of a dependency group of the workspace."""
+    items = read(ROOT)["dependency-groups"][name]
+    nested = (group(item["include-group"]) if isinstance(item, dict) else [item] for item in items)
+    return [requirement for items in nested for requirement in items]
+
+
+def digest(paths: Iterator[Path]) -> str:
+    """What the files say, so that a change is noticed whatever the clock of the checkout says."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(f"{path}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def sources(directories: Sequence[Path]) -> Iterator[Path]:
+    """The files that a build of these distributions reads."""
+    for directory in directories:
+        for folder, folders, files in os.walk(directory):
+            folders[:] = [f for f in folders if f not in ("__pycache__", "tests", "build", "dist")]
+            yield from (Path(folder, file) for file in files if not file.endswith(".pyc"))
+
+
+def run(*command: str) -> None:
+    """Run a command; when it fails, its own words are the message and its code is ours."""
+    if code := subprocess.run(command, check=False).returncode:
+        sys.exit(code)
+
+
+def environment(name: str, state: str, *command: str) -> Path:
+    """The python of an environment that ``command`` fills, built anew if ``state`` has changed."""
+    folder = ROOT / name
+    python, stamp = folder / "bin" / "python", folder / "covet-stamp"
+    state = f"{sys.version}\n{command}\n{state}\n"
+    if python.exists() and stamp.exists() and stamp.read_text("utf-8") == state:
+        return python
+    print(f"Preparing {name}, which takes a minute ...", flush=True)
+    # Without ensurepip, which a system may package apart: pip installs pip.
+    run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+    run(sys.executable, *PIP, "--python", str(python), "install", "--quiet", "pip")
+    run(str(python), *command)
+    stamp.write_text(state, "utf-8")
+    return python
+
+
+def install() -> None:
+    """Every distribution, editable, with what the tests need."""
+    directories = list(distributions().values())
+    # Their build requirements once, instead of one isolated environment for each of them.
+    builds = {line for each in directories for line in read(each)["build-system"]["requires"]}
+    quiet = (sys.executable, *PIP, "install", "--quiet")
+    run(*quiet, *sorted(builds), "editables")
+    editable = [part for each in directories for part in ("-e", str(each))]
+    run(*quiet, "--no-build-isolation", *editable, *group("test"))
+
+
+def bookshop(arguments: Sequence[str]) -> None:
+    """Serve the bookshop; ends as ``covet run`` ends."""
+    needed = closure("covet")
+    command = [*PIP, "install", "--quiet", *map(str, needed), "trio>=0.35,<1"]
+    python = environment(".venv-bookshop", digest(sources(needed)), *command)
+    port = re.search(r"plugins\.http\.port=(\d+)", " ".join(arguments))
+    url = f"http://127.0.0.1:{port[1] if port else 8000}"
+    print(f"Open  {url}/books?q=whale")
+    print(f"""Try   curl -i {url}/orders -d '{{"lines": [{{"book_id": 1, "quantity": 2}}]}}'""")
+    print("Stop  Ctrl-C", flush=True)
+    config = ROOT / "docs" / "examples" / "bookshop" / "covet.toml"
+    os.execv(python.with_name("covet"), ["covet", "run", "-c", str(config), *arguments])  # noqa: S606
+
+
+def test(arguments: Sequence[str]) -> None:
+    """Run every test, or those that the arguments choose; ends as pytest ends."""
+    state = digest(each / "pyproject.toml" for each in [ROOT, *distributions().values()])
+    python = environment(".venv", state, str(ROOT / "dev.py"), "install")
+    os.chdir(ROOT)
+    os.execv(python, [str(python), "-m", "pytest", *arguments])  # noqa: S606
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Dispatch on the first word."""
+    match arguments:
+        case ["bookshop", *rest]:
+            bookshop(rest)
+        case ["test", *rest]:
+            test(rest)
+        case ["install"]:
+            install()
+        case ["-h" | "--help"]:
+            print(__doc__)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
