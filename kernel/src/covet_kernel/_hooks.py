@@ -24,7 +24,7 @@ from covet_kernel.contracts import (
 )
 
 if TYPE_CHECKING:
-    from covet_kernel._command import Command
+    from covet_kernel._command import Command, Console
 
 hookspec = pluggy.HookspecMarker("covet")
 """Marks a plugin's own hook specs, for `covet_add_hookspecs`."""
@@ -50,6 +50,10 @@ class Specs:
     @hookspec
     def covet_commands(self) -> Sequence[Command]:  # type: ignore[empty-body]
         """Sub-commands for ``covet``."""
+
+    @hookspec
+    def covet_console(self) -> Iterable[Console]:  # type: ignore[empty-body]
+        """A console that shows results and errors; the last one counts."""
 
     @hookspec
     def covet_operations(self) -> Iterable[Operation]:  # type: ignore[empty-body]

@@ -23,7 +23,8 @@ from covet_kernel.contracts import (
 )
 
 if TYPE_CHECKING:
-    from covet_kernel._kernel import Kernel, Node
+    from covet_kernel._assembly import Node
+    from covet_kernel._kernel import Kernel
 
 C = TypeVar("C")
 T = TypeVar("T")
