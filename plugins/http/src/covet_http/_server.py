@@ -1,0 +1,86 @@
+"""What covet-http asks of the server beneath it, and the capability servers provide."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+from covet_kernel.contracts import Capability
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Limits every server keeps, whatever its parser. Times in seconds, sizes in bytes.
+
+    Attributes:
+        max_connections: Connections held at once; beyond it accepting pauses and the system's
+            backlog holds the newcomers.
+        max_header_bytes: Request line and header block together.
+        keep_alive_timeout: How long a connection may wait for its next whole request head, the
+            first included.
+        read_timeout: The longest pause while a request body arrives.
+        write_timeout: The longest a write may wait for a client that does not read.
+        linger: On stop, how long connections between two requests may still send one.
+    """
+
+    max_connections: int = 10_000
+    max_header_bytes: int = 32 * 1024
+    keep_alive_timeout: float = 15.0
+    read_timeout: float = 20.0
+    write_timeout: float = 30.0
+    linger: float = 0.2
+
+
+class Application(Protocol):
+    """What a server calls for each request.
+
+    A server of another kind than ASGI looks for the routes on the object it is given and falls
+    back on calling it as an ASGI application.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class HttpListener(Protocol):
+    """Bound sockets and the connections accepted from them.
+
+    The kernel's phases become three calls. Between ``pause`` and ``begin`` connections live and
+    are accepted; a request that arrives waits for the next ``begin``.
+    """
+
+    def begin(self, application: Application) -> None:
+        """Answer requests with ``application`` from now on; accept connections if that had not begun."""
+
+    async def pause(self) -> None:
+        """Let no new call begin and return when those in flight are answered."""
+
+    async def stop(self) -> None:
+        """Answer everything accepted, close, and return when no connection is left.
+
+        What waits in the system's backlog is accepted and answered too. Connections between two
+        requests get ``linger`` seconds for one more.
+        """
+
+
+class HttpServer(Protocol):
+    """An HTTP server that runs inside the task that asks it to listen."""
+
+    def listen(
+        self, sockets: Sequence[socket.socket], options: ServerOptions
+    ) -> AbstractAsyncContextManager[HttpListener]:
+        """Serve ``sockets``, which are bound, listening and non-blocking, and are closed here.
+
+        Leaving the block closes what is still open at once; a polite end is `HttpListener.stop`.
+        One connection's failure, whatever it is, ends that connection only.
+        """
+
+
+HTTP_SERVER: Final = Capability[HttpServer]("http.server", plugins=("hypercorn", "engine"))

@@ -1,0 +1,107 @@
+"""One request and its answer: the messages between Hypercorn's stream and the application."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from covet_http import Message, Scope
+
+if TYPE_CHECKING:
+    from covet_hypercorn._connection import Connection
+
+log = logging.getLogger("covet.hypercorn")
+
+# Body chunks that may wait for a slow application before the connection is no longer read.
+_QUEUE = 8
+
+
+class Exchange:
+    """What ASGI calls ``receive`` and ``send``, and the task that runs the application.
+
+    Hypercorn's own queue blocks its reader for good when an application answers without reading
+    the body; here putting never blocks once the application has returned.
+    """
+
+    __slots__ = (
+        "_answered", "_arrived", "_connection", "_gone", "_messages", "_on_disconnect", "_returned",
+        "_room", "_scope", "_send",
+    )  # fmt: skip
+
+    def __init__(
+        self, connection: Connection, scope: Scope, send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        self._connection = connection
+        self._scope = scope
+        self._send = send
+        self._messages: deque[Message] = deque()
+        self._arrived: anyio.Event | None = None
+        self._room: anyio.Event | None = None
+        self._on_disconnect: Callable[[], None] | None = None
+        self._gone = False
+        self._answered = False
+        self._returned = False
+
+    async def put(self, message: Any) -> None:
+        """Take a message from the connection; waits while the application lags behind."""
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            if self._on_disconnect is not None and not self._answered:
+                self._on_disconnect()
+        else:
+            while len(self._messages) >= _QUEUE and not self._returned and not self._gone:
+                self._room = anyio.Event()
+                await self._room.wait()
+            self._messages.append(message)
+        if self._arrived is not None:
+            self._arrived.set()
+        if self._gone and self._room is not None:
+            self._room.set()
+
+    async def receive(self) -> Message:
+        while not self._messages:
+            if self._gone:
+                return {"type": "http.disconnect"}
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        message = self._messages.popleft()
+        if self._room is not None:
+            self._room.set()
+        return message
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start":
+            # ASGI has servers hold the head back until the first piece of the body: one write.
+            self._connection.hold()
+        elif kind == "http.response.body" and not message.get("more_body", False):
+            self._answered = True
+        await self._send(message)
+
+    def subscribe(self, on_disconnect: Callable[[], None]) -> None:
+        """Have ``on_disconnect`` called if the client goes away before it has its answer."""
+        self._on_disconnect = on_disconnect
+        if self._gone:
+            on_disconnect()
+
+    async def run(self) -> None:
+        calls = self._connection.calls
+        application = await calls.enter()
+        try:
+            try:
+                if not self._gone:
+                    self._scope["extensions"]["covet.disconnect"] = {"subscribe": self.subscribe}
+                    await application(self._scope, self.receive, self.send)
+            except Exception:
+                log.exception("the application failed outside its own error handling")
+            finally:
+                self._returned = True
+                if self._room is not None:
+                    self._room.set()
+                # Completes what is incomplete: a 500 before the first byte, an abort after it.
+                await self._send(None)
+        finally:
+            calls.leave()

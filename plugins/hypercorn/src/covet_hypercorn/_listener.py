@@ -1,0 +1,198 @@
+"""Accepting connections, and ending them all politely."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import anyio
+import anyio.abc
+from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
+
+from covet_hypercorn._calls import Calls
+from covet_hypercorn._connection import Connection
+from covet_hypercorn._protocol import ProtocolConfig
+
+log = logging.getLogger("covet.hypercorn")
+
+# So many connections are accepted before others get a turn.
+_BATCH = 64
+# Out of descriptors: accepting again at once would only spin.
+_PAUSE = 0.1
+# A listener that is left without `stop` gives the requests it holds this long to hear so.
+_FAREWELL = 1.0
+
+
+class Listener:
+    """Listening sockets, their connections, and one clock for all timeouts."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        options: ServerOptions,
+        *,
+        http2: bool,
+        max_streams: int,
+        access_log: bool,
+    ) -> None:
+        self.options = options
+        self.http2 = http2
+        self.config = ProtocolConfig(
+            max_header_bytes=options.max_header_bytes,
+            max_streams=max_streams,
+            access_log=access_log,
+        )
+        self.calls = Calls()
+        self.draining = False
+        self.lingered = False
+        self._sockets = list(sockets)
+        self._connections: set[Connection] = set()
+        self._opening = 0
+        self._emptied = anyio.Event()
+        self._room = anyio.Event()
+        self._accepting = anyio.CancelScope()
+        self._accepted = anyio.Event()
+        self._begun = False
+        self._tasks: anyio.abc.TaskGroup
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Listener]:
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._reap)
+                try:
+                    yield self
+                finally:
+                    with anyio.move_on_after(_FAREWELL, shield=True):
+                        if not self.calls.is_open:
+                            self.calls.open(unavailable)
+                            await self.stop()
+                    self._tasks.cancel_scope.cancel()
+        finally:
+            self._close_sockets()
+
+    def begin(self, application: Application) -> None:
+        self.calls.open(application)
+        if not self._begun:
+            self._begun = True
+            self._tasks.start_soon(self._accept_all)
+
+    async def pause(self) -> None:
+        await self.calls.close()
+
+    async def stop(self) -> None:
+        if self._begun:
+            self._accepting.cancel()
+            await self._accepted.wait()
+            # Whoever is in the backlog was told by the system that it is connected.
+            for listening in self._sockets:
+                while self._accept(listening):
+                    pass
+        self._close_sockets()
+        self.draining = True
+        for connection in self._connections:
+            connection.announce_end()
+        with anyio.move_on_after(self.options.linger):
+            await self._wait_until_empty()
+        self.lingered = True
+        for connection in tuple(self._connections):
+            connection.end_if_idle()
+        await self._wait_until_empty()
+
+    @property
+    def _count(self) -> int:
+        return len(self._connections) + self._opening
+
+    async def _wait_until_empty(self) -> None:
+        while self._count:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
+
+    def _close_sockets(self) -> None:
+        for listening in self._sockets:
+            listening.close()
+        self._sockets = []
+
+    async def _accept_all(self) -> None:
+        try:
+            with self._accepting:
+                async with anyio.create_task_group() as tasks:
+                    for listening in self._sockets:
+                        tasks.start_soon(self._accept_loop, listening)
+        finally:
+            self._accepted.set()
+
+    async def _accept_loop(self, listening: socket.socket) -> None:
+        while True:
+            await anyio.wait_readable(listening)
+            for _ in range(_BATCH):
+                if self._count >= self.options.max_connections:
+                    self._room = anyio.Event()
+                    await self._room.wait()
+                try:
+                    if not self._accept(listening):
+                        break
+                except OSError as error:
+                    if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                        raise
+                    log.warning("cannot accept a connection: %s", error.strerror)
+                    await anyio.sleep(_PAUSE)
+                    break
+
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take one connection from the backlog; whether there may be another."""
+        try:
+            accepted, _ = listening.accept()
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+        self._opening += 1
+        self._tasks.start_soon(self._serve, accepted)
+        return True
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        connection = None
+        try:
+            accepted.setblocking(False)
+            if accepted.family != socket.AF_UNIX:
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = await anyio.abc.SocketStream.from_socket(accepted)
+            connection = Connection(self, stream)
+            self._connections.add(connection)
+            self._opening -= 1
+            await connection.run()
+        except (OSError, ValueError):
+            # Gone between the backlog and here.
+            accepted.close()
+        finally:
+            if connection is None:
+                self._opening -= 1
+            else:
+                self._connections.discard(connection)
+            self._room.set()
+            if not self._count:
+                self._emptied.set()
+
+    async def _reap(self) -> None:
+        options = self.options
+        shortest = min(options.keep_alive_timeout, options.read_timeout, options.write_timeout)
+        interval = max(0.01, min(1.0, shortest / 4))
+        while True:
+            await anyio.sleep(interval)
+            now = monotonic()
+            for connection in tuple(self._connections):
+                connection.expire(now)
+
+
+async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:
+    """What requests hear that arrived for an application that is going away."""
+    if scope["type"] == "http":
+        headers = [(b"content-length", b"0"), (b"retry-after", b"1")]
+        start: Message = {"type": "http.response.start", "status": 503, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
