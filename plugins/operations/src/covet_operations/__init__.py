@@ -1,0 +1,67 @@
+"""The call pipeline every transport shares."""
+
+from covet_operations._codec import Codec, TransportBinding
+from covet_operations._endpoint import Endpoint
+from covet_operations._errors import (
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    ErrorKind,
+    Forbidden,
+    Gone,
+    Internal,
+    Invalid,
+    NotFound,
+    OperationError,
+    PreconditionFailed,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+    Unsupported,
+)
+from covet_operations._marks import mark, operation, operations_of
+from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
+from covet_operations._plugin import Operations
+from covet_operations._providers import Provider, provider, providers_of
+from covet_operations._signature import Injected, Input, Kind, Signature
+from covet_operations._translate import ErrorMapping
+
+__all__ = [
+    "OPERATIONS",
+    "Cancelled",
+    "Codec",
+    "Conflict",
+    "DeadlineExceeded",
+    "Endpoint",
+    "ErrorKind",
+    "ErrorMapping",
+    "Forbidden",
+    "Gone",
+    "Injected",
+    "Input",
+    "Internal",
+    "Invalid",
+    "Kind",
+    "NotFound",
+    "OperationError",
+    "Operations",
+    "OperationsConfig",
+    "Pipeline",
+    "PreconditionFailed",
+    "Provider",
+    "RateLimited",
+    "Signature",
+    "TooLarge",
+    "TransportBinding",
+    "Unauthenticated",
+    "Unavailable",
+    "Unimplemented",
+    "Unsupported",
+    "mark",
+    "operation",
+    "operations_of",
+    "provider",
+    "providers_of",
+]

@@ -1,0 +1,117 @@
+"""One chain per operation and binding, generated once as straight-line code.
+
+A loop over layers, or closures that call each other, cost more than the layers themselves. The
+source generated here is assembled from the templates below and from integers alone: no name, path
+or annotation of a user ever becomes part of it. Objects are reached through the namespace.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from covet_kernel.contracts import Call, Layer
+
+Chain: TypeAlias = Callable[[Call], Awaitable[Any]]
+
+
+class Source:
+    """Lines of a function under construction and the objects they name."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.depth = 0
+        self.names: dict[str, Any] = {}
+
+    def line(self, text: str) -> None:
+        self.lines.append("    " * self.depth + text)
+
+    def name(self, value: object) -> str:
+        """A name for ``value``: a letter and a number."""
+        name = f"v{len(self.names)}"
+        self.names[name] = value
+        return name
+
+
+Inner: TypeAlias = Callable[[Source], None]
+"""Writes the innermost lines, which leave the handler's result in ``r``."""
+
+
+def compose(layers: Sequence[Layer], inner: Inner) -> Chain:
+    """Compile layers around the innermost step.
+
+    Args:
+        layers: Outermost first.
+        inner: Writes the innermost lines.
+
+    Returns:
+        An async function of the call that returns the handler's result.
+    """
+    source = Source()
+    _function(source, tuple(layers), inner)
+    code = compile("\n".join(source.lines), "<covet chain>", "exec")
+    exec(code, source.names)  # noqa: S102 - our own template over integers, see above
+    chain: Chain = source.names["chain_0"]
+    return chain
+
+
+def _function(source: Source, layers: tuple[Layer, ...], inner: Inner, number: int = 0) -> None:
+    """Write ``chain_<number>``; a layer with an ``around`` ends it and begins the next."""
+    split = next((index for index, layer in enumerate(layers) if layer.around is not None), None)
+    rest: tuple[Layer, ...] | None = None
+    if split is not None:
+        rest = layers[split + 1 :]
+        _function(source, rest, inner, number + 1)
+    source.depth = 0
+    source.line(f"async def chain_{number}(call):")
+    source.depth = 1
+    if split is None:
+        _hooks(source, layers, inner)
+    else:
+        around = source.name(layers[split].around)
+        _hooks(
+            source,
+            layers[: split + 1],
+            lambda source: source.line(f"r = await {around}(call, chain_{number + 1})"),
+        )
+    source.line("return r")
+
+
+def _hooks(source: Source, layers: tuple[Layer, ...], inner: Inner) -> None:
+    if not layers:
+        inner(source)
+        return
+    layer, rest = layers[0], layers[1:]
+    if layer.before is not None:
+        _before(source, layer.before)
+    if layer.after is None:
+        _hooks(source, rest, inner)
+        return
+    after = source.name(layer.after)
+    source.line("try:")
+    source.depth += 1
+    _hooks(source, rest, inner)
+    source.depth -= 1
+    source.line("except BaseException as e:")
+    source.line(f"    {after}(call, None, e)")
+    source.line("    raise")
+    source.line(f"{after}(call, r, None)")
+
+
+def _before(source: Source, before: Callable[[Call], Any]) -> None:
+    name = source.name(before)
+    if is_async(before):
+        source.line(f"await {name}(call)")
+        return
+    # A plain function may still hand back an awaitable; testing for None costs next to nothing.
+    source.line(f"w = {name}(call)")
+    source.line("if w is not None:")
+    source.line("    await w")
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it always gives a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - the method itself is wanted
+    )

@@ -1,0 +1,63 @@
+"""What a transport tells the pipeline: where inputs are found and how answers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+from covet_kernel.contracts import Binding, Call
+from covet_operations._signature import Kind, Signature
+
+C = TypeVar("C", bound=Call)
+Text: TypeAlias = str | Sequence[str] | None
+Document: TypeAlias = bytes | bytearray | memoryview | str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportBinding(Binding):
+    """Base of bindings that say what their transport can carry; all of it is checked at assembly.
+
+    Class attributes a transport sets:
+        kinds: The shapes of call its addresses can carry.
+        call_type: The class of its calls. A handler that asks for it is bound to this transport only.
+        at_least_once: Whether a call may arrive twice, so that a plain write is refused.
+    """
+
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"unary"})
+    call_type: ClassVar[type[Call]] = Call
+    at_least_once: ClassVar[bool] = False
+
+    def check_signature(self, signature: Signature) -> tuple[str, ...]:
+        """Say why this signature cannot be reached this way, a sentence each.
+
+        The place to compare path names with ``signature.inputs``.
+        """
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec(Generic[C]):
+    """How one operation is decoded and encoded on one transport; made once per binding.
+
+    Attributes:
+        text: Inputs that come as strings (path, query, header) with the function that finds each in
+            a call: a string, several for a repeated one, ``None`` if absent. Strings are coerced to
+            the annotated type.
+        document: Finds the message that holds all other inputs: JSON bytes, or a mapping that is
+            parsed already. May be async (a body that is still coming). Without it, other required
+            inputs are refused at assembly. Raise ``Unsupported`` or ``TooLarge`` from here.
+        location: Prepended to the ``loc`` of faults in the document (``("body",)``).
+        text_location: The same for each text input, by name (``{"id": "path"}``).
+        encode: The answer's bytes from ``(call, value)``; JSON by the return annotation if absent.
+        encode_item: The same for one item of a stream out; what it returns goes to ``call.send``.
+        decode_item: One item of ``call.incoming()`` to plain data or JSON bytes, before validation.
+    """
+
+    text: Mapping[str, Callable[[C], Text]] = field(default_factory=dict)
+    document: Callable[[C], Document | Awaitable[Document]] | None = None
+    location: tuple[str, ...] = ()
+    text_location: Mapping[str, str] = field(default_factory=dict)
+    encode: Callable[[C, Any], Any] | None = None
+    encode_item: Callable[[C, Any], Any] | None = None
+    decode_item: Callable[[C, Any], Any] | None = None

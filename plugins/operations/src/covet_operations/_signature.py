@@ -1,0 +1,348 @@
+"""What a handler takes and gives, worked out from its annotations once."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter
+
+from covet_kernel import ConfigurationError
+from covet_kernel.contracts import SQL, Call, Capability, Operation, Principal, SqlDatabase, SqlSession
+
+Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidi"]
+_STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
+_MANY = (list, set, frozenset, tuple, Sequence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One parameter that the caller fills.
+
+    Attributes:
+        name: Its name in the record, and the parameter's.
+        type: Its annotation, ``Annotated`` metadata included.
+        metadata: The ``Annotated`` metadata, where transports look for their own markers.
+        required: Whether the caller has to give it.
+        default: Its default unless required.
+        many: Whether it is a collection, so that a repeated text value makes sense.
+        spread: Whether it is the only model among the inputs: its fields then are the record's own.
+        adapter: Validates it.
+    """
+
+    name: str
+    type: Any
+    metadata: tuple[Any, ...] = ()
+    required: bool = True
+    default: Any = None
+    many: bool = False
+    spread: bool = False
+    adapter: TypeAdapter[Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Injected:
+    """One parameter that the pipeline fills.
+
+    Attributes:
+        source: ``"value"`` (a capability's provider, under ``key``), ``"session"`` (the open transaction on
+            the database ``key``), ``"principal"``, ``"call"`` (``key`` is the class asked for),
+            ``"stream"`` (the items), ``"provider"`` (``key`` is the provider).
+    """
+
+    name: str
+    source: Literal["value", "session", "principal", "call", "stream", "provider"]
+    key: Any = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """A handler's parameters and result, compiled.
+
+    Attributes:
+        kind: ``"unary"``, ``"server_stream"``, ``"client_stream"`` or ``"bidi"``.
+        parameters: All of them in order.
+        inputs: Those the caller fills: together the input record.
+        item: Validates one item of the stream in.
+        output: Serializes the result, or one item of the stream out.
+        output_type: The annotation of the result or item; ``None`` for a handler that returns nothing.
+    """
+
+    kind: Kind
+    parameters: tuple[Input | Injected, ...]
+    item: TypeAdapter[Any] | None
+    output: TypeAdapter[Any]
+    output_type: Any
+    positional_only: frozenset[str] = frozenset()
+    keyword_only: frozenset[str] = frozenset()
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        return tuple(each for each in self.parameters if isinstance(each, Input))
+
+    @property
+    def injected(self) -> tuple[Injected, ...]:
+        return tuple(each for each in self.parameters if isinstance(each, Injected))
+
+    @property
+    def call_type(self) -> type[Call] | None:
+        """The class of call the handler insists on, if any."""
+        return next((each.key for each in self.injected if each.source == "call"), None)
+
+    @property
+    def session(self) -> Capability[SqlDatabase] | None:
+        """The database whose open transaction the handler takes, if any."""
+        return next((each.key for each in self.injected if each.source == "session"), None)
+
+    @property
+    def record(self) -> TypeAdapter[Any]:
+        """Describes the whole input record, for schemas (``record.json_schema()``)."""
+        return record_adapter(self.inputs)
+
+
+def record_adapter(inputs: Sequence[Input], *, refuse_extra: bool = True) -> TypeAdapter[Any]:
+    """A validator of the record these inputs form: a dict by name, absent where not given."""
+    spread = next((each for each in inputs if each.spread), None)
+    if spread is not None and len(inputs) == 1:
+        return spread.adapter
+    members = {
+        each.name: each.type if each.required else typing.NotRequired[each.type] for each in inputs
+    }
+    record = typing.TypedDict("Input", members)  # type: ignore[misc]
+    record.__pydantic_config__ = {"extra": "forbid" if refuse_extra else "ignore"}  # type: ignore[attr-defined]
+    return TypeAdapter(record)
+
+
+class Resolver:
+    """Finds what fills a parameter: capabilities and providers known when a phase begins.
+
+    Args:
+        tokens: Every capability somebody provides.
+        providers: Registered providers by the type they make.
+    """
+
+    def __init__(
+        self, tokens: Sequence[Capability[Any]], providers: Mapping[Any, Any] | None = None
+    ) -> None:
+        self._defaults: list[tuple[Any, Capability[Any]]] = [
+            (token.contract, token) for token in tokens if not token.name
+        ]
+        self._tokens = tuple(tokens)
+        self.providers = providers or {}
+
+    def injected(self, name: str, annotation: Any, place: str) -> Injected | None:
+        """What fills the parameter, ``None`` if the caller does.
+
+        Raises:
+            ConfigurationError: Nobody, or more than one, could fill it.
+        """
+        base, metadata = _peel(annotation)
+        token = next((each for each in metadata if isinstance(each, Capability)), None)
+        if base is SqlSession:
+            return Injected(name=name, source="session", key=self._known(token or SQL, name, place))
+        if token is not None:
+            if token.contract is not Any and token.contract != base:
+                raise ConfigurationError(
+                    "COVET-OPERATION-CAPABILITY",
+                    f"parameter {name!r} is annotated {_show(base)}, but {token.id!r} provides {_show(token.contract)}.",
+                    place=place,
+                    fix="Annotate it with the capability's contract type.",
+                )
+            return Injected(name=name, source="value", key=self._known(token, name, place))
+        optional, inner = _optional(base)
+        if inner is Principal:
+            return Injected(name=name, source="principal", optional=optional)
+        if isinstance(base, type) and issubclass(base, Call):
+            return Injected(name=name, source="call", key=base)
+        if get_origin(base) in _STREAMS:
+            return Injected(name=name, source="stream", key=get_args(base)[0])
+        matching = [token for contract, token in self._defaults if contract is not Any and contract == base]
+        if len(matching) > 1:
+            raise ConfigurationError(
+                "COVET-OPERATION-AMBIGUOUS",
+                f"parameter {name!r} asks for {_show(base)}, which "
+                + " and ".join(repr(each.id) for each in matching) + " both provide.",
+                place=place,
+                valid=[each.id for each in matching],
+                fix=f"Say which: Annotated[{_show(base)}, TOKEN].",
+            )
+        if matching:
+            return Injected(name=name, source="value", key=matching[0])
+        if base in self.providers:
+            return Injected(name=name, source="provider", key=self.providers[base])
+        return None
+
+    def _known(self, token: Capability[Any], name: str, place: str) -> Capability[Any]:
+        if token not in self._tokens:
+            raise ConfigurationError(
+                "COVET-OPERATION-CAPABILITY",
+                f"parameter {name!r} needs the capability {token.id!r}, which nobody provides.",
+                place=place,
+                valid=[each.id for each in self._tokens],
+                given=token.id,
+                fix=f"Enable a plugin that provides it{_advice(token)}.",
+            )
+        return token
+
+
+def compile_signature(operation: Operation, resolver: Resolver) -> tuple[Signature | None, list[ConfigurationError]]:
+    """Work out an operation's signature.
+
+    Returns:
+        The signature, or ``None`` and everything that is wrong with it.
+    """
+    place = place_of(operation)
+    handler = operation.handler
+    try:
+        hints = typing.get_type_hints(handler, include_extras=True)
+    except Exception as error:
+        return None, [
+            ConfigurationError(
+                "COVET-OPERATION-PARAMETER",
+                f"the annotations of {operation.name} cannot be evaluated: {error}.",
+                place=place,
+                fix="Import the annotated types at run time, not under TYPE_CHECKING.",
+            )
+        ]
+    errors: list[ConfigurationError] = []
+    parameters: list[Input | Injected] = []
+    shapes = {"positional_only": set[str](), "keyword_only": set[str]()}
+    for parameter in inspect.signature(handler).parameters.values():
+        try:
+            parameters.append(_parameter(parameter, hints, resolver, place))
+        except ConfigurationError as error:
+            errors.append(error)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            shapes["positional_only"].add(parameter.name)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            shapes["keyword_only"].add(parameter.name)
+    streams = [each for each in parameters if isinstance(each, Injected) and each.source == "stream"]
+    if len(streams) > 1:
+        errors.append(_wrong(f"{operation.name} takes {len(streams)} streams", place, "Take one AsyncIterator."))
+    returned = hints.get("return", Any)
+    out = get_origin(returned) in _STREAMS
+    if inspect.isasyncgenfunction(handler) and not out:
+        errors.append(_wrong(f"{operation.name} yields, but is not annotated '-> AsyncIterator[T]'", place,
+                             "Annotate what it returns with AsyncIterator[T]."))  # fmt: skip
+    output_type = get_args(returned)[0] if out else returned
+    output_type = None if output_type is type(None) else output_type
+    item = _adapter(streams[0].key, "stream", place, errors) if streams else None
+    output = _adapter(Any if output_type is inspect.Parameter.empty else output_type, "return", place, errors)
+    if errors or output is None:
+        return None, errors
+    kind: Kind = (
+        ("bidi" if streams else "server_stream") if out else ("client_stream" if streams else "unary")
+    )
+    return (
+        Signature(
+            kind=kind, parameters=_spread(parameters), item=item, output=output, output_type=output_type,
+            positional_only=frozenset(shapes["positional_only"]), keyword_only=frozenset(shapes["keyword_only"]),
+        ),
+        [],
+    )  # fmt: skip
+
+
+def place_of(operation: Operation) -> str:
+    """``file:line`` of the handler."""
+    code = getattr(inspect.unwrap(operation.handler), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else operation.name
+
+
+def _parameter(
+    parameter: inspect.Parameter, hints: Mapping[str, Any], resolver: Resolver, place: str
+) -> Input | Injected:
+    name = parameter.name
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise _wrong(f"parameter {name!r} is variadic, so no caller can fill it by name", place, "Name the parameters.")
+    if name not in hints:
+        raise _wrong(f"parameter {name!r} has no annotation", place, "Annotate it.")
+    annotation = hints[name]
+    injected = resolver.injected(name, annotation, place)
+    if injected is not None:
+        return injected
+    base, metadata = _peel(annotation)
+    errors: list[ConfigurationError] = []
+    adapter = _adapter(annotation, name, place, errors)
+    if adapter is None:
+        raise errors[0]
+    required = parameter.default is parameter.empty
+    return Input(
+        name=name, type=annotation, metadata=metadata, adapter=adapter, required=required,
+        default=None if required else parameter.default,
+        many=(get_origin(_optional(base)[1]) or _optional(base)[1]) in _MANY,
+    )  # fmt: skip
+
+
+def _spread(parameters: list[Input | Injected]) -> tuple[Input | Injected, ...]:
+    models = [each for each in parameters if isinstance(each, Input) and each.required and is_model(each.type)]
+    if len(models) != 1:
+        return tuple(parameters)
+    model = models[0]
+    others = {each.name for each in parameters if isinstance(each, Input)} - {model.name}
+    if others & set(model.adapter.json_schema().get("properties", ())):
+        return tuple(parameters)
+    return tuple(
+        Input(name=model.name, type=model.type, metadata=model.metadata, adapter=model.adapter, spread=True)
+        if each is model else each
+        for each in parameters
+    )  # fmt: skip
+
+
+def is_model(annotation: Any) -> bool:
+    """Whether a type is an object with named fields: a pydantic model, dataclass or TypedDict."""
+    base, _ = _peel(annotation)
+    return isinstance(base, type) and (
+        issubclass(base, BaseModel) or hasattr(base, "__dataclass_fields__") or typing.is_typeddict(base)
+    )
+
+
+def _adapter(
+    annotation: Any, name: str, place: str, errors: list[ConfigurationError]
+) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(annotation)
+    except Exception as error:
+        errors.append(
+            _wrong(
+                f"{name!r} is annotated {_show(annotation)}: no plugin, no provider and no model fills that"
+                f" ({type(error).__name__})",
+                place,
+                "Enable the plugin that provides it, register a provider, or use a type pydantic knows.",
+            )
+        )
+        return None
+
+
+def _wrong(problem: str, place: str, fix: str) -> ConfigurationError:
+    return ConfigurationError("COVET-OPERATION-PARAMETER", f"{problem}.", place=place, fix=fix)
+
+
+def _peel(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    if get_origin(annotation) is Annotated:
+        return annotation.__origin__, tuple(annotation.__metadata__)
+    return annotation, ()
+
+
+def _optional(annotation: Any) -> tuple[bool, Any]:
+    """Whether it is ``X | None``, and the ``X``."""
+    if get_origin(annotation) in (Union, UnionType):
+        rest = [each for each in get_args(annotation) if each is not type(None)]
+        if len(rest) == 1 and len(get_args(annotation)) == 2:
+            return True, rest[0]
+    return False, annotation
+
+
+def _show(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation)
+
+
+def _advice(token: Capability[Any]) -> str:
+    return f" ({' or '.join(token.plugins)})" if token.plugins else ""
+
+
+Handler: TypeAlias = Callable[..., Any]
