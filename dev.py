@@ -114,7 +114,7 @@ def bookshop(arguments: Sequence[str]) -> None:
     port = re.search(r"plugins\.http\.port=(\d+)", " ".join(arguments))
     url = f"http://127.0.0.1:{port[1] if port else 8000}"
     print(f"Open  {url}/books?q=whale")
-    print(f"""Try   curl -i {url}/orders -d '{{"lines": [{{"book_id": 1, "quantity": 2}}]}}'""")
+    print(f"""Try   curl -i {url}/orders --json '{{"lines": [{{"book_id": 1, "quantity": 2}}]}}'""")
     print("Stop  Ctrl-C", flush=True)
     config = ROOT / "docs" / "examples" / "bookshop" / "covet.toml"
     os.execv(python.with_name("covet"), ["covet", "run", "-c", str(config), *arguments])  # noqa: S606

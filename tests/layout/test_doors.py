@@ -62,12 +62,21 @@ def badly_closed(root: Path) -> list[str]:
     return wrong
 
 
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module, those under ``if TYPE_CHECKING:`` among them."""
+    for node in body:
+        if isinstance(node, ast.If):
+            yield from statements(node.body)
+        else:
+            yield node
+
+
 def is_documented(modules: Mapping[str, Source], module: str, name: str) -> bool:
     """Whether what ``module`` calls ``name`` has a docstring where it is defined."""
     source = modules.get(module)
     if source is None:
         return True  # another distribution's, documented there
-    body = source.tree.body
+    body = list(statements(source.tree.body))
     for position, node in enumerate(body):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if node.name == name and ast.get_docstring(node):
@@ -119,7 +128,8 @@ GOOD = {
     "plugins/a/pyproject.toml": manifest("covet-a"),
     "plugins/a/src/covet_a/py.typed": "",
     "plugins/a/src/covet_a/__init__.py": (
-        '"""A."""\nfrom covet_a import _b\nfrom covet_a._b import LIMIT, Thing, run\n'
+        '"""A."""\nfrom covet_a import _b\nfrom covet_a._b import LIMIT, run\n'
+        "if TYPE_CHECKING:\n    from covet_a._b import Thing\n"
         '__all__ = ["LIMIT", "Thing", "run"]'
     ),
     "plugins/a/src/covet_a/_b.py": (

@@ -24,9 +24,11 @@ def misnamed(root: Path) -> list[str]:
     """Names that break the rule, each with what it should be."""
     wrong = []
     for kind in KINDS[1:]:
-        for folder in sorted((root / kind).glob("*/")):
-            if any(files(folder)) and not (folder / "pyproject.toml").is_file():
-                wrong.append(f"{kind}/{folder.name} has no pyproject.toml")
+        wrong += [
+            f"{kind}/{folder.name} has no pyproject.toml"
+            for folder in sorted((root / kind).glob("*/"))
+            if any(files(folder)) and not (folder / "pyproject.toml").is_file()
+        ]
     for each in distributions(root):
         where = each.path.relative_to(root).as_posix()
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", each.id):

@@ -1,0 +1,69 @@
+"""Links lead somewhere, and every page can be reached from the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs.pages import anchors, links, pages
+from layout.checkout import ROOT, plant
+
+
+def broken(root: Path) -> Iterator[str]:
+    """Links to files or headings that are not there."""
+    for page in pages(root):
+        for link in links(page.read_text("utf-8")):
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            if not target.exists() or (
+                anchor
+                and (target.suffix != ".md" or anchor not in anchors(target.read_text("utf-8")))
+            ):
+                yield f"{page.relative_to(root)}: {link}"
+
+
+def unreachable(root: Path) -> list[str]:
+    """Pages of ``docs`` that no path of links reaches; a link to a folder reaches what is in it."""
+    home = root / "docs"
+    seen, waiting = set(), [home / "index.md"]
+    while waiting:
+        page = waiting.pop().resolve()
+        if page in seen:
+            continue
+        seen.add(page)
+        if page.is_dir():
+            waiting += page.glob("*.md")
+        elif page.suffix == ".md":
+            names = (link.partition("#")[0] for link in links(page.read_text("utf-8")))
+            waiting += [page.parent / name for name in names if name]
+    return [page.relative_to(root).as_posix() for page in pages(home) if page.resolve() not in seen]
+
+
+def test_links_lead_somewhere() -> None:
+    assert list(broken(ROOT)) == []
+
+
+def test_every_page_is_reached_from_the_first() -> None:
+    assert unreachable(ROOT) == []
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    tree = {
+        "README.md": "# Top\n[a](docs/a.md#two-words) [b](docs/a.md#gone) [c](gone.md) [d](#top)\n",
+        "docs/a.md": "## Two *words*\n```\n[x](gone)\n```\n`[y](gone)` [site](https://example.org)\n",
+    }
+    assert list(broken(plant(tmp_path, tree))) == [
+        "README.md: docs/a.md#gone",
+        "README.md: gone.md",
+    ]
+
+
+def test_lost_pages_are_found(tmp_path: Path) -> None:
+    tree = {
+        "docs/index.md": "[a](a.md#x) [errors](errors/)",
+        "docs/a.md": "",
+        "docs/errors/ONE.md": "[more](../more/deep.md)",
+        "docs/more/deep.md": "",
+        "docs/more/lost.md": "",
+    }
+    assert unreachable(plant(tmp_path, tree)) == ["docs/more/lost.md"]

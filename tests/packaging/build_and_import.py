@@ -1,0 +1,87 @@
+"""Every distribution as its users get it: an sdist, the wheel of that sdist, installed, imported.
+
+Run by `tox -e pkg`, with every interpreter that is present; the same wheel has to serve them all.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHONS = ("python3.11", "python3.12", "python3.13")
+
+IMPORT_ALL = """
+import importlib, importlib.metadata, importlib.resources, sys
+for name in sys.argv[1:]:
+    distribution = importlib.metadata.distribution(name)
+    for entry in distribution.entry_points:
+        entry.load()
+    module = name.replace("-", "_")
+    if name != "covet":
+        folder = importlib.import_module(module).__path__[0]
+        assert "site-packages" in folder, folder
+        assert importlib.resources.files(module).joinpath("py.typed").is_file(), module
+"""
+
+
+def run(*command: str | Path) -> None:
+    """Run a command, which has to succeed."""
+    print("$", *command, flush=True)
+    subprocess.run([str(part) for part in command], check=True, cwd=ROOT)
+
+
+def build(folder: Path, directory: Path) -> Path:
+    """The wheel of a distribution, made from its sdist alone."""
+    run(sys.executable, "-m", "build", "--outdir", directory, folder)
+    (sdist,) = directory.glob("*.tar.gz")
+    (wheel,) = directory.glob("*.whl")
+    assert sdist.stat().st_size
+    assert wheel.stat().st_size
+    return wheel
+
+
+def works(python: str) -> bool:
+    """Whether an interpreter is there; a shim of a version manager may be there in name only."""
+    if not (path := shutil.which(python)):
+        return False
+    return subprocess.run([path, "-V"], check=False, capture_output=True).returncode == 0
+
+
+def main(names: Sequence[str]) -> None:
+    """Build and import the distributions below the named folders, or all of them."""
+    folders = [ROOT / name for name in names] or [
+        path.parent
+        for pattern in ("kernel", "plugins/*", "native/*", "contrib/*")
+        for path in sorted(ROOT.glob(f"{pattern}/pyproject.toml"))
+    ]
+    with tempfile.TemporaryDirectory() as temporary:
+        wheels = [build(each, Path(temporary, "wheels", each.name)) for each in folders]
+        projects = [re.sub("_", "-", wheel.name.split("-")[0]) for wheel in wheels]
+        for python in filter(works, PYTHONS):
+            environment = Path(temporary, python)
+            run(python, "-m", "venv", "--without-pip", environment)
+            inside = environment / "bin" / "python"
+            run(
+                sys.executable,
+                "-m",
+                "pip",
+                "--python",
+                inside,
+                "install",
+                "--quiet",
+                *wheels,
+                "trio",
+                "pytest",
+            )
+            run(inside, "-W", "error", "-c", IMPORT_ALL, *projects)
+    print(f"{len(wheels)} distributions")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
