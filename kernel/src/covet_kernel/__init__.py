@@ -2,49 +2,56 @@
 
 from typing import TYPE_CHECKING, Any
 
-from covet_kernel._errors import ConfigurationError, CovetError, LifecycleError
+from covet_kernel._errors import ConfigurationError, CovetError, LifecycleError, flatten
 from covet_kernel._hooks import hookspec
 from covet_kernel._plugin import Context, Plugin, Serving
 
 if TYPE_CHECKING:
-    from covet_kernel._assembly import Assembly, assemble
+    from covet_kernel._assembly import Assembly, assemble, installed
     from covet_kernel._command import Command, Console
+    from covet_kernel._describe import describe
     from covet_kernel._kernel import Kernel
-    from covet_kernel._model import PluginConfig
+    from covet_kernel._model import AppConfig, InstanceConfig, KernelConfig, PluginConfig
     from covet_kernel._settings import Settings
 
 __all__ = [
+    "AppConfig",
     "Assembly",
     "Command",
     "ConfigurationError",
     "Console",
     "Context",
     "CovetError",
+    "InstanceConfig",
     "Kernel",
+    "KernelConfig",
     "LifecycleError",
     "Plugin",
     "PluginConfig",
     "Serving",
     "Settings",
     "assemble",
+    "describe",
+    "flatten",
     "hookspec",
+    "installed",
 ]
 
 _LAZY = {
-    "Assembly": "_assembly",
-    "Command": "_command",
-    "Console": "_command",
-    "Kernel": "_kernel",
-    "PluginConfig": "_model",
-    "Settings": "_settings",
-    "assemble": "_assembly",
+    "_assembly": ("Assembly", "assemble", "installed"),
+    "_command": ("Command", "Console"),
+    "_describe": ("describe",),
+    "_kernel": ("Kernel",),
+    "_model": ("AppConfig", "InstanceConfig", "KernelConfig", "PluginConfig"),
+    "_settings": ("Settings",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load the rest on demand: a plugin that only declares hooks does not pay for the supervisor."""
+    """Load the rest on demand: who only declares hooks does not pay for the supervisor."""
     from importlib import import_module
 
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"covet_kernel.{_LAZY[name]}"), name)
+    for module, names in _LAZY.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,43 +8,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from covet_kernel._assembly import Assembly
     from covet_kernel._kernel import Kernel
+    from covet_kernel._node import Node
+    from covet_kernel._plugin import Serving
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 
 
 def describe(assembly: Assembly, kernel: Kernel | None = None) -> dict[str, Any]:
     """Plugins in the order of start; with ``kernel`` also states, capabilities and operations."""
-    described: dict[str, Any] = {
-        "plugins": [
-            {
-                "name": node.name,
-                "type": node.type,
-                "origin": node.origin,
-                "implied_by": node.implied_by,
-                "state": node.state,
-                "requires": [token.id for token in node.requires],
-                "wants": [token.id for token in node.wants],
-                "provides": [token.id for token in node.provides],
-                "depends_on": list(node.depends_on),
-                "config": redacted(node.config.model_dump(mode="json")) if node.config else {},
-            }
-            for node in assembly.nodes.values()
-        ]
-    }
+    described: dict[str, Any] = {"plugins": [_plugin(node) for node in assembly.nodes.values()]}
     if kernel:
         described["state"] = kernel.state
         described["capabilities"] = sorted(token.id for token in kernel.provided)
         described["phase"] = kernel.phase.number if kernel.phase else 0
-        described["operations"] = [
-            {
-                "name": operation.name,
-                "plugin": kernel.phase.owner(operation),
-                "effect": operation.effect,
-                "bindings": [f"{binding.protocol} {binding.address}" for binding in operation.bindings],
-            }
-            for operation in kernel.phase.operations
-        ] if kernel.phase else []
+        described["operations"] = _operations(kernel.phase) if kernel.phase else []
     return described
+
+
+def _plugin(node: Node) -> dict[str, Any]:
+    plain = ("name", "type", "origin", "implied_by", "state", "depends_on")
+    described = {attribute: getattr(node, attribute) for attribute in plain}
+    for attribute in ("requires", "wants", "provides"):
+        described[attribute] = [token.id for token in getattr(node, attribute)]
+    described["config"] = redacted(node.config.model_dump(mode="json")) if node.config else {}
+    return described
+
+
+def _operations(phase: Serving) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": operation.name,
+            "plugin": phase.owner(operation),
+            "effect": operation.effect,
+            "bindings": [f"{binding.protocol} {binding.address}" for binding in operation.bindings],
+        }
+        for operation in phase.operations
+    ]
 
 
 def redacted(value: Any) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.resources import files
+from typing import Any, Self
 
 
 class CovetError(Exception):
@@ -19,7 +22,14 @@ class CovetError(Exception):
     """
 
     def __init__(
-        self, code: str, problem: str, *, place: str = "", valid: Iterable[str] = (), fix: str = "", given: str = ""
+        self,
+        code: str,
+        problem: str,
+        *,
+        place: str = "",
+        valid: Iterable[str] = (),
+        fix: str = "",
+        given: str = "",
     ) -> None:
         super().__init__(code, problem)
         self.code = code
@@ -29,16 +39,35 @@ class CovetError(Exception):
         near = get_close_matches(given, self.valid, 1) if given else []
         self.fix = f"Did you mean {near[0]!r}? {fix}".strip() if near else fix
 
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        *,
+        place: str = "",
+        valid: Iterable[str] = (),
+        given: str = "",
+        **fields: Any,
+    ) -> Self:
+        """One of the kernel's own errors; ``fields`` fill the texts of ``catalogue.toml``."""
+        entry = tomllib.loads(files(__package__).joinpath("catalogue.toml").read_text("utf-8"))[
+            code
+        ]
+        problem, fix = (entry[text].format(**fields) for text in ("problem", "fix"))
+        return cls(code, problem, place=place, valid=valid, fix=fix, given=given)
+
     def __str__(self) -> str:
-        lines = [f"{self.code}: {self.problem}"]
-        lines += [f"  at: {self.place}"] if self.place else []
-        lines += [f"  valid: {', '.join(self.valid)}"] if self.valid else []
-        lines += [f"  fix: {self.fix}"] if self.fix else []
-        return "\n".join(lines)
+        parts = ("at", self.place), ("valid", ", ".join(self.valid)), ("fix", self.fix)
+        return "\n".join(
+            [
+                f"{self.code}: {self.problem}",
+                *(f"  {label}: {text}" for label, text in parts if text),
+            ]
+        )
 
 
 class ConfigurationError(CovetError):
-    """Wrong before anything started; the command line exits with 2."""
+    """The user's mistake, found before anything serves; the command line exits with 2."""
 
 
 class LifecycleError(CovetError):

@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from covet_kernel import contracts
 from covet_kernel._errors import ConfigurationError
 from covet_kernel._plugin import Context
-from covet_kernel.contracts import (
-    Authenticator,
-    Authorizer,
-    Event,
-    HealthCheck,
-    Interceptor,
-    Metric,
-    MigrationSource,
-    Operation,
-    StoreScheme,
-)
 
 if TYPE_CHECKING:
     from covet_kernel._command import Command, Console
 
 hookspec = pluggy.HookspecMarker("covet")
-"""Marks a plugin's own hook specs, for `covet_add_hookspecs`."""
+"""Marks a plugin's own hook specs, for ``covet_add_hookspecs``."""
 
 
+# mypy: disable-error-code="empty-body"
 class Specs:
     """Hooks wire, capabilities work: each is a plain ``def`` that returns a declaration."""
 
-    @hookspec
     def covet_add_hookspecs(self, pm: pluggy.PluginManager) -> None:
         """Add specs of the plugin's own with ``pm.add_hookspecs``; runs before hooks are checked."""
 
-    @hookspec
-    def covet_lifespan(self, ctx: Context) -> AbstractAsyncContextManager[None]:  # type: ignore[empty-body]
+    def covet_lifespan(self, ctx: Context) -> AbstractAsyncContextManager[None]:
         """The plugin's life, an async context manager: open, ``yield``, close.
 
         Entered once everything required is up and left, in the same task, after everything that
@@ -47,53 +36,45 @@ class Specs:
         task of it raises, the plugin has crashed and the kernel stops.
         """
 
-    @hookspec
-    def covet_commands(self) -> Sequence[Command]:  # type: ignore[empty-body]
+    def covet_commands(self) -> Sequence[Command]:
         """Sub-commands for ``covet``."""
 
-    @hookspec
-    def covet_console(self) -> Iterable[Console]:  # type: ignore[empty-body]
+    def covet_console(self) -> Iterable[Console]:
         """A console that shows results and errors; the last one counts."""
 
-    @hookspec
-    def covet_operations(self) -> Iterable[Operation]:  # type: ignore[empty-body]
-        """What can be called. Asked when a serving phase begins."""
+    def covet_operations(self) -> Iterable[contracts.Operation]:
+        """What can be called. Asked, like all below, when a serving phase begins."""
 
-    @hookspec
-    def covet_interceptors(self) -> Iterable[Interceptor]:  # type: ignore[empty-body]
+    def covet_interceptors(self) -> Iterable[contracts.Interceptor]:
         """What runs around operations."""
 
-    @hookspec
-    def covet_store_schemes(self) -> Iterable[StoreScheme]:  # type: ignore[empty-body]
+    def covet_store_schemes(self) -> Iterable[contracts.StoreScheme]:
         """URL schemes this plugin opens."""
 
-    @hookspec
-    def covet_migrations(self) -> Iterable[MigrationSource]:  # type: ignore[empty-body]
+    def covet_migrations(self) -> Iterable[contracts.MigrationSource]:
         """Migrations this plugin brings."""
 
-    @hookspec
-    def covet_authenticators(self) -> Iterable[Authenticator]:  # type: ignore[empty-body]
+    def covet_authenticators(self) -> Iterable[contracts.Authenticator]:
         """Who can tell a principal from credentials."""
 
-    @hookspec
-    def covet_authorizers(self) -> Iterable[Authorizer]:  # type: ignore[empty-body]
+    def covet_authorizers(self) -> Iterable[contracts.Authorizer]:
         """Who votes on whether a principal may call."""
 
-    @hookspec
-    def covet_permissions(self) -> Iterable[str]:  # type: ignore[empty-body]
+    def covet_permissions(self) -> Iterable[str]:
         """Permission names operations may require."""
 
-    @hookspec
-    def covet_health_checks(self) -> Iterable[HealthCheck]:  # type: ignore[empty-body]
+    def covet_health_checks(self) -> Iterable[contracts.HealthCheck]:
         """What decides whether the process is healthy."""
 
-    @hookspec
-    def covet_metrics(self) -> Iterable[Metric]:  # type: ignore[empty-body]
+    def covet_metrics(self) -> Iterable[contracts.Metric]:
         """Numbers to scrape."""
 
-    @hookspec
-    def covet_event(self, event: Event) -> None:
+    def covet_event(self, event: contracts.Event) -> None:
         """A change of state happened. Must not block; failures are logged, never raised."""
+
+
+for _name in [name for name in vars(Specs) if name.startswith("covet_")]:
+    hookspec(getattr(Specs, _name))
 
 
 class Hooks(pluggy.PluginManager):
@@ -106,44 +87,31 @@ class Hooks(pluggy.PluginManager):
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         if not name.startswith("covet_"):
             return None
-        method: Callable[..., Any] = getattr(plugin, name)
+        method = getattr(plugin, name)
         if iscoroutinefunction(method) or isasyncgenfunction(method):
-            raise ConfigurationError(
-                "COVET-HOOK-ASYNC",
-                f"the hook {name!r} is 'async def'; hooks are plain functions that return a declaration.",
-                fix="Decorate it with contextlib.asynccontextmanager."
-                if name == "covet_lifespan"
-                else "Make it a plain 'def' and do the work in covet_lifespan.",
-            )
+            raise ConfigurationError.of("COVET-HOOK-ASYNC", name=name)
         return {} if callable(method) else None
 
     def add(self, plugin: object, name: str) -> None:
         """Register a plugin's hooks.
 
         Raises:
-            ConfigurationError: A hook is async, unknown, or takes arguments its spec has not.
+            ConfigurationError: A hook is async, or takes arguments its spec has not.
         """
         try:
             self.register(plugin, name)
         except pluggy.PluginValidationError as error:
-            raise ConfigurationError(
-                "COVET-HOOK-INVALID",
-                f"a hook of {name} does not fit its spec: {str(error).splitlines()[-1]}",
-                fix="Take exactly the argument the spec names.",
-            ) from error
+            reason = str(error).splitlines()[-1]
+            raise ConfigurationError.of("COVET-HOOK-INVALID", name=name, reason=reason) from error
 
-    def check(self) -> list[ConfigurationError]:
-        """Hooks that no spec knows, once all specs are there."""
-        known = {name for name in vars(self.hook) if getattr(self.hook, name).has_spec()}
+    def unknown(self) -> list[ConfigurationError]:
+        """An error for each hook that no spec knows, once all specs are there."""
+        known = sorted(name for name, caller in vars(self.hook).items() if caller.has_spec())
         return [
-            ConfigurationError(
-                "COVET-HOOK-UNKNOWN",
-                f"{impl.plugin_name} implements the unknown hook {name!r}.",
-                valid=sorted(known),
-                given=name,
-                fix="Correct the name, or enable the plugin that specifies it.",
+            ConfigurationError.of(
+                "COVET-HOOK-UNKNOWN", valid=known, given=name, plugin=impl.plugin_name, name=name
             )
-            for name in vars(self.hook)
-            if name not in known
-            for impl in getattr(self.hook, name).get_hookimpls()
+            for name, caller in vars(self.hook).items()
+            if not caller.has_spec()
+            for impl in caller.get_hookimpls()
         ]

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from covet_kernel._assembly import Assembly, Node, assemble
+from covet_kernel._assembly import Assembly, assemble
 from covet_kernel._errors import CovetError, LifecycleError
+from covet_kernel._node import Node
 from covet_kernel._plugin import Context, Serving
 from covet_kernel._watchdog import Watchdog, where
 from covet_kernel.contracts import Capability, Event
@@ -152,15 +153,25 @@ class Kernel:
             LifecycleError: The kernel is not running.
         """
         if self.state != "running":
-            raise LifecycleError("COVET-RELOAD-STATE", f"cannot reload a kernel that is {self.state}.")
+            raise LifecycleError(
+                "COVET-RELOAD-STATE", f"cannot reload a kernel that is {self.state}."
+            )
         with anyio.CancelScope(shield=True):
-            return await self._reload(assembly)
+            affected = await self._reload(assembly)
+        return affected
 
     # Start and stop
 
     async def _start(self, nodes: Mapping[str, Node]) -> None:
         """Start ``nodes`` as concurrently as their needs allow, then serve; failures are collected."""
-        await self._wait(_Batch("start", nodes, {name: node.depends_on for name, node in nodes.items()}, self._launch))
+        await self._wait(
+            _Batch(
+                "start",
+                nodes,
+                {name: node.depends_on for name, node in nodes.items()},
+                self._launch,
+            )
+        )
         if not self._failures:
             self._serve()
 
@@ -179,11 +190,12 @@ class Kernel:
                 node.life = lifespan(Context(self, node)) if lifespan else nullcontext()
                 self._emit("plugin.starting", node)
                 async with node.life:
-                    if absent := [token.id for token in node.provides if token not in self.provided]:
-                        raise LifecycleError(
-                            "COVET-PROVIDE-MISSING",
-                            f"{node.name} declares {', '.join(absent)} but did not provide it.",
-                            fix="Call ctx.provide before the yield of covet_lifespan.",
+                    if absent := [
+                        token.id for token in node.provides if token not in self.provided
+                    ]:
+                        names = ", ".join(absent)
+                        raise LifecycleError.of(
+                            "COVET-PROVIDE-MISSING", name=node.name, capabilities=names
                         )
                     if node.state == "starting":
                         node.state, node.due = "running", math.inf
@@ -218,7 +230,10 @@ class Kernel:
             return False
         if node.state == "starting":
             node.scope.cancel()
-        node.state, node.due = "stopping", anyio.current_time() + (0 if self._forced else node.stop_timeout)
+        node.state, node.due = (
+            "stopping",
+            anyio.current_time() + (0 if self._forced else node.stop_timeout),
+        )
         node.stop.set()
         return True
 
@@ -248,27 +263,25 @@ class Kernel:
         self._batch = None
 
     def _overrun(self, node: Node, batch: _Batch) -> None:
-        what = batch.what
-        timeout = node.start_timeout if what == "start" else node.stop_timeout
-        self._failures.append(
-            LifecycleError(
-                f"COVET-{what.upper()}-TIMEOUT",
-                f"{node.name} did not {what} within {timeout:g} s.",
-                place=where(node.life),
-                fix=f"Find out what it waits for, or raise {what}_timeout.\n{batch.report()}",
-            )
+        code = f"COVET-{batch.what.upper()}-TIMEOUT"
+        timeout = node.start_timeout if batch.what == "start" else node.stop_timeout
+        error = LifecycleError.of(
+            code, place=where(node.life), name=node.name, timeout=timeout, report=batch.report()
         )
+        self._failures.append(error)
         node.due = math.inf
         node.scope.cancel()
 
-    def _blocked(self, seconds: float, frame: FrameType | None) -> None:
+    def _blocked(self, seconds: float, frame: FrameType) -> None:
         """Name the plugin whose task is on the stack of the thread that does not turn."""
-        place, name = frame and f"{frame.f_code.co_filename}:{frame.f_lineno}", "something"
-        while frame is not None:
-            if frame.f_code is Kernel._live.__code__:
-                name = frame.f_locals["node"].name
-            frame = frame.f_back
-        log.error("COVET-LOOP-BLOCKED: %s has blocked the event loop for %.1f s at %s", name, seconds, place)
+        caller: FrameType | None = frame
+        while caller and caller.f_code is not Kernel._live.__code__:
+            caller = caller.f_back
+        name = caller.f_locals["node"].name if caller else "something"
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        log.error(
+            "%s", LifecycleError.of("COVET-LOOP-BLOCKED", place=place, name=name, seconds=seconds)
+        )
 
     # Serving
 
@@ -278,20 +291,26 @@ class Kernel:
         number = self.phase.number + 1 if self.phase else 1
         phase = self.phase = Serving(number, self.assembly.declared, dict(self.provided))
         self._idle = anyio.Event()
-        for node, compiler in [(node, compiler) for node in nodes for compiler in node.compilers]:
+        for node, compiler in [(one, fn) for one in nodes for fn in one.compilers]:
             try:
                 compiler(phase)
             except Exception as error:
                 self._fail(node, error, "compile")
         if self._failures:
             return
-        for node, (fn, drain) in [(node, server) for node in nodes for server in node.servers]:
+        for node, (fn, drain) in [(one, server) for one in nodes for server in one.servers]:
             scope = anyio.CancelScope(shield=True)
             self._serving[scope] = node, drain
-            self._tasks.start_soon(self._run_server, node, fn, phase, scope, name=f"covet {node.name} serve")
+            self._tasks.start_soon(
+                self._run_server, node, fn, phase, scope, name=f"covet {node.name} serve"
+            )
 
     async def _run_server(
-        self, node: Node, fn: Callable[[Serving], Awaitable[None]], phase: Serving, scope: anyio.CancelScope
+        self,
+        node: Node,
+        fn: Callable[[Serving], Awaitable[None]],
+        phase: Serving,
+        scope: anyio.CancelScope,
     ) -> None:
         try:
             with scope:
@@ -309,18 +328,19 @@ class Kernel:
         self._set("draining" if stopping else "reloading")
         self.phase.stopping = stopping
         self.phase.draining.set()
-        for scope in [scope for scope, (_, drain) in self._serving.items() if not drain or self._forced]:
+        for scope in [
+            scope for scope, (_, drain) in self._serving.items() if not drain or self._forced
+        ]:
             scope.cancel()
         timeout = self.assembly.kernel.drain_timeout
         with anyio.move_on_after(timeout):
             await self._served()
         for node, _ in self._serving.values():
-            error = LifecycleError(
-                "COVET-DRAIN-TIMEOUT",
-                f"{node.name} still had calls in flight after {timeout:g} s.",
-                fix="Give calls a shorter deadline, or raise kernel.drain_timeout.",
-            )
-            self._failures.append(error) if stopping else log.warning("%s", error)
+            error = LifecycleError.of("COVET-DRAIN-TIMEOUT", name=node.name, timeout=timeout)
+            if stopping:
+                self._failures.append(error)
+            else:
+                log.warning("%s", error)
         for scope in list(self._serving):
             scope.cancel()
         await self._served()
@@ -334,8 +354,12 @@ class Kernel:
 
     async def _reload(self, new: Assembly) -> list[str]:
         old = self.assembly
-        changed = {name for name in old.nodes.keys() ^ new.nodes.keys()}
-        changed |= {name for name in old.nodes.keys() & new.nodes.keys() if not old.nodes[name].same(new.nodes[name])}
+        changed = set(old.nodes.keys() ^ new.nodes.keys())
+        changed |= {
+            name
+            for name in old.nodes.keys() & new.nodes.keys()
+            if not old.nodes[name].same(new.nodes[name])
+        }
         affected = old.closure(changed) | new.closure(changed)
         # Made before anything stops, so that what fails here fails while all is well.
         fallback = assemble(old.settings, old.classes)
@@ -367,10 +391,9 @@ class Kernel:
 
     def _fail(self, node: Node, error: Exception, verb: str) -> None:
         if not isinstance(error, CovetError):
-            problem = f"{node.name} failed to {verb}: {type(error).__name__}: {error}"
-            wrapped = LifecycleError(f"COVET-{verb.upper()}-FAILED", problem)
-            wrapped.__cause__ = error
-            error = wrapped
+            reason, cause = f"{type(error).__name__}: {error}", error
+            error = LifecycleError.of(f"COVET-{verb.upper()}-FAILED", name=node.name, reason=reason)
+            error.__cause__ = cause
         error.place = error.place or f"plugin {node.name} ({node.origin})"
         self._failures.append(error)
         if self.state == "running":
@@ -390,7 +413,11 @@ class _Batch:
     """Nodes on their way up or down, each after those its edges name."""
 
     def __init__(
-        self, what: str, nodes: Mapping[str, Node], edges: Mapping[str, Iterable[str]], begin: Callable[[Node], bool]
+        self,
+        what: str,
+        nodes: Mapping[str, Node],
+        edges: Mapping[str, Iterable[str]],
+        begin: Callable[[Node], bool],
     ) -> None:
         self.what = what
         self.nodes = nodes

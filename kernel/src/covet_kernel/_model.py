@@ -14,7 +14,9 @@ class KernelConfig(PluginConfig):
 
     start_timeout: PositiveFloat = Field(30.0, description="How long one plugin may take to start.")
     stop_timeout: PositiveFloat = Field(10.0, description="How long one plugin may take to stop.")
-    drain_timeout: PositiveFloat = Field(30.0, description="How long calls in flight may take to finish.")
+    drain_timeout: PositiveFloat = Field(
+        30.0, description="How long calls in flight may take to finish."
+    )
     report_after: PositiveFloat = Field(5.0, description="When to report who is being waited for.")
 
 

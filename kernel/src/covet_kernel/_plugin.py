@@ -10,21 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 import anyio
 
+from covet_kernel import contracts
 from covet_kernel._errors import LifecycleError
-from covet_kernel.contracts import (
-    Authenticator,
-    Authorizer,
-    Capability,
-    Event,
-    HealthCheck,
-    Interceptor,
-    Metric,
-    Operation,
-)
+from covet_kernel.contracts import Capability, Event
 
 if TYPE_CHECKING:
-    from covet_kernel._assembly import Node
     from covet_kernel._kernel import Kernel
+    from covet_kernel._node import Node
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -44,19 +36,25 @@ class Plugin(Generic[C]):
         provides: Capabilities this plugin hands to ``ctx.provide``. An instance called
             ``postgres/analytics`` provides them under the name ``analytics``.
         implies: Ids of plugins that are enabled with defaults along with this one.
+        config_type: The class of the configuration, from the base ``Plugin[Config]``.
     """
 
     requires: Sequence[Capability[Any]] = ()
     wants: Sequence[Capability[Any]] = ()
     provides: Sequence[Capability[Any]] = ()
     implies: Sequence[str] = ()
-    _config_type: ClassVar[Any] = None
+    config_type: ClassVar[Any] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for base in cls.__dict__.get("__orig_bases__", ()):
-            if isinstance(getattr(base, "__origin__", None), type) and issubclass(base.__origin__, Plugin):
-                cls._config_type = get_args(base)[0]
+            found = (
+                get_args(base)[:1]
+                if issubclass(getattr(base, "__origin__", object), Plugin)
+                else ()
+            )
+            if found and isinstance(found[0], type) and found[0] is not type(None):
+                cls.config_type = found[0]
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -85,13 +83,13 @@ class Serving:
         self.provided = provided
         self.collect = collect
         self._owners: dict[int, str] = {}
-        self.operations: tuple[Operation, ...] = self._all("covet_operations")
-        self.interceptors: tuple[Interceptor, ...] = self._all("covet_interceptors")
-        self.authenticators: tuple[Authenticator, ...] = self._all("covet_authenticators")
-        self.authorizers: tuple[Authorizer, ...] = self._all("covet_authorizers")
+        self.operations: tuple[contracts.Operation, ...] = self._all("covet_operations")
+        self.interceptors: tuple[contracts.Interceptor, ...] = self._all("covet_interceptors")
+        self.authenticators: tuple[contracts.Authenticator, ...] = self._all("covet_authenticators")
+        self.authorizers: tuple[contracts.Authorizer, ...] = self._all("covet_authorizers")
         self.permissions: tuple[str, ...] = self._all("covet_permissions")
-        self.health_checks: tuple[HealthCheck, ...] = self._all("covet_health_checks")
-        self.metrics: tuple[Metric, ...] = self._all("covet_metrics")
+        self.health_checks: tuple[contracts.HealthCheck, ...] = self._all("covet_health_checks")
+        self.metrics: tuple[contracts.Metric, ...] = self._all("covet_metrics")
 
     def _all(self, hook: str) -> tuple[Any, ...]:
         declared = self.collect(hook)
@@ -125,31 +123,29 @@ class Context:
         """Hand ``value`` to whoever requires ``capability``; it must be in ``provides``."""
         token = capability.named(self._node.instance) if not capability.name else capability
         if token not in self._node.provides:
-            raise LifecycleError(
-                "COVET-PROVIDE-UNDECLARED",
-                f"{self.name} hands out {token.id!r} without declaring it in 'provides'.",
-                valid=[known.id for known in self._node.provides],
-                fix="Add the capability to the plugin's 'provides'.",
+            known = [other.id for other in self._node.provides]
+            raise LifecycleError.of(
+                "COVET-PROVIDE-UNDECLARED", valid=known, name=self.name, capability=token.id
             )
         self._kernel.provided[token] = value
 
     def require(self, capability: Capability[T]) -> T:
         """The provider of ``capability``, which must be in ``requires``."""
-        if capability not in self._node.requires:
-            raise LifecycleError(
-                "COVET-NEED-UNDECLARED",
-                f"{self.name} asks for {capability.id!r} without declaring it in 'requires'.",
-                valid=[known.id for known in self._node.requires],
-                fix="Add the capability to the plugin's 'requires', so that the order is proven.",
-            )
+        self._check(capability, self._node.requires)
         value: T = self._kernel.provided[capability]
         return value
 
     def get(self, capability: Capability[T]) -> T | None:
         """The provider of ``capability`` if there is one; it must be in ``wants`` or ``requires``."""
-        if capability in self._node.wants:
-            return self._kernel.provided.get(capability)
-        return self.require(capability)
+        self._check(capability, (*self._node.wants, *self._node.requires))
+        return self._kernel.provided.get(capability)
+
+    def _check(self, capability: Capability[Any], declared: Sequence[Capability[Any]]) -> None:
+        if capability not in declared:
+            known = [other.id for other in declared]
+            raise LifecycleError.of(
+                "COVET-NEED-UNDECLARED", valid=known, name=self.name, capability=capability.id
+            )
 
     def compile(self, fn: Callable[[Serving], None]) -> None:
         """Have ``fn`` called when each serving phase begins, before anybody serves.

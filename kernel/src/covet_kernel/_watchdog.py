@@ -6,24 +6,21 @@ import sys
 import threading
 from collections.abc import Callable
 from time import monotonic
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 
 def where(awaitable: Any) -> str:
     """The innermost place at which a suspended lifespan or coroutine waits, as ``file:line in name``."""
-    awaitable = getattr(awaitable, "gen", awaitable)
-    place = ""
-    while awaitable is not None:
-        frame = next(
-            (f for f in (getattr(awaitable, name, None) for name in ("cr_frame", "ag_frame", "gi_frame")) if f), None
-        )
+    awaitable, place = getattr(awaitable, "gen", awaitable), "its beginning"
+    while kind := next((kind for kind in _KINDS if hasattr(awaitable, kind[0])), None):
+        frame, awaitable = (getattr(awaitable, attribute) for attribute in kind)
         if frame:
             place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
-        awaitable = next(
-            (a for a in (getattr(awaitable, name, None) for name in ("cr_await", "ag_await", "gi_yieldfrom")) if a), None
-        )
-    return place or "its beginning"
+    return place
+
+
+_KINDS = (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_yieldfrom"))
 
 
 class Watchdog:
@@ -43,11 +40,11 @@ class Watchdog:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="covet watchdog", daemon=True)
 
-    def __enter__(self) -> Watchdog:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -57,7 +54,9 @@ class Watchdog:
 
     def _watch(self) -> None:
         told = 0.0
-        while not self._stop.wait(max(self._last + self._patience - monotonic(), self._patience / 4)):
+        while not self._stop.wait(
+            max(self._last + self._patience - monotonic(), self._patience / 4)
+        ):
             silent = monotonic() - self._last
             if silent >= self._patience and told != self._last:
                 told = self._last

@@ -39,7 +39,9 @@ class Capability(Generic[T]):
         if not name:
             return self.base
         if name not in self.base._named:
-            token = cast("Capability[T]", Capability(f"{self.base.id}/{name}", plugins=self.plugins))
+            token = cast(
+                "Capability[T]", Capability(f"{self.base.id}/{name}", plugins=self.plugins)
+            )
             token.name, token.base = name, self.base
             self.base._named[name] = token
         return self.base._named[name]

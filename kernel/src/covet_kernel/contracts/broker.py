@@ -39,7 +39,12 @@ class Broker(Protocol):
     """
 
     async def publish(
-        self, topic: str, body: bytes, *, key: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Hand over one message; returns when the broker has accepted it."""
 
@@ -56,4 +61,6 @@ class BrokerLimitError(Exception):
     """A message or a topic is over its limit."""
 
 
-BROKER: Final = Capability[Broker]("messaging.broker", plugins=("memory", "kafka", "rabbitmq", "nats"))
+BROKER: Final = Capability[Broker](
+    "messaging.broker", plugins=("memory", "kafka", "rabbitmq", "nats")
+)

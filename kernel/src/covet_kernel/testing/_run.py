@@ -29,7 +29,7 @@ def assembly_of(
     types = {name.partition("/")[0] for name in plugins}
     plugins.update((kind, {}) for kind in classes if kind not in types)
     settings = Settings(directory)
-    settings.merge({"plugins": plugins, **tables}, lambda key: "test")
+    settings.put((), {"plugins": plugins, **tables}, "test")
     return assemble(settings, classes)
 
 
@@ -46,5 +46,7 @@ async def run_kernel(
     Raises:
         ExceptionGroup: What failed to assemble, start, run or stop.
     """
-    async with Kernel(assembly_of(classes, config, directory=directory, **tables)).running() as kernel:
+    async with Kernel(
+        assembly_of(classes, config, directory=directory, **tables)
+    ).running() as kernel:
         yield kernel

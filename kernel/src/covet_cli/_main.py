@@ -1,0 +1,165 @@
+"""The command line: finds the command, assembles, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from covet_cli._effective import effective, explain, schema
+from covet_cli._output import PlainConsole, console_of, print_json
+from covet_cli._run import configure_run, run
+from covet_cli._settings import common_options, config_file, load_settings
+from covet_kernel import (
+    Assembly,
+    Command,
+    ConfigurationError,
+    Console,
+    assemble,
+    describe,
+    flatten,
+    installed,
+)
+
+log = logging.getLogger("covet")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 done, 1 a plugin failed, 2 the user's mistake.
+    """
+    console: Console = PlainConsole()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    known, rest = common_options().parse_known_args(arguments)
+    word = next((word for word in rest if not word.startswith("-")), None)
+    try:
+        # Only a word that is not ours, or a call for help, needs the plugins' own commands.
+        ask_plugins = word not in COMMANDS and config_file(known) is not None
+        assembly = assemble(load_settings(known)) if ask_plugins else None
+        args = _parser(assembly).parse_args(arguments)
+        if args.run is _version:
+            return _version(args)
+        assembly = assembly or assemble(load_settings(args))
+        console = args.console = console_of(assembly)
+        return int(args.run(args, assembly))
+    except (BaseExceptionGroup, ConfigurationError) as error:
+        leaves = [leaf for leaf in flatten(error) if isinstance(leaf, Exception)]
+        for leaf in leaves:
+            console.error(leaf)
+            if not isinstance(leaf, ConfigurationError):
+                log.error("where it happened:", exc_info=leaf.__cause__ or leaf)
+        return 2 if leaves and all(isinstance(leaf, ConfigurationError) for leaf in leaves) else 1
+
+
+def _parser(assembly: Assembly | None) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="covet", description="Run services made of plugins.", parents=[common_options()]
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    extra: list[Command] = (
+        [command for _, command in assembly.declared("covet_commands")] if assembly else []
+    )
+    for command in [*COMMANDS.values(), *extra]:
+        options = [common_options(behind=True)]
+        sub = commands.add_parser(
+            command.name, help=command.help, description=command.help, parents=options
+        )
+        sub.set_defaults(run=command.run)
+        if command.configure:
+            command.configure(sub)
+    return parser
+
+
+def _check(args: Namespace, assembly: Assembly) -> int:
+    if args.json:
+        return print_json({"ok": True, "plugins": list(assembly.nodes)})
+    print(f"{len(assembly.nodes)} plugins can start in this order: {', '.join(assembly.nodes)}")
+    return 0
+
+
+def _plugins(args: Namespace, assembly: Assembly) -> int:
+    rows = [{**plugin, "enabled": True} for plugin in describe(assembly)["plugins"]]
+    types = {row["type"] for row in rows}
+    for name, points in installed().items():
+        if name not in types:
+            origin = " and ".join(
+                f"{point.dist.name} {point.dist.version}" for point in points if point.dist
+            )
+            rows.append({"name": name, "type": name, "origin": origin, "enabled": False})
+    if args.json:
+        return print_json(rows)
+    table = []
+    for row in rows:
+        status = f"implied by {row['implied_by']}" if row.get("implied_by") else "enabled"
+        shown = {
+            "name": row["name"],
+            "status": status if row["enabled"] else "installed",
+            "origin": row["origin"],
+        }
+        table.append(shown | {key: ", ".join(row.get(key, ())) for key in ("provides", "requires")})
+    args.console.table(table)
+    return 0
+
+
+def _graph(args: Namespace, assembly: Assembly) -> int:
+    plugins = describe(assembly)["plugins"]
+    if args.json:
+        return print_json({plugin["name"]: plugin["depends_on"] for plugin in plugins})
+    args.console.graph(plugins)
+    return 0
+
+
+def _config(args: Namespace, assembly: Assembly) -> int:
+    if args.what == "schema":
+        return print_json(schema(assembly))
+    rows = explain(assembly, args.key or "") if args.what == "explain" else effective(assembly)
+    if args.json:
+        return print_json(rows)
+    args.console.table(
+        [
+            {key: cell if isinstance(cell, str) else json.dumps(cell) for key, cell in row.items()}
+            for row in rows
+        ]
+    )
+    return 0
+
+
+def _configure_config(parser: ArgumentParser) -> None:
+    parser.add_argument("what", choices=("show", "schema", "explain"))
+    parser.add_argument("key", nargs="?", help="for explain, such as plugins.http.port")
+
+
+def _version(args: Namespace, assembly: Assembly | None = None) -> int:
+    number = version("covet-kernel")
+    if args.json:
+        return print_json({"version": number})
+    print(f"covet {number}")
+    return 0
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            name="run",
+            help="Start everything and serve until told to stop.",
+            run=run,
+            configure=configure_run,
+        ),
+        Command(name="check", help="Validate the configuration and prove the graph.", run=_check),
+        Command(name="plugins", help="List enabled and installed plugins.", run=_plugins),
+        Command(name="graph", help="Show who needs whom, in the order of start.", run=_graph),
+        Command(
+            name="config",
+            help="Show, explain or describe the configuration.",
+            run=_config,
+            configure=_configure_config,
+        ),
+        Command(name="version", help="Print the version.", run=_version),
+    )
+}
