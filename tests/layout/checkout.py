@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,9 @@ KINDS = ("kernel", "plugins", "native", "contrib")
 
 PREFIX = "covet"
 """First word of every name, and the whole name of the metapackage."""
+
+COMPANIONS = {"kernel": {"covet_cli"}}
+"""Packages beside the one that is named for its folder: the command line, which nothing imports."""
 
 IGNORED = {"__pycache__", "build", "dist", "node_modules"}
 
@@ -93,6 +96,13 @@ class Distribution:
         return f"{PREFIX}_{self.id}".replace("-", "_")
 
     @property
+    def packages(self) -> set[str]:
+        """Every package that belongs in ``src``."""
+        if self.is_metapackage:
+            return set()
+        return {self.import_name} | COMPANIONS.get(self.kind, set())
+
+    @property
     def requirements(self) -> dict[str, str]:
         """Every requirement, extras included: name to the rest of its line."""
         lines = list(self.project.get("dependencies", []))
@@ -155,6 +165,12 @@ def all_sources(root: Path) -> Iterator[Source]:
         if path not in claimed:
             owners = [each.import_name for each in known if path.is_relative_to(each.path)]
             yield Source(path, path.stem, owners[0] if owners else "")
+
+
+def expect_none(found: Iterable[str]) -> None:
+    """Fail with one line for each thing found."""
+    lines = list(found)
+    assert not lines, "\n".join(["", *lines])
 
 
 def plant(root: Path, tree: Mapping[str, str]) -> Path:

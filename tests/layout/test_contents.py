@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from layout.checkout import ROOT, files, plant
+from layout.checkout import ROOT, expect_none, files, plant
 
 # In two halves each, or this file would name them.
 FORBIDDEN = [
@@ -45,11 +45,11 @@ def forbidden_words(root: Path) -> list[str]:
 
 
 def test_tests_are_not_packages() -> None:
-    assert packaged_tests(ROOT) == []
+    expect_none(packaged_tests(ROOT))
 
 
 def test_no_file_names_a_registry_host_or_a_machine() -> None:
-    assert forbidden_words(ROOT) == []
+    expect_none(forbidden_words(ROOT))
 
 
 def test_a_package_of_tests_is_found(tmp_path: Path) -> None:

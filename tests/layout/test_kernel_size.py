@@ -72,12 +72,13 @@ def formatted(text: str) -> str:
 
 
 def kernel_sources() -> list[Source]:
-    """The kernel without its testing kit, which no service loads."""
+    """The kernel without its command line and its testing kit, which no service loads."""
     kernel = next(each for each in distributions(ROOT) if each.kind == "kernel")
     return [
         source
         for source in kernel.sources()
-        if not f"{source.module}.".startswith("covet_kernel.testing.")
+        if source.module.partition(".")[0] == kernel.import_name
+        and not f"{source.module}.".startswith("covet_kernel.testing.")
     ]
 
 

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from layout.checkout import ROOT, distributions, files, manifest, plant
+from layout.checkout import ROOT, distributions, expect_none, files, manifest, plant
 
 CODE = r"COVET(?:-[A-Z0-9]+)+"
 ERRORS = Path("docs", "reference", "errors")
@@ -65,11 +65,11 @@ def unmatched_plugins(root: Path) -> list[str]:
 
 
 def test_every_error_code_has_a_page_and_every_page_a_code() -> None:
-    assert unmatched_errors(ROOT) == []
+    expect_none(unmatched_errors(ROOT))
 
 
 def test_every_plugin_has_a_page_and_every_page_a_plugin() -> None:
-    assert unmatched_plugins(ROOT) == []
+    expect_none(unmatched_plugins(ROOT))
 
 
 def test_missing_and_left_over_error_pages_are_found(tmp_path: Path) -> None:

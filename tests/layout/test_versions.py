@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from layout.checkout import ROOT, distributions, manifest, plant
+from layout.checkout import ROOT, distributions, expect_none, manifest, plant
 
 COMMON = ("version", "requires-python", "license")
 
@@ -38,11 +38,11 @@ def not_ranges(root: Path) -> list[str]:
 
 
 def test_every_distribution_has_the_same_version_python_and_license() -> None:
-    assert unequal(ROOT) == []
+    expect_none(unequal(ROOT))
 
 
 def test_distributions_require_each_other_by_range() -> None:
-    assert not_ranges(ROOT) == []
+    expect_none(not_ranges(ROOT))
 
 
 def test_another_version_is_found(tmp_path: Path) -> None:
