@@ -38,15 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     known, rest = common_options().parse_known_args(arguments)
     word = next((word for word in rest if not word.startswith("-")), None)
     try:
-        # Only a word that is not ours, or a call for help, needs the plugins' own commands.
-        ask_plugins = word not in COMMANDS and config_file(known) is not None
-        assembly = assemble(load_settings(known)) if ask_plugins else None
+        assembly = _assembly_for(word, known)
         args = _parser(assembly).parse_args(arguments)
-        if args.run is _version:
-            return _version(args)
-        assembly = assembly or assemble(load_settings(args))
-        console = args.console = console_of(assembly)
-        return int(args.run(args, assembly))
+        if args.run is not _version:
+            assembly = assembly or assemble(load_settings(args))
+            console = args.console = console_of(assembly)
+        code: int = args.run(args, assembly)
+        return code
     except (BaseExceptionGroup, ConfigurationError) as error:
         leaves = [leaf for leaf in flatten(error) if isinstance(leaf, Exception)]
         for leaf in leaves:
@@ -54,6 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             if not isinstance(leaf, ConfigurationError):
                 log.error("where it happened:", exc_info=leaf.__cause__ or leaf)
         return 2 if leaves and all(isinstance(leaf, ConfigurationError) for leaf in leaves) else 1
+
+
+def _assembly_for(word: str | None, known: Namespace) -> Assembly | None:
+    """What is enabled, if the command line needs to know it: for a plugin's command, or for help."""
+    if word in COMMANDS or config_file(known) is None:
+        return None
+    try:
+        return assemble(load_settings(known))
+    except (BaseExceptionGroup, ConfigurationError):
+        if word is None:
+            return None
+        raise
 
 
 def _parser(assembly: Assembly | None) -> ArgumentParser:
@@ -134,7 +144,7 @@ def _configure_config(parser: ArgumentParser) -> None:
     parser.add_argument("key", nargs="?", help="for explain, such as plugins.http.port")
 
 
-def _version(args: Namespace, assembly: Assembly | None = None) -> int:
+def _version(args: Namespace, assembly: Assembly | None) -> int:
     number = version("covet-kernel")
     if args.json:
         return print_json({"version": number})

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from covet_kernel._errors import ConfigurationError, CovetError, LifecycleError, flatten
-from covet_kernel._hooks import hookspec
 from covet_kernel._plugin import Context, Plugin, Serving
 
 if TYPE_CHECKING:
     from covet_kernel._assembly import Assembly, assemble, installed
     from covet_kernel._command import Command, Console
     from covet_kernel._describe import describe
+    from covet_kernel._hooks import hookspec
     from covet_kernel._kernel import Kernel
     from covet_kernel._model import AppConfig, InstanceConfig, KernelConfig, PluginConfig
     from covet_kernel._settings import Settings
@@ -41,6 +41,7 @@ _LAZY = {
     "_assembly": ("Assembly", "assemble", "installed"),
     "_command": ("Command", "Console"),
     "_describe": ("describe",),
+    "_hooks": ("hookspec",),
     "_kernel": ("Kernel",),
     "_model": ("AppConfig", "InstanceConfig", "KernelConfig", "PluginConfig"),
     "_settings": ("Settings",),

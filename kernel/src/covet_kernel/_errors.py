@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable
-from difflib import get_close_matches
-from importlib.resources import files
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 
@@ -36,7 +33,7 @@ class CovetError(Exception):
         self.problem = problem
         self.place = place
         self.valid = tuple(valid)
-        near = get_close_matches(given, self.valid, 1) if given else []
+        near = _alike(given, self.valid) if given else []
         self.fix = f"Did you mean {near[0]!r}? {fix}".strip() if near else fix
 
     @classmethod
@@ -50,9 +47,7 @@ class CovetError(Exception):
         **fields: Any,
     ) -> Self:
         """One of the kernel's own errors; ``fields`` fill the texts of ``catalogue.toml``."""
-        entry = tomllib.loads(files(__package__).joinpath("catalogue.toml").read_text("utf-8"))[
-            code
-        ]
+        entry = _catalogue()[code]
         problem, fix = (entry[text].format(**fields) for text in ("problem", "fix"))
         return cls(code, problem, place=place, valid=valid, fix=fix, given=given)
 
@@ -72,6 +67,23 @@ class ConfigurationError(CovetError):
 
 class LifecycleError(CovetError):
     """A plugin failed to start, run, drain or stop; the cause is chained. Exit code 1."""
+
+
+def _catalogue() -> dict[str, dict[str, str]]:
+    # These cost milliseconds to import, and only an error needs them.
+    import tomllib
+    from pathlib import Path
+
+    texts: dict[str, dict[str, str]] = tomllib.loads(
+        Path(__file__).with_name("catalogue.toml").read_text("utf-8")
+    )
+    return texts
+
+
+def _alike(given: str, valid: Sequence[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    return get_close_matches(given, valid, 1)
 
 
 def flatten(error: BaseException) -> list[BaseException]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from covet_kernel import contracts
 from covet_kernel._errors import ConfigurationError
-from covet_kernel._plugin import Context
 
 if TYPE_CHECKING:
+    from covet_kernel import contracts
     from covet_kernel._command import Command, Console
+    from covet_kernel._plugin import Context
 
 hookspec = pluggy.HookspecMarker("covet")
 """Marks a plugin's own hook specs, for ``covet_add_hookspecs``."""

@@ -153,12 +153,29 @@ class Kernel:
             LifecycleError: The kernel is not running.
         """
         if self.state != "running":
-            raise LifecycleError(
-                "COVET-RELOAD-STATE", f"cannot reload a kernel that is {self.state}."
-            )
+            raise LifecycleError.of("COVET-RELOAD-STATE", state=self.state)
+        old = self.assembly
+        changed = set(old.nodes.keys() ^ assembly.nodes.keys())
+        kept = old.nodes.keys() & assembly.nodes.keys()
+        changed |= {name for name in kept if not old.nodes[name].same(assembly.nodes[name])}
+        affected = old.closure(changed) | assembly.closure(changed)
+        # Made before anything stops, so that what fails here fails while all is well.
+        fallback = assemble(old.settings, old.classes)
         with anyio.CancelScope(shield=True):
-            affected = await self._reload(assembly)
-        return affected
+            await self._drain(stopping=False)
+            await self._replace(old, assembly, affected)
+            failures = self._failures
+            if failures:
+                self._failures = []
+                await self._replace(assembly, fallback, affected)
+        nodes = self.assembly.nodes.values()
+        if self._failures or any(node.state != "running" for node in nodes):
+            self._failures = [*failures, *self._failures]
+            self.cancel()
+        self._set("running")
+        if failures:
+            raise ExceptionGroup("the reload failed, the former configuration is back", failures)
+        return sorted(affected)
 
     # Start and stop
 
@@ -202,8 +219,6 @@ class Kernel:
                         self._emit("plugin.started", node)
                         self._advance("start", node)
                     await node.stop.wait()
-            if not node.stop.is_set() and not node.scope.cancel_called:
-                error = RuntimeError("its lifespan ended by itself")
         except Exception as raised:
             error = raised
         finally:
@@ -230,10 +245,8 @@ class Kernel:
             return False
         if node.state == "starting":
             node.scope.cancel()
-        node.state, node.due = (
-            "stopping",
-            anyio.current_time() + (0 if self._forced else node.stop_timeout),
-        )
+        node.state = "stopping"
+        node.due = anyio.current_time() + (0 if self._forced else node.stop_timeout)
         node.stop.set()
         return True
 
@@ -349,33 +362,6 @@ class Kernel:
         while self._serving:
             self._idle = anyio.Event()
             await self._idle.wait()
-
-    # Reload
-
-    async def _reload(self, new: Assembly) -> list[str]:
-        old = self.assembly
-        changed = set(old.nodes.keys() ^ new.nodes.keys())
-        changed |= {
-            name
-            for name in old.nodes.keys() & new.nodes.keys()
-            if not old.nodes[name].same(new.nodes[name])
-        }
-        affected = old.closure(changed) | new.closure(changed)
-        # Made before anything stops, so that what fails here fails while all is well.
-        fallback = assemble(old.settings, old.classes)
-        await self._drain(stopping=False)
-        await self._replace(old, new, affected)
-        failures = self._failures
-        if failures:
-            self._failures = []
-            await self._replace(new, fallback, affected)
-        if any(node.state != "running" for node in self.assembly.nodes.values()) or self._failures:
-            self._failures = [*failures, *self._failures]
-            self.cancel()
-        self._set("running")
-        if failures:
-            raise ExceptionGroup("the reload failed, the former configuration is back", failures)
-        return sorted(affected)
 
     async def _replace(self, old: Assembly, new: Assembly, affected: set[str]) -> None:
         """Stop the affected nodes of ``old``, start those of ``new``; the others live on in ``new``."""

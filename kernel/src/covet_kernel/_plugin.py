@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 import anyio
 
-from covet_kernel import contracts
 from covet_kernel._errors import LifecycleError
-from covet_kernel.contracts import Capability, Event
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    from covet_kernel import contracts
     from covet_kernel._kernel import Kernel
     from covet_kernel._node import Node
+    from covet_kernel.contracts import Capability
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -117,6 +117,8 @@ class Context:
         self.name = node.name
         self.directory: Path = kernel.directory
         self.modules: tuple[ModuleType, ...] = kernel.modules
+        import logging
+
         self.log = logging.getLogger(f"covet.{node.name}")
 
     def provide(self, capability: Capability[T], value: T) -> None:
@@ -167,4 +169,6 @@ class Context:
 
     def emit(self, name: str, **data: Any) -> None:
         """Tell every ``covet_event`` hook; failures there are logged, never raised."""
+        from covet_kernel.contracts import Event
+
         self._kernel.emit(Event(name=name, plugin=self.name, data=data))

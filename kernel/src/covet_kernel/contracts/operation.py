@@ -41,7 +41,7 @@ class Binding:
         return ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Operation:
     """A typed function and everything true of it on every protocol.
 
