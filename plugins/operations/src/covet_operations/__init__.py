@@ -1,6 +1,7 @@
 """The call pipeline every transport shares."""
 
 from covet_operations._codec import Codec, TransportBinding
+from covet_operations._driver import Lane
 from covet_operations._endpoint import Endpoint
 from covet_operations._errors import (
     Cancelled,
@@ -24,7 +25,7 @@ from covet_operations._errors import (
 from covet_operations._marks import mark, operation, operations_of
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._plugin import Operations
-from covet_operations._providers import Provider, provider, providers_of
+from covet_operations._providers import Provider, ProviderScope, provider, providers_of
 from covet_operations._signature import Injected, Input, Kind, Signature
 from covet_operations._translate import ErrorMapping
 
@@ -44,6 +45,7 @@ __all__ = [
     "Internal",
     "Invalid",
     "Kind",
+    "Lane",
     "NotFound",
     "OperationError",
     "Operations",
@@ -51,6 +53,7 @@ __all__ = [
     "Pipeline",
     "PreconditionFailed",
     "Provider",
+    "ProviderScope",
     "RateLimited",
     "Signature",
     "TooLarge",

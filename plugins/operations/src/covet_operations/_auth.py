@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from covet_kernel.contracts import (
     Authenticator,
@@ -16,6 +16,7 @@ from covet_kernel.contracts import (
     Vote,
 )
 from covet_operations._errors import Forbidden, Unauthenticated
+from covet_operations._signature import Injected
 
 
 class Authenticate:
@@ -30,11 +31,18 @@ class Authenticate:
     after: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
 
-    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+    def __init__(
+        self, authenticators: Sequence[Authenticator], known: Collection[str] = ()
+    ) -> None:
+        """Args:
+        authenticators: Asked in turn; the first that knows the credentials decides.
+        known: Names of operations whose handler takes a `Principal`, so that nobody is anonymous there.
+        """
         self._authenticators = tuple(authenticators)
+        self._known = frozenset(known)
 
     def bind(self, operation: Operation, binding: Binding) -> Layer | None:
-        anonymous = is_anonymous(operation)
+        anonymous = is_anonymous(operation) and operation.name not in self._known
         if anonymous and not self._authenticators:
             return None
         authenticators = self._authenticators
@@ -85,13 +93,14 @@ class Authorize:
         return Layer(before=permitted)
 
     def _votes(self, operation: Operation) -> Layer | None:
-        if is_anonymous(operation):
-            return None
+        anonymous = is_anonymous(operation)
         authorizers = self._authorizers
 
         async def authorize(call: Call) -> None:
             principal: Principal | None = call.principal
             if principal is None:
+                if anonymous:
+                    return
                 raise Unauthenticated("credentials are required")
             allowed = False
             for each in authorizers:
@@ -108,3 +117,8 @@ class Authorize:
 def is_anonymous(operation: Operation) -> bool:
     """Whether a call without credentials is let in."""
     return not operation.requires if operation.anonymous is None else operation.anonymous
+
+
+def identified(injected: Iterable[Injected]) -> bool:
+    """Whether these parameters need a principal."""
+    return any(each.source == "principal" and not each.optional for each in injected)

@@ -38,31 +38,34 @@ Inner: TypeAlias = Callable[[Source], None]
 """Writes the innermost lines, which leave the handler's result in ``r``."""
 
 
-def compose(layers: Sequence[Layer], inner: Inner) -> Chain:
+def compose(layers: Sequence[Layer], inner: Inner, again: Inner | None = None) -> Chain:
     """Compile layers around the innermost step.
 
     Args:
         layers: Outermost first.
         inner: Writes the innermost lines.
+        again: Writes what has to happen when an ``around`` brought a result of its own.
 
     Returns:
         An async function of the call that returns the handler's result.
     """
     source = Source()
-    _function(source, tuple(layers), inner)
+    _function(source, tuple(layers), inner, again)
     code = compile("\n".join(source.lines), "<covet chain>", "exec")
     exec(code, source.names)  # noqa: S102 - our own template over integers, see above
     chain: Chain = source.names["chain_0"]
     return chain
 
 
-def _function(source: Source, layers: tuple[Layer, ...], inner: Inner, number: int = 0) -> None:
+def _function(
+    source: Source, layers: tuple[Layer, ...], inner: Inner, again: Inner | None, number: int = 0
+) -> None:
     """Write ``chain_<number>``; a layer with an ``around`` ends it and begins the next."""
     split = next((index for index, layer in enumerate(layers) if layer.around is not None), None)
     rest: tuple[Layer, ...] | None = None
     if split is not None:
         rest = layers[split + 1 :]
-        _function(source, rest, inner, number + 1)
+        _function(source, rest, inner, again, number + 1)
     source.depth = 0
     source.line(f"async def chain_{number}(call):")
     source.depth = 1
@@ -70,11 +73,16 @@ def _function(source: Source, layers: tuple[Layer, ...], inner: Inner, number: i
         _hooks(source, layers, inner)
     else:
         around = source.name(layers[split].around)
-        _hooks(
-            source,
-            layers[: split + 1],
-            lambda source: source.line(f"r = await {around}(call, chain_{number + 1})"),
-        )
+
+        def wrapped(source: Source) -> None:
+            source.line(f"r = await {around}(call, chain_{number + 1})")
+            if again is not None:
+                source.line("if r is not call.value or call.body is None:")
+                source.depth += 1
+                again(source)
+                source.depth -= 1
+
+        _hooks(source, layers[: split + 1], wrapped)
     source.line("return r")
 
 

@@ -2,51 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+import math
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
 import anyio
 
 from covet_kernel.contracts import Binding, Call, Operation
 from covet_operations._chain import Chain
-from covet_operations._driver import Stepped
-from covet_operations._errors import Cancelled, DeadlineExceeded, OperationError, Unavailable
+from covet_operations._driver import Watch, answer, drive, ended, stepped
+from covet_operations._errors import OperationError
+from covet_operations._inner import CONNECTION
+from covet_operations._providers import ProviderScope
 from covet_operations._signature import Kind, Signature
 from covet_operations._translate import Translator
 
-B = TypeVar("B", bound=Binding)
-Watch = Callable[[], Awaitable[None]]
+B_co = TypeVar("B_co", bound=Binding, covariant=True)
+Opens = Callable[[], AbstractAsyncContextManager[ProviderScope]]
 
 
-class Endpoint(Generic[B]):
+class Endpoint(Generic[B_co]):
     """An operation at one binding.
 
     Attributes:
         operation: What is called.
         binding: Where.
         signature: Parameters and result.
-        timeout: Seconds: the tightest of binding, operation and the configured default.
+        timeout: Seconds a call may take; the tightest of binding and operation, else the configured
+            default, which streams out do not have.
     """
 
-    __slots__ = ("_chain", "_translator", "binding", "operation", "signature", "timeout")
+    __slots__ = (
+        "_chain",
+        "_connect",
+        "_phase",
+        "_translator",
+        "binding",
+        "operation",
+        "signature",
+        "timeout",
+    )
 
     def __init__(
-        self, operation: Operation, binding: B, signature: Signature, chain: Chain, translator: Translator,
+        self,
+        operation: Operation,
+        binding: B_co,
+        signature: Signature,
+        *,
+        chain: Chain,
+        translator: Translator,
         timeout: float,
-    ) -> None:  # fmt: skip
+        phase: Opens | None = None,
+        connect: Opens | None = None,
+    ) -> None:
         self.operation = operation
-        self.binding: B = binding
+        self.binding: B_co = binding
         self.signature = signature
         self.timeout = timeout
         self._chain = chain
         self._translator = translator
+        self._phase = phase
+        self._connect = connect
 
     @property
     def kind(self) -> Kind:
         return self.signature.kind
 
-    async def run(self, call: Call, *, watch: Watch | None = None) -> Any:
+    async def run(
+        self, call: Call, *, watch: Watch | None = None, connection: ProviderScope | None = None
+    ) -> Any:
         """Drive one call to its end, in the caller's task.
 
         ``call.deadline`` may hold the caller's own deadline; the tightest counts. To cancel from
@@ -54,7 +79,8 @@ class Endpoint(Generic[B]):
 
         Args:
             call: Made for this operation and binding.
-            watch: Returns when the caller is gone. Run beside the call, and only if it waits.
+            watch: Returns when the caller is gone. Runs beside the call, and only if that waits.
+            connection: From ``pipeline.connection()``; without it the call is a connection of its own.
 
         Returns:
             The encoded answer, ``None`` for a stream out, whose items went to ``call.send``. The
@@ -63,20 +89,29 @@ class Endpoint(Generic[B]):
         Raises:
             OperationError: The typed answer; nothing else, save cancellation from outside.
         """
-        with anyio.CancelScope() as scope:
-            call.scope = scope
-            if call.cause is not None:
-                scope.cancel()
-            call.deadline = min(call.deadline, anyio.current_time() + self.timeout)
-            scope.deadline = call.deadline
-            try:
-                await Stepped(self._chain(call), copy_context(), None)  # type: ignore[arg-type]
-            except OperationError:
-                raise
-            except Exception as error:
-                raise self._translator.recover(call, error) from None
-            return call.body
-        raise self._ended(call)
+        self._begin(call)
+        if self.operation.on_disconnect == "finish":
+            watch = None
+        try:
+            await drive(self._coroutine(call, connection), call, watch, self.disconnect)
+        except OperationError:
+            raise
+        except Exception as error:
+            raise answer(call, error, self._translator) from error
+        return call.body
+
+    async def carry(
+        self, call: Call, scope: anyio.CancelScope, connection: ProviderScope | None
+    ) -> Any:
+        """`run` for a driver that brings the scope: it sets ``call.scope`` and tells cancellation apart."""
+        self._begin(call)
+        try:
+            await stepped(self._coroutine(call, connection), call, scope)
+        except OperationError:
+            raise
+        except Exception as error:
+            raise answer(call, error, self._translator) from error
+        return call.body
 
     def disconnect(self, call: Call) -> None:
         """Tell a call that its caller is gone; the operation's policy decides what that does."""
@@ -84,11 +119,33 @@ class Endpoint(Generic[B]):
         if self.operation.on_disconnect == "cancel":
             call.cancel("disconnect")
 
-    def _ended(self, call: Call) -> OperationError:
-        if call.cause is None:
-            call.cause = "deadline"
-        if call.cause == "deadline":
-            return DeadlineExceeded("the call took longer than it may")
-        if call.cause == "shutdown":
-            return Unavailable("the service is stopping")
-        return Cancelled()
+    def _begin(self, call: Call) -> None:
+        if self.timeout != math.inf or call.deadline != math.inf:
+            now = anyio.current_time()
+            if call.deadline <= now:
+                raise ended(call)
+            call.deadline = min(call.deadline, now + self.timeout)
+        if call.cause is not None:
+            raise ended(call)
+
+    def _coroutine(self, call: Call, connection: ProviderScope | None) -> Any:
+        if self._phase is None and self._connect is None:
+            return self._chain(call)
+        return self._provided(call, connection)
+
+    async def _provided(self, call: Call, connection: ProviderScope | None) -> Any:
+        """The chain inside the wider provider scopes it needs."""
+        if self._phase is not None:
+            async with self._phase():
+                return await self._connected(call, connection)
+        return await self._connected(call, connection)
+
+    async def _connected(self, call: Call, connection: ProviderScope | None) -> Any:
+        if self._connect is None:
+            return await self._chain(call)
+        if connection is not None:
+            call.state[CONNECTION] = connection
+            return await self._chain(call)
+        async with self._connect() as own:
+            call.state[CONNECTION] = own
+            return await self._chain(call)

@@ -40,7 +40,9 @@ class _Fields:
 
 
 class OperationError(_Fields, Exception):
-    """An error a caller is meant to see. Subclass it; annotated attributes are serialised::
+    """An error a caller is meant to see.
+
+    Subclass it; annotated attributes are serialised::
 
         class OutOfStock(Conflict):
             \"\"\"Fewer copies are left than were ordered.\"\"\"
@@ -69,12 +71,22 @@ class OperationError(_Fields, Exception):
         if "code" not in cls.__dict__:
             cls.code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
         if "title" not in cls.__dict__:
-            written = "__doc__" in cls.__dict__ and cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}(")
-            cls.title = (cls.__doc__ or "").strip().splitlines()[0].rstrip(".") if written else _words(cls.code)
+            written = (
+                "__doc__" in cls.__dict__
+                and cls.__doc__
+                and not cls.__doc__.startswith(f"{cls.__name__}(")
+            )
+            cls.title = (
+                (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")
+                if written
+                else _words(cls.code)
+            )
 
     def fields(self) -> dict[str, Any]:
         """The attributes the subclasses added, by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "detail"}
+        return {
+            item.name: getattr(self, item.name) for item in fields(self) if item.name != "detail"
+        }
 
     def describe(self) -> dict[str, Any]:
         """The error as plain data: code, kind, title, detail and the fields."""

@@ -1,28 +1,35 @@
-"""The innermost lines of a chain: call the handler, encode, or push a stream."""
+"""The innermost lines of a chain: open providers, call the handler, encode, or push a stream."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
 
 import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
 
-from covet_kernel.contracts import Call, Capability, Operation
+from covet_kernel.contracts import Call, Operation
 from covet_operations._chain import Inner, Source, is_async
 from covet_operations._codec import Codec
 from covet_operations._errors import Invalid, faults
-from covet_operations._providers import Opening
+from covet_operations._providers import Provider, ProviderGraph, Value
 from covet_operations._signature import Injected, Input, Signature
 
-Value = Callable[[Capability[Any]], Any]
+CONNECTION = "operations.connection"
+"""The key of the connection's open providers in ``call.state``."""
 
 
 def innermost(
-    operation: Operation, signature: Signature, codec: Codec[Any], value: Value, opening: Opening
+    operation: Operation,
+    signature: Signature,
+    codec: Codec[Any],
+    *,
+    value: Value,
+    graph: ProviderGraph,
+    app: dict[Provider, Any],
 ) -> Inner:
     """What runs inside every layer.
 
@@ -31,107 +38,157 @@ def innermost(
         signature: Its parameters and result.
         codec: The transport's side of it.
         value: Gives the provider of a capability.
-        opening: The providers this call opens, outermost first.
+        graph: The application's providers.
+        app: The values of app-scoped providers, filled when the phase opens.
     """
 
     def write(source: Source) -> None:
         depth = source.depth
-        names = opening.write(source, value)
-        call = f"{source.name(operation.handler)}({', '.join(_arguments(source, signature, value, names, codec))})"
+        writer = _Writer(source, signature, codec, value, app)
+        for each in graph.needed(signature.injected):
+            writer.open(each, graph.parameters[each])
+        arguments = ", ".join(writer.arguments(signature.parameters))
+        handler = source.name(operation.handler)
         if signature.kind in ("server_stream", "bidi"):
-            _push(source, call, _encoder(source, codec.encode_item, signature.output, "i"))
+            source.line(f"async with {source.name(_closing)}({handler}({arguments})) as s:")
+            source.line("    async for i in s:")
+            source.line(
+                f"        await call.send({encoded(source, codec.encode_item, signature, 'i')})"
+            )
+            source.line("r = None")
         else:
-            _reply(source, call, operation, _encoder(source, codec.encode, signature.output, "r"))
+            source.line(f"r = {_called(source, operation, handler, arguments)}")
+            reply(signature, codec)(source)
         source.depth = depth
 
     return write
 
 
-def _reply(source: Source, call: str, operation: Operation, encoded: str) -> None:
-    if operation.extra.get("operations", {}).get("thread"):
-        handler, _, rest = call.partition("(")
-        run, bind = source.name(anyio.to_thread.run_sync), source.name(partial)
-        source.line(f"r = await {run}({bind}({handler}, {rest})")
-    elif is_async(operation.handler):
-        source.line(f"r = await {call}")
-    else:
-        source.line(f"r = {call}")
-    source.line("call.value = r")
-    source.line(f"call.body = {encoded}")
+def reply(signature: Signature, codec: Codec[Any]) -> Inner:
+    """Keep the result and encode it."""
+
+    def write(source: Source) -> None:
+        source.line("call.value = r")
+        source.line(f"call.body = {encoded(source, codec.encode, signature, 'r')}")
+
+    return write
 
 
-def _push(source: Source, call: str, encoded: str) -> None:
-    source.line(f"async with {source.name(aclosing)}({call}) as s:")
-    source.line("    async for i in s:")
-    source.line(f"        await call.send({encoded})")
-    source.line("r = None")
-
-
-def _encoder(
-    source: Source, encode: Callable[[Any, Any], Any] | None, output: TypeAdapter[Any], item: str
+def encoded(
+    source: Source, encode: Callable[[Any, Any], Any] | None, signature: Signature, item: str
 ) -> str:
+    """The expression that encodes ``item``."""
     if encode is not None:
         return f"{source.name(encode)}(call, {item})"
-    return f"{source.name(output.serializer.to_json)}({item})"
+    return f"{source.name(signature.output.serializer.to_json)}({item})"
 
 
-def _arguments(
-    source: Source, signature: Signature, value: Value, names: dict[int, str], codec: Codec[Any]
-) -> list[str]:
-    written = []
-    for each in signature.parameters:
-        expression = (
-            f"call.args[{source.name(each.name)}]"
-            if isinstance(each, Input)
-            else _injected(source, each, signature, value, names, codec)
-        )
-        if each.name in signature.keyword_only:
-            expression = f"**{{{source.name(each.name)}: {expression}}}"
-        written.append(expression)
-    return written
+def _called(source: Source, operation: Operation, handler: str, arguments: str) -> str:
+    if is_async(operation.handler):
+        return f"await {handler}({arguments})"
+    if operation.extra.get("operations", {}).get("thread"):
+        run, bind = source.name(anyio.to_thread.run_sync), source.name(partial)
+        return f"await {run}({bind}({handler}, {arguments}))"
+    return f"{handler}({arguments})"
 
 
-def _injected(
-    source: Source, each: Injected, signature: Signature, value: Value, names: dict[int, str], codec: Codec[Any]
-) -> str:
-    match each.source:
-        case "value":
-            return source.name(value(each.key))
-        case "session":
-            return f"call.tx[{source.name(each.key)}]"
-        case "principal":
-            return "call.principal"
-        case "call":
-            return "call"
-        case "provider":
-            return names[id(each.key)]
-        case "stream":
-            assert signature.item is not None
-            return f"{source.name(_incoming(signature.item, codec))}(call)"
+def _closing(items: Any) -> Any:
+    """Close the handler's generator however the stream ends; a mere iterator has nothing to close."""
+    return aclosing(items) if hasattr(items, "aclose") else _open(items)
+
+
+@asynccontextmanager
+async def _open(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    yield items
+
+
+class _Writer:
+    """Writes expressions for parameters and results; every object goes by a number."""
+
+    def __init__(
+        self,
+        source: Source,
+        signature: Signature,
+        codec: Codec[Any],
+        value: Value,
+        app: dict[Provider, Any],
+    ) -> None:
+        self._source = source
+        self._signature = signature
+        self._codec = codec
+        self._value = value
+        self._app = app
+        self._opened: dict[Provider, str] = {}
+
+    def open(self, provider: Provider, parameters: Sequence[Injected]) -> None:
+        name = self._source.name
+        if provider.scope == "app":
+            self._opened[provider] = f"{name(self._app)}[{name(provider)}]"
+            return
+        if provider.scope == "connection":
+            self._opened[provider] = f"call.state[{name(CONNECTION)}].values[{name(provider)}]"
+            return
+        arguments = ", ".join(self.arguments(parameters))
+        made = self._opened[provider] = f"p{len(self._opened)}"
+        if inspect.isasyncgenfunction(provider.make):
+            self._source.line(
+                f"async with {name(asynccontextmanager(provider.make))}({arguments}) as {made}:"
+            )
+            self._source.depth += 1
+        elif is_async(provider.make):
+            self._source.line(f"{made} = await {name(provider.make)}({arguments})")
+        else:
+            self._source.line(f"{made} = {name(provider.make)}({arguments})")
+
+    def arguments(self, parameters: Sequence[Input | Injected]) -> list[str]:
+        written = []
+        for each in parameters:
+            name = self._source.name
+            given = (
+                f"call.args[{name(each.name)}]" if isinstance(each, Input) else self._injected(each)
+            )
+            written.append(f"**{{{name(each.name)}: {given}}}" if each.keyword else given)
+        return written
+
+    def _injected(self, each: Injected) -> str:
+        name = self._source.name
+        match each.source:
+            case "value":
+                return name(self._value(each.key))
+            case "session":
+                return f"call.tx[{name(each.key)}]"
+            case "principal":
+                return "call.principal"
+            case "call":
+                return "call"
+            case "provider":
+                return self._opened[each.key]
+            case "stream":
+                assert self._signature.item is not None
+                return f"{name(_incoming(self._signature.item, self._codec))}(call)"
 
 
 def _incoming(item: TypeAdapter[Any], codec: Codec[Any]) -> Callable[[Call], AsyncIterator[Any]]:
     """Decodes a stream in, one item when the handler asks for it."""
-    from_json, from_plain, plain = item.validator.validate_json, item.validator.validate_python, codec.decode_item
+    from_json, from_plain, plain = (
+        item.validator.validate_json,
+        item.validator.validate_python,
+        codec.decode_item,
+    )
 
     async def incoming(call: Call) -> AsyncIterator[Any]:
         index = 0
-        async for raw in call.incoming():
-            if plain is not None:
-                raw = plain(call, raw)
+        async for given in call.incoming():
+            raw = given if plain is None else plain(call, given)
             try:
-                if isinstance(raw, bytes | bytearray | str):
-                    decoded = from_json(raw)
-                else:
-                    decoded = from_plain(raw)
+                decoded = (
+                    from_json(raw) if isinstance(raw, bytes | bytearray | str) else from_plain(raw)
+                )
             except ValidationError as error:
-                raise Invalid("an item of the stream does not fit", errors=faults(error, index)) from None
+                raise Invalid(
+                    "an item of the stream does not fit", errors=faults(error, index)
+                ) from None
             yield decoded
             index += 1
 
     return incoming
-
-
-def is_inline(handler: Callable[..., Any]) -> bool:
-    """Whether the handler is a plain function that runs on the event loop."""
-    return not is_async(handler) and not inspect.isasyncgenfunction(handler)

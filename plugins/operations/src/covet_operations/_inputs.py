@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from inspect import isawaitable
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
@@ -14,11 +13,12 @@ from covet_operations._codec import Codec, Document
 from covet_operations._errors import Invalid, faults
 from covet_operations._signature import Input, Signature, record_adapter
 
-Decode = Callable[[Call], Awaitable[None] | None]
+_PLAIN = (bytes, str, bytearray, memoryview, Mapping)
+Decode: TypeAlias = Callable[[Call], Awaitable[None] | None]
 
 
-def compile_decode(signature: Signature, codec: Codec[Any], *, refuse_extra: bool = True) -> Decode | None:
-    """The function that fills ``call.args``, or ``None`` for an operation without inputs."""
+def compile_decode(signature: Signature, codec: Codec[Any], *, refuse_extra: bool = True) -> Decode:
+    """The function that fills ``call.args`` with every input, or refuses with all faults at once."""
     texts = tuple(_text(each, codec) for each in signature.inputs if each.name in codec.text)
     rest = tuple(each for each in signature.inputs if each.name not in codec.text)
     if not signature.inputs:
@@ -37,7 +37,12 @@ class _Text:
     """One input that comes as text."""
 
     def __init__(self, given: Input, find: Callable[[Any], Any], location: str) -> None:
-        self.name, self.find, self.default, self.required = given.name, find, given.default, given.required
+        self.name, self.find, self.default, self.required = (
+            given.name,
+            find,
+            given.default,
+            given.required,
+        )
         self.location = (location, given.name) if location else (given.name,)
         self.parse = _parser(given)
 
@@ -127,7 +132,9 @@ def _record(
     """A function that reads these inputs out of the document into ``args``."""
     spread = next((each for each in inputs if each.spread), None)
     others = tuple(each for each in inputs if not each.spread)
-    others_validator = record_adapter(others, refuse_extra=refuse_extra and spread is None).validator
+    others_validator = record_adapter(
+        others, refuse_extra=refuse_extra and spread is None
+    ).validator
     names = frozenset(each.name for each in others)
     defaults = {each.name: each.default for each in others if not each.required}
 
@@ -147,7 +154,9 @@ def _record(
                 wrong += faults(error, *location)
         if spread is not None:
             try:
-                args[spread.name] = validate(spread.adapter.validator, _without(document, names) if names else document)
+                args[spread.name] = validate(
+                    spread.adapter.validator, _without(document, names) if names else document
+                )
             except ValidationError as error:
                 wrong += faults(error, *location)
 
@@ -185,9 +194,10 @@ def _document(
 
     def decode(call: Call) -> Awaitable[None] | None:
         document = find(call)
-        if isawaitable(document):
-            return later(call, document)
-        finish(call, document)  # type: ignore[arg-type]
-        return None
+        # Asking whether it is awaitable costs more than decoding a short message.
+        if isinstance(document, _PLAIN):
+            finish(call, document)
+            return None
+        return later(call, document)
 
     return decode

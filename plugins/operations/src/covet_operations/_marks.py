@@ -67,7 +67,6 @@ def operation(
         thread: Run a plain ``def`` in a worker thread; without it, it runs on the event loop and
             must not block.
     """
-
     facts: dict[str, Any] = {
         "name": name, "effect": effect, "requires": requires, "anonymous": anonymous, "errors": errors,
         "deadline": deadline, "on_disconnect": on_disconnect, "transaction": transaction,
@@ -125,7 +124,11 @@ def operations_of(source: object) -> tuple[Operation, ...]:
 def _marked(source: object) -> Iterator[tuple[Marks, Callable[..., Any], str]]:
     if isinstance(source, ModuleType):
         for key, value in vars(source).items():
-            if inspect.isfunction(value) and _ATTRIBUTE in vars(value) and value.__module__ == source.__name__:
+            if (
+                inspect.isfunction(value)
+                and _ATTRIBUTE in vars(value)
+                and value.__module__ == source.__name__
+            ):
                 yield vars(value)[_ATTRIBUTE], value, f"{source.__name__}.{key}"
         return
     seen: set[str] = set()
@@ -136,7 +139,11 @@ def _marked(source: object) -> Iterator[tuple[Marks, Callable[..., Any], str]]:
             seen.add(key)
             inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
             if inspect.isfunction(inner) and _ATTRIBUTE in vars(inner):
-                yield vars(inner)[_ATTRIBUTE], getattr(source, key), f"{type(source).__name__}.{key}"
+                yield (
+                    vars(inner)[_ATTRIBUTE],
+                    getattr(source, key),
+                    f"{type(source).__name__}.{key}",
+                )
 
 
 def _operation(marks: Marks, handler: Callable[..., Any], default: str) -> Operation:
@@ -146,4 +153,6 @@ def _operation(marks: Marks, handler: Callable[..., Any], default: str) -> Opera
         facts["effect"] = max(marks.effects, key=_STRENGTH.index, default="write")
     if not facts.get("summary"):
         facts["summary"] = (inspect.getdoc(handler) or "").partition("\n")[0]
-    return Operation(handler=handler, bindings=tuple(marks.bindings), extra=dict(marks.extra), **facts)
+    return Operation(
+        handler=handler, bindings=tuple(marks.bindings), extra=dict(marks.extra), **facts
+    )

@@ -9,7 +9,9 @@ from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Interceptor, Phase
 
 
-def order(interceptors: Sequence[Interceptor]) -> tuple[tuple[Interceptor, ...], list[ConfigurationError]]:
+def order(
+    interceptors: Sequence[Interceptor],
+) -> tuple[tuple[Interceptor, ...], list[ConfigurationError]]:
     """Sort interceptors, outermost first.
 
     Args:

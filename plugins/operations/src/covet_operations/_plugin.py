@@ -5,28 +5,65 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from covet_kernel import Context, Plugin
+import pluggy
+
+from covet_kernel import Context, Plugin, Serving, hookspec
 from covet_kernel.contracts import Operation
 from covet_operations._marks import operations_of
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
+from covet_operations._providers import Provider, providers_of
+from covet_operations._translate import ErrorMapping
+
+
+class Specs:
+    """Hooks this plugin adds to the kernel's."""
+
+    @hookspec
+    def covet_providers(self) -> Iterable[Provider]:  # type: ignore[empty-body]
+        """What makes values for handlers' parameters; ``providers_of(self)`` for marked methods."""
+
+    @hookspec
+    def covet_error_mappings(self) -> Iterable[ErrorMapping]:  # type: ignore[empty-body]
+        """How exceptions of libraries are shown to callers."""
 
 
 class Operations(Plugin[OperationsConfig]):
-    """Provides the call pipeline and declares the operations of the application's plain modules."""
+    """Provides the call pipeline, and declares what the application's plain modules are marked as."""
 
     provides = (OPERATIONS,)
 
     def __init__(self, config: OperationsConfig) -> None:
         super().__init__(config)
-        self._declared: tuple[Operation, ...] = ()
+        self._operations: tuple[Operation, ...] = ()
+        self._providers: tuple[Provider, ...] = ()
+
+    def covet_add_hookspecs(self, pm: pluggy.PluginManager) -> None:
+        pm.add_hookspecs(Specs)
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         pipeline = Pipeline(self.config)
-        self._declared = tuple(each for module in ctx.modules for each in operations_of(module))
+
+        async def serve(serving: Serving) -> None:
+            for operation, binding in pipeline.unserved(serving):
+                ctx.log.warning(
+                    "%s is not reachable at %s %r: no enabled plugin serves that",
+                    operation.name,
+                    binding.protocol,
+                    binding.address,
+                )
+            async with pipeline.phase(serving):
+                await serving.draining.wait()
+
+        self._operations = tuple(each for module in ctx.modules for each in operations_of(module))
+        self._providers = tuple(each for module in ctx.modules for each in providers_of(module))
         ctx.provide(OPERATIONS, pipeline)
         ctx.compile(pipeline.assemble)
+        ctx.serve(serve)
         yield
 
     def covet_operations(self) -> Iterable[Operation]:
-        return self._declared
+        return self._operations
+
+    def covet_providers(self) -> Iterable[Provider]:
+        return self._providers

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import SQL, Call, Capability, Operation, Principal, SqlDatabase, SqlSession
+from covet_kernel.contracts import (
+    SQL,
+    Call,
+    Capability,
+    Operation,
+    Principal,
+    SqlDatabase,
+    SqlSession,
+)
 
 Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidi"]
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
@@ -31,6 +46,7 @@ class Input:
         default: Its default unless required.
         many: Whether it is a collection, so that a repeated text value makes sense.
         spread: Whether it is the only model among the inputs: its fields then are the record's own.
+        keyword: Whether the handler takes it by keyword only.
         adapter: Validates it.
     """
 
@@ -41,6 +57,7 @@ class Input:
     default: Any = None
     many: bool = False
     spread: bool = False
+    keyword: bool = False
     adapter: TypeAdapter[Any] = field(repr=False)
 
 
@@ -52,12 +69,15 @@ class Injected:
         source: ``"value"`` (a capability's provider, under ``key``), ``"session"`` (the open transaction on
             the database ``key``), ``"principal"``, ``"call"`` (``key`` is the class asked for),
             ``"stream"`` (the items), ``"provider"`` (``key`` is the provider).
+        optional: Whether a `Principal` may be ``None``.
+        keyword: Whether it is taken by keyword only.
     """
 
     name: str
     source: Literal["value", "session", "principal", "call", "stream", "provider"]
     key: Any = None
     optional: bool = False
+    keyword: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +98,6 @@ class Signature:
     item: TypeAdapter[Any] | None
     output: TypeAdapter[Any]
     output_type: Any
-    positional_only: frozenset[str] = frozenset()
-    keyword_only: frozenset[str] = frozenset()
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -149,7 +167,7 @@ class Resolver:
             if token.contract is not Any and token.contract != base:
                 raise ConfigurationError(
                     "COVET-OPERATION-CAPABILITY",
-                    f"parameter {name!r} is annotated {_show(base)}, but {token.id!r} provides {_show(token.contract)}.",
+                    f"parameter {name!r} is annotated {show(base)}, but {token.id!r} provides {show(token.contract)}.",
                     place=place,
                     fix="Annotate it with the capability's contract type.",
                 )
@@ -161,15 +179,18 @@ class Resolver:
             return Injected(name=name, source="call", key=base)
         if get_origin(base) in _STREAMS:
             return Injected(name=name, source="stream", key=get_args(base)[0])
-        matching = [token for contract, token in self._defaults if contract is not Any and contract == base]
+        matching = [
+            token for contract, token in self._defaults if contract is not Any and contract == base
+        ]
         if len(matching) > 1:
             raise ConfigurationError(
                 "COVET-OPERATION-AMBIGUOUS",
-                f"parameter {name!r} asks for {_show(base)}, which "
-                + " and ".join(repr(each.id) for each in matching) + " both provide.",
+                f"parameter {name!r} asks for {show(base)}, which "
+                + " and ".join(repr(each.id) for each in matching)
+                + " both provide.",
                 place=place,
                 valid=[each.id for each in matching],
-                fix=f"Say which: Annotated[{_show(base)}, TOKEN].",
+                fix=f"Say which: Annotated[{show(base)}, TOKEN].",
             )
         if matching:
             return Injected(name=name, source="value", key=matching[0])
@@ -190,7 +211,9 @@ class Resolver:
         return token
 
 
-def compile_signature(operation: Operation, resolver: Resolver) -> tuple[Signature | None, list[ConfigurationError]]:
+def compile_signature(
+    operation: Operation, resolver: Resolver
+) -> tuple[Signature | None, list[ConfigurationError]]:
     """Work out an operation's signature.
 
     Returns:
@@ -198,53 +221,81 @@ def compile_signature(operation: Operation, resolver: Resolver) -> tuple[Signatu
     """
     place = place_of(operation)
     handler = operation.handler
-    try:
-        hints = typing.get_type_hints(handler, include_extras=True)
-    except Exception as error:
-        return None, [
-            ConfigurationError(
-                "COVET-OPERATION-PARAMETER",
-                f"the annotations of {operation.name} cannot be evaluated: {error}.",
-                place=place,
-                fix="Import the annotated types at run time, not under TYPE_CHECKING.",
-            )
-        ]
-    errors: list[ConfigurationError] = []
-    parameters: list[Input | Injected] = []
-    shapes = {"positional_only": set[str](), "keyword_only": set[str]()}
-    for parameter in inspect.signature(handler).parameters.values():
-        try:
-            parameters.append(_parameter(parameter, hints, resolver, place))
-        except ConfigurationError as error:
-            errors.append(error)
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            shapes["positional_only"].add(parameter.name)
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            shapes["keyword_only"].add(parameter.name)
-    streams = [each for each in parameters if isinstance(each, Injected) and each.source == "stream"]
+    parameters, errors = parameters_of(handler, operation.name, place, resolver)
+    if errors:
+        return None, errors
+    streams = [
+        each for each in parameters if isinstance(each, Injected) and each.source == "stream"
+    ]
     if len(streams) > 1:
-        errors.append(_wrong(f"{operation.name} takes {len(streams)} streams", place, "Take one AsyncIterator."))
-    returned = hints.get("return", Any)
+        errors.append(
+            _wrong(
+                f"{operation.name} takes {len(streams)} streams", place, "Take one AsyncIterator."
+            )
+        )
+    returned = typing.get_type_hints(handler, include_extras=True).get("return", Any)
     out = get_origin(returned) in _STREAMS
     if inspect.isasyncgenfunction(handler) and not out:
-        errors.append(_wrong(f"{operation.name} yields, but is not annotated '-> AsyncIterator[T]'", place,
-                             "Annotate what it returns with AsyncIterator[T]."))  # fmt: skip
+        errors.append(
+            _wrong(
+                f"{operation.name} yields, but is not annotated '-> AsyncIterator[T]'",
+                place,
+                "Annotate what it returns with AsyncIterator[T].",
+            )
+        )
+    if out and inspect.iscoroutinefunction(handler):
+        errors.append(
+            _wrong(
+                f"{operation.name} returns a stream from an 'async def'",
+                place,
+                "Yield the items, or make it a plain 'def' that returns the iterator.",
+            )
+        )
     output_type = get_args(returned)[0] if out else returned
-    output_type = None if output_type is type(None) else output_type
     item = _adapter(streams[0].key, "stream", place, errors) if streams else None
-    output = _adapter(Any if output_type is inspect.Parameter.empty else output_type, "return", place, errors)
+    output = _adapter(output_type, "return", place, errors)
     if errors or output is None:
         return None, errors
     kind: Kind = (
-        ("bidi" if streams else "server_stream") if out else ("client_stream" if streams else "unary")
+        ("bidi" if streams else "server_stream")
+        if out
+        else ("client_stream" if streams else "unary")
     )
     return (
         Signature(
-            kind=kind, parameters=_spread(parameters), item=item, output=output, output_type=output_type,
-            positional_only=frozenset(shapes["positional_only"]), keyword_only=frozenset(shapes["keyword_only"]),
+            kind=kind,
+            parameters=_spread(parameters),
+            item=item,
+            output=output,
+            output_type=None if output_type is type(None) else output_type,
         ),
         [],
-    )  # fmt: skip
+    )
+
+
+def parameters_of(
+    function: Callable[..., Any], name: str, place: str, resolver: Resolver
+) -> tuple[list[Input | Injected], list[ConfigurationError]]:
+    """What fills each parameter of a handler or provider, and everything that is wrong with them."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except Exception as error:
+        problem = f"the annotations of {name} cannot be evaluated: {error}"
+        return [], [
+            _wrong(
+                problem, place, "Import the annotated types at run time, not under TYPE_CHECKING."
+            )
+        ]
+    found: list[Input | Injected] = []
+    errors: list[ConfigurationError] = []
+    for parameter in inspect.signature(function).parameters.values():
+        try:
+            each = _parameter(parameter, hints, resolver, place)
+        except ConfigurationError as error:
+            errors.append(error)
+        else:
+            found.append(replace(each, keyword=parameter.kind is parameter.KEYWORD_ONLY))
+    return found, errors
 
 
 def place_of(operation: Operation) -> str:
@@ -258,7 +309,11 @@ def _parameter(
 ) -> Input | Injected:
     name = parameter.name
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise _wrong(f"parameter {name!r} is variadic, so no caller can fill it by name", place, "Name the parameters.")
+        raise _wrong(
+            f"parameter {name!r} is variadic, so no caller can fill it by name",
+            place,
+            "Name the parameters.",
+        )
     if name not in hints:
         raise _wrong(f"parameter {name!r} has no annotation", place, "Annotate it.")
     annotation = hints[name]
@@ -279,25 +334,27 @@ def _parameter(
 
 
 def _spread(parameters: list[Input | Injected]) -> tuple[Input | Injected, ...]:
-    models = [each for each in parameters if isinstance(each, Input) and each.required and is_model(each.type)]
+    models = [
+        each
+        for each in parameters
+        if isinstance(each, Input) and each.required and is_model(each.type)
+    ]
     if len(models) != 1:
         return tuple(parameters)
     model = models[0]
     others = {each.name for each in parameters if isinstance(each, Input)} - {model.name}
     if others & set(model.adapter.json_schema().get("properties", ())):
         return tuple(parameters)
-    return tuple(
-        Input(name=model.name, type=model.type, metadata=model.metadata, adapter=model.adapter, spread=True)
-        if each is model else each
-        for each in parameters
-    )  # fmt: skip
+    return tuple(replace(model, spread=True) if each is model else each for each in parameters)
 
 
 def is_model(annotation: Any) -> bool:
     """Whether a type is an object with named fields: a pydantic model, dataclass or TypedDict."""
     base, _ = _peel(annotation)
     return isinstance(base, type) and (
-        issubclass(base, BaseModel) or hasattr(base, "__dataclass_fields__") or typing.is_typeddict(base)
+        issubclass(base, BaseModel)
+        or hasattr(base, "__dataclass_fields__")
+        or typing.is_typeddict(base)
     )
 
 
@@ -309,7 +366,7 @@ def _adapter(
     except Exception as error:
         errors.append(
             _wrong(
-                f"{name!r} is annotated {_show(annotation)}: no plugin, no provider and no model fills that"
+                f"{name!r} is annotated {show(annotation)}: no plugin, no provider and no model fills that"
                 f" ({type(error).__name__})",
                 place,
                 "Enable the plugin that provides it, register a provider, or use a type pydantic knows.",
@@ -337,12 +394,10 @@ def _optional(annotation: Any) -> tuple[bool, Any]:
     return False, annotation
 
 
-def _show(annotation: Any) -> str:
+def show(annotation: Any) -> str:
+    """A type as a person writes it."""
     return getattr(annotation, "__name__", None) or str(annotation)
 
 
 def _advice(token: Capability[Any]) -> str:
     return f" ({' or '.join(token.plugins)})" if token.plugins else ""
-
-
-Handler: TypeAlias = Callable[..., Any]

@@ -8,7 +8,16 @@ from typing import Any
 
 import anyio
 
-from covet_kernel.contracts import Binding, Call, Capability, Layer, Next, Operation, Phase, SqlDatabase
+from covet_kernel.contracts import (
+    Binding,
+    Call,
+    Capability,
+    Layer,
+    Next,
+    Operation,
+    Phase,
+    SqlDatabase,
+)
 
 
 class Transact:
@@ -57,8 +66,7 @@ class Transact:
                     result = await next(call)
                 except BaseException:
                     _shield(scope, grace)
-                    if not await transaction.__aexit__(*sys.exc_info()):
-                        raise
+                    await transaction.__aexit__(*sys.exc_info())
                     raise
                 finally:
                     call.tx = None

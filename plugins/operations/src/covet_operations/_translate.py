@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from covet_kernel.contracts import (
@@ -25,20 +25,32 @@ class ErrorMapping:
 
     Attributes:
         exception: The type; subclasses are included unless they have a mapping of their own.
-        error: Makes the typed error. It must not pass on the exception's text, which may hold
+        answer: The class of the typed error, for schemas.
+        detail: What to say. It must not pass on the exception's text, which may hold
             values, addresses or statements.
     """
 
     exception: type[BaseException]
-    error: Callable[[BaseException], OperationError]
+    answer: type[OperationError]
+    detail: str
 
 
 BUILT_IN: tuple[ErrorMapping, ...] = (
-    ErrorMapping(exception=SqlIntegrityError, error=lambda _: Conflict("a constraint of the data does not allow it")),
-    ErrorMapping(exception=SqlConflictError, error=lambda _: Conflict("another change was in the way; try again")),
-    ErrorMapping(exception=SqlUnavailableError, error=lambda _: Unavailable("the database cannot be reached")),
-    ErrorMapping(exception=StoreLimitError, error=lambda _: TooLarge("over a limit of the store")),
-    ErrorMapping(exception=BrokerLimitError, error=lambda _: TooLarge("over a limit of the broker")),
+    ErrorMapping(
+        exception=SqlIntegrityError,
+        answer=Conflict,
+        detail="a constraint of the data does not allow it",
+    ),
+    ErrorMapping(
+        exception=SqlConflictError,
+        answer=Conflict,
+        detail="another change was in the way; try again",
+    ),
+    ErrorMapping(
+        exception=SqlUnavailableError, answer=Unavailable, detail="the database cannot be reached"
+    ),
+    ErrorMapping(exception=StoreLimitError, answer=TooLarge, detail="over a limit of the store"),
+    ErrorMapping(exception=BrokerLimitError, answer=TooLarge, detail="over a limit of the broker"),
 )
 
 
@@ -46,12 +58,13 @@ class Translator:
     """Turns exceptions into typed errors, by the most specific mapping."""
 
     def __init__(self, mappings: Iterable[ErrorMapping] = ()) -> None:
-        self.mappings: dict[type[BaseException], Callable[[BaseException], OperationError]] = {}
-        for each in (*BUILT_IN, *mappings):
-            self.mappings[each.exception] = each.error
+        self._mappings = {each.exception: each for each in (*BUILT_IN, *mappings)}
 
     def knows(self, exception: type[BaseException]) -> bool:
-        return any(base in self.mappings for base in exception.__mro__)
+        """Whether there is a typed error for this class of exception."""
+        return issubclass(exception, OperationError) or any(
+            base in self._mappings for base in exception.__mro__
+        )
 
     def error(self, exception: Exception) -> OperationError | None:
         """The typed error for ``exception``; ``None`` if it is unexpected.
@@ -65,22 +78,27 @@ class Translator:
             return found[0] if all(found) else None
         if isinstance(exception, OperationError):
             return exception
-        for base in type(exception).__mro__:
-            make = self.mappings.get(base)
-            if make is not None:
-                return make(exception)
-        return None
+        if not self.knows(type(exception)):
+            return None
+        mapping = self._mapping(type(exception))
+        return mapping.answer(mapping.detail)
 
-    def recover(self, call: Call, exception: Exception) -> OperationError:
-        """The error to answer with; an unexpected exception is logged once, with its traceback."""
-        error = self.error(exception)
-        if error is not None:
-            return error
+    def typed(self, exception: type[Exception]) -> type[OperationError]:
+        """The class of typed error that a declared class of exception is shown as."""
+        return (
+            exception if issubclass(exception, OperationError) else self._mapping(exception).answer
+        )
+
+    def unexpected(self, call: Call, exception: Exception) -> OperationError:
+        """The answer to a bug. It is logged once, with its traceback; the caller learns nothing of it."""
         log.error(
-            "%s failed on %s %s",
+            "%s failed at %s %r",
             call.operation.name,
             call.binding.protocol,
             call.binding.address,
             exc_info=exception,
         )
         return Internal()
+
+    def _mapping(self, exception: type[BaseException]) -> ErrorMapping:
+        return next(self._mappings[base] for base in exception.__mro__ if base in self._mappings)
