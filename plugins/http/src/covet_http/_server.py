@@ -39,6 +39,11 @@ class ServerOptions:
     linger: float = 0.2
 
 
+DISCONNECT: Final = "covet.disconnect"
+"""Key of an ASGI extension: ``{"subscribe": f}``, where ``f(callback)`` has ``callback()`` called when
+the client leaves before its answer. Without it an application needs a task that waits for that."""
+
+
 class Application(Protocol):
     """What a server calls for each request.
 

@@ -12,8 +12,8 @@ access = logging.getLogger("covet.http.access")
 class AccessLog:
     """What Hypercorn calls when a request is done; the only method it calls here.
 
-    Everything a client chose passes `json.dumps` with ASCII output, so control characters,
-    line ends and escape sequences arrive as ``\\u001b`` and one record stays one line.
+    Everything a client chose passes `json.dumps` with ASCII output, so control characters, line
+    ends and terminal sequences arrive escaped and one record stays one line.
     """
 
     def __init__(self, config: Any) -> None:

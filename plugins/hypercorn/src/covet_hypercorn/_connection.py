@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.abc
@@ -33,6 +33,10 @@ _DISCARD_BYTES = 256 * 1024
 _DISCARD_SECONDS = 1.0
 # GOAWAY for the highest stream: no new streams, please; those you sent are answered.
 _GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00"
+
+
+Addresses: TypeAlias = "tuple[tuple[str, int] | None, tuple[str, int] | None]"
+"""Of the client and of this end."""
 
 
 class _Flag:
@@ -77,10 +81,13 @@ class Connection:
         idle: Between two requests.
     """
 
-    def __init__(self, listener: Listener, stream: anyio.abc.SocketStream) -> None:
+    def __init__(
+        self, listener: Listener, stream: anyio.abc.SocketStream, addresses: Addresses
+    ) -> None:
         self._listener = listener
         self._options = listener.options
         self._stream = stream
+        self._addresses = addresses
         self.calls = listener.calls
         self.idle = True
         self.read_by = monotonic() + self._options.keep_alive_timeout
@@ -97,17 +104,16 @@ class Connection:
         """Serve until the connection ends. Whatever goes wrong is logged and ends it only."""
         try:
             async with anyio.create_task_group() as self._tasks:
-                client = self._stream.extra(anyio.abc.SocketAttribute.remote_address, None)
-                server = self._stream.extra(anyio.abc.SocketAttribute.local_address, None)
-                self._arguments = (
+                client, server = self._addresses
+                self._arguments: tuple[Any, ...] = (
                     None,
                     self._listener.config,
                     _WorkerContext(),
                     self,
                     ConnectionState(LifespanState({})),
                     False,
-                    client[:2] if isinstance(client, tuple) else None,
-                    server[:2] if isinstance(server, tuple) else None,
+                    client,
+                    server,
                     self._send,
                 )
                 self._protocol = H1(

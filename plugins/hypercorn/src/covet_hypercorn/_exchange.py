@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from covet_http import Message, Scope
+
+from covet_http import DISCONNECT, Message, Scope, StreamAbortedError
 
 if TYPE_CHECKING:
     from covet_hypercorn._connection import Connection
@@ -93,8 +94,10 @@ class Exchange:
         try:
             try:
                 if not self._gone:
-                    self._scope["extensions"]["covet.disconnect"] = {"subscribe": self.subscribe}
+                    self._scope["extensions"][DISCONNECT] = {"subscribe": self.subscribe}
                     await application(self._scope, self.receive, self.send)
+            except StreamAbortedError:
+                pass  # logged where it happened; incomplete is how the answer is to end
             except Exception:
                 log.exception("the application failed outside its own error handling")
             finally:

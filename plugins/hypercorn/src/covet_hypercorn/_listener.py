@@ -8,11 +8,12 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 import anyio
 import anyio.abc
-from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
 
+from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
 from covet_hypercorn._calls import Calls
 from covet_hypercorn._connection import Connection
 from covet_hypercorn._protocol import ProtocolConfig
@@ -146,23 +147,24 @@ class Listener:
     def _accept(self, listening: socket.socket) -> bool:
         """Take one connection from the backlog; whether there may be another."""
         try:
-            accepted, _ = listening.accept()
+            accepted, client = listening.accept()
         except BlockingIOError:
             return False
         except ConnectionError:
             return True
         self._opening += 1
-        self._tasks.start_soon(self._serve, accepted)
+        self._tasks.start_soon(self._serve, accepted, client)
         return True
 
-    async def _serve(self, accepted: socket.socket) -> None:
+    async def _serve(self, accepted: socket.socket, client: Any) -> None:
         connection = None
         try:
             accepted.setblocking(False)
             if accepted.family != socket.AF_UNIX:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            addresses = (_address(client), _address(accepted.getsockname()))
             stream = await anyio.abc.SocketStream.from_socket(accepted)
-            connection = Connection(self, stream)
+            connection = Connection(self, stream, addresses)
             self._connections.add(connection)
             self._opening -= 1
             await connection.run()
@@ -187,6 +189,10 @@ class Listener:
             now = monotonic()
             for connection in tuple(self._connections):
                 connection.expire(now)
+
+
+def _address(raw: Any) -> tuple[str, int] | None:
+    return (raw[0], raw[1]) if isinstance(raw, tuple) else None
 
 
 async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:

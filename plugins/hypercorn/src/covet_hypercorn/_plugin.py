@@ -6,11 +6,11 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from covet_http import HTTP_SERVER, HttpListener, ServerOptions
-from covet_kernel import Context, Plugin, PluginConfig
 from pydantic import Field
 
+from covet_http import HTTP_SERVER, HttpListener, ServerOptions
 from covet_hypercorn._listener import Listener
+from covet_kernel import Context, Plugin, PluginConfig
 
 
 class HypercornConfig(PluginConfig):

@@ -7,6 +7,7 @@ decides on upgrades and has no other place to say no.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from email.utils import formatdate
 from time import monotonic, time
 from typing import Any
@@ -85,7 +86,7 @@ class H1(H11Protocol):
             # A client that pipelines gets the rest of its answers first.
             and not self.connection.trailing_data[0]
         ):
-            event.headers = [*event.headers, (b"connection", b"close")]
+            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
         await super().stream_send(event)
 
     async def _check_protocol(self, event: h11.Request) -> None:

@@ -1,0 +1,164 @@
+"""The ASGI side: covet as an application for any ASGI server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+import anyio
+import anyio.lowlevel
+
+from covet_http._dispatch import Dispatcher
+from covet_http._request import NDJSON, Limits, Request
+from covet_http._route import Reply, Route
+from covet_http._server import DISCONNECT, Receive, Scope, Send
+
+_NDJSON_HEADERS = [(b"content-type", NDJSON.encode())]
+
+
+class AsgiRequest(Request):
+    """A request that reads and writes ASGI messages."""
+
+    __slots__ = ("_ended", "_endpoint", "_head_only", "_receive", "_send", "_waiting", "status")
+
+    def __init__(
+        self,
+        route: Route,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        path: str,
+        values: Sequence[str],
+        limits: Limits,
+    ) -> None:
+        super().__init__(route.operation, route.binding)
+        client = scope.get("client")
+        self.method = scope["method"]
+        self.path = path
+        self.path_values = values
+        self.query_string = scope["query_string"]
+        self.raw_headers = scope["headers"]
+        self.client = client[0] if client else None
+        self.limits = limits
+        self.status = route.status
+        self._endpoint = route.endpoint
+        self._head_only = self.method == "HEAD"
+        self._receive = receive
+        self._send = send
+        self._ended = False
+        self._waiting: anyio.Event | None = None
+
+    async def read(self) -> bytes:
+        while not self._ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.disconnected = True
+                # Without its body no policy could finish the call.
+                self.cancel("disconnect")
+                await anyio.lowlevel.checkpoint()
+                continue
+            if not message.get("more_body", False):
+                self._ended = True
+                if self._waiting is not None:
+                    self._waiting.set()
+            body: bytes = message.get("body", b"")
+            if body:
+                return body
+        return b""
+
+    async def send(self, item: Any) -> None:
+        if not self.streaming:
+            self.streaming = True
+            await self._send(
+                {
+                    "type": "http.response.start",
+                    "status": self.status,
+                    "headers": _NDJSON_HEADERS,
+                }
+            )
+        if not self._head_only:
+            await self._send({"type": "http.response.body", "body": item, "more_body": True})
+
+    def disconnect(self) -> None:
+        """The client is gone."""
+        self._endpoint.disconnect(self)
+
+    async def watch(self) -> None:
+        """Return when the client is gone. Leaves the body to `read`."""
+        if not self._ended and self.method not in ("GET", "HEAD", "DELETE"):
+            self._waiting = anyio.Event()
+            await self._waiting.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+class AsgiApplication:
+    """One serving phase as an ASGI application.
+
+    Attributes:
+        dispatcher: The routes, for servers that do not speak ASGI.
+        in_flight: Requests that are being answered.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self.in_flight: set[AsgiRequest] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _refuse(scope["type"], receive, send)
+            return
+        target = scope.get("raw_path")
+        if target is None:
+            target = quote_from_bytes(scope["path"].encode("utf-8")).encode("ascii")
+        found = self.dispatcher.resolve(scope["method"], target, scope["headers"])
+        if isinstance(found[0], int):
+            await _send_reply(send, found, scope["method"] == "HEAD")
+            return
+        route, values, path = found
+        request = AsgiRequest(route, scope, receive, send, path, values, self.dispatcher.limits)
+        watch = None
+        extensions = scope.get("extensions")
+        if extensions and DISCONNECT in extensions:
+            extensions[DISCONNECT]["subscribe"](request.disconnect)
+        else:
+            watch = request.watch
+        self.in_flight.add(request)
+        try:
+            reply = await route.answer(request, watch)
+            if reply is not None:
+                await _send_reply(send, reply, request.method == "HEAD")
+            elif request.cause != "disconnect":
+                await _end_stream(send, request)
+        finally:
+            self.in_flight.discard(request)
+
+    def shut_down(self) -> None:
+        """Cancel what is in flight; each of them is answered 503."""
+        for request in tuple(self.in_flight):
+            request.cancel("shutdown")
+
+
+async def _send_reply(send: Send, reply: Reply, head_only: bool) -> None:
+    status, headers, body = reply
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head_only else body})
+
+
+async def _end_stream(send: Send, request: AsgiRequest) -> None:
+    if not request.streaming:
+        request.streaming = True
+        await send(
+            {"type": "http.response.start", "status": request.status, "headers": _NDJSON_HEADERS}
+        )
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse(kind: str, receive: Receive, send: Send) -> None:
+    if kind == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    # ASGI has an application raise on what it does not speak; returning would mean success.
+    raise NotImplementedError(f"covet-http does not speak {kind!r}")

@@ -1,0 +1,256 @@
+"""Where an operation is found over HTTP, and where its inputs come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeVar
+
+from covet_http._location import check_location, fields_of
+from covet_http._request import Request
+from covet_http._template import BadTemplateError, Parameter, parse_template
+from covet_kernel import ConfigurationError
+from covet_kernel.contracts import Call, Effect, Operation
+from covet_operations import Input, Kind, Signature, TransportBinding, mark
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_EFFECTS: Final[dict[str, Effect]] = {
+    "GET": "read",
+    "POST": "write",
+    "PUT": "idempotent",
+    "PATCH": "write",
+    "DELETE": "idempotent",
+}
+_WITHOUT_BODY = frozenset({"GET", "DELETE"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """``Annotated[int, Query()]``: this input comes from the query whatever the method.
+
+    Args:
+        name: The name in the query; the parameter's unless given.
+    """
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """``Annotated[str, Header("x-trace")]``: this input comes from a header.
+
+    Args:
+        name: The header; the parameter's name with dashes unless given.
+    """
+
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the inputs of one operation come from, by parameter name."""
+
+    path: dict[str, int]
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpBinding(TransportBinding):
+    """One method and path.
+
+    Attributes:
+        method: In upper case.
+        path: A template such as ``"/books/{id}"``; its names are parameters of the handler.
+        status: The status of success; ``None`` is 204 for a handler that returns nothing, else 200.
+        location: A template over the result, such as ``"/orders/{id}"``, for ``Location``.
+    """
+
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
+    call_type: ClassVar[type[Call]] = Request
+
+    method: str
+    path: str
+    status: int | None = None
+    location: str | None = None
+
+    def check(self, operation: Operation) -> Iterable[str]:
+        if self.method == "GET" and operation.effect != "read":
+            yield (
+                f"{self.address} is GET, which clients and caches repeat at will, but {operation.name}"
+                f" is declared {operation.effect!r}; bind it to POST, or declare effect='read'"
+            )
+        try:
+            parse_template(self.path)
+        except BadTemplateError as error:
+            yield f"{self.address}: {error}"
+        if self.status is not None and not 200 <= self.status <= 299:
+            yield f"{self.address} has status {self.status}; a success is between 200 and 299"
+
+    def check_signature(self, signature: Signature) -> tuple[str, ...]:
+        try:
+            names = self.parameters
+        except BadTemplateError:
+            return ()
+        inputs = {given.name: given for given in signature.inputs}
+        wrong = [
+            f"the path {self.path} names {name!r}, but the handler has no such parameter ("
+            + (", ".join(inputs) or "it has none")
+            + ")"
+            for name in names
+            if name not in inputs
+        ]
+        wrong += [
+            f"the path parameter {name!r} has to be a single plain value"
+            for name in names
+            if name in inputs and (inputs[name].many or _is_model(inputs[name].type))
+        ]
+        place = self.place(signature)
+        wrong += [
+            f"{name!r} is a model, and {self._textual(signature)}; take its fields as parameters"
+            for name in (*place.query, *place.headers)
+            if _is_model(inputs[name].type)
+        ]
+        for name, header in place.headers.items():
+            if not _HEADER_NAME.match(header):
+                wrong.append(f"{name!r} comes from {header!r}, which is no header name")
+        if signature.kind == "client_stream" and self.method in _WITHOUT_BODY:
+            wrong.append(f"{self.method} has no body to stream in; use POST")
+        if self.location is not None:
+            wrong += check_location(self.location, signature.output_type)
+        if self.status in (204, 205) and signature.output_type is not None:
+            wrong.append(f"status {self.status} has no body, but the handler returns one")
+        return tuple(wrong)
+
+    def _textual(self, signature: Signature) -> str:
+        if self._bodiless(signature):
+            return f"{self.method} has no body to take it from"
+        return "neither the query nor a header can carry one"
+
+    def _bodiless(self, signature: Signature) -> bool:
+        return self.method in _WITHOUT_BODY or signature.kind == "client_stream"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The path's parameters in order."""
+        return tuple(
+            segment.name for segment in parse_template(self.path) if isinstance(segment, Parameter)
+        )
+
+    def place(self, signature: Signature) -> Placement:
+        """Where each input comes from.
+
+        A name in the path comes from the path, a marker decides next; of the others, all come from
+        the query if the request has no body of its own (GET, DELETE, a stream in), else from the body.
+        """
+        path = {name: index for index, name in enumerate(self.parameters)}
+        query: dict[str, str] = {}
+        headers: dict[str, str] = {}
+        body: list[str] = []
+        for given in signature.inputs:
+            if given.name in path:
+                continue
+            marker = _marker(given)
+            if isinstance(marker, Header):
+                headers[given.name] = (marker.name or given.name.replace("_", "-")).lower()
+            elif isinstance(marker, Query):
+                query[given.name] = marker.name or given.name
+            elif self._bodiless(signature):
+                query[given.name] = given.name
+            else:
+                body.append(given.name)
+        return Placement(path=path, query=query, headers=headers, body=tuple(body))
+
+
+def _is_model(annotation: Any) -> bool:
+    return fields_of(getattr(annotation, "__origin__", annotation)) is not None
+
+
+def _marker(given: Input) -> Query | Header | None:
+    for each in given.metadata:
+        if isinstance(each, Query | Header):
+            return each
+        if each is Query or each is Header:
+            marker: Query | Header = each()
+            return marker
+    return None
+
+
+def _route(
+    method: str, path: str, status: int | None, location: str | None, deadline: float | None
+) -> Callable[[F], F]:
+    try:
+        parse_template(path)
+    except BadTemplateError as error:
+        raise ConfigurationError(
+            "COVET-HTTP-PATH-INVALID",
+            f"{path!r} is no path for {method}: {error}.",
+            fix="Write it like '/books/{id}'.",
+        ) from None
+    binding = HttpBinding(
+        protocol="http",
+        address=f"{method} {path}",
+        method=method,
+        path=path,
+        status=status,
+        location=location,
+        deadline=deadline,
+    )
+    return mark(binding, effect=_EFFECTS[method])
+
+
+def get(path: str, *, status: int | None = None, deadline: float | None = None) -> Callable[[F], F]:
+    """Bind to GET (and HEAD). Unless `operation` says otherwise, the effect is ``"read"``."""
+    return _route("GET", path, status, None, deadline)
+
+
+def post(
+    path: str,
+    *,
+    status: int | None = None,
+    location: str | None = None,
+    deadline: float | None = None,
+) -> Callable[[F], F]:
+    """Bind to POST.
+
+    Args:
+        path: The path's template.
+        status: The status of success, such as 201; unless given, 204 for a handler that returns
+            nothing and 200 for others.
+        location: A template over the result for the ``Location`` header, ``"/orders/{id}"``.
+        deadline: Seconds a call may take over this route.
+    """
+    return _route("POST", path, status, location, deadline)
+
+
+def put(
+    path: str,
+    *,
+    status: int | None = None,
+    location: str | None = None,
+    deadline: float | None = None,
+) -> Callable[[F], F]:
+    """Bind to PUT; the arguments are those of `post`. The effect is ``"idempotent"``."""
+    return _route("PUT", path, status, location, deadline)
+
+
+def patch(
+    path: str,
+    *,
+    status: int | None = None,
+    location: str | None = None,
+    deadline: float | None = None,
+) -> Callable[[F], F]:
+    """Bind to PATCH; the arguments are those of `post`."""
+    return _route("PATCH", path, status, location, deadline)
+
+
+def delete(
+    path: str, *, status: int | None = None, deadline: float | None = None
+) -> Callable[[F], F]:
+    """Bind to DELETE. The effect is ``"idempotent"``."""
+    return _route("DELETE", path, status, None, deadline)

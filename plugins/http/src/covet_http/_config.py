@@ -1,0 +1,73 @@
+"""The configuration of ``[plugins.http]``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from covet_http._request import Limits
+from covet_http._server import ServerOptions
+from covet_kernel import PluginConfig
+
+
+class HttpConfig(PluginConfig):
+    """``[plugins.http]``. Times in seconds, sizes in bytes; every limit is on by default."""
+
+    host: str = Field(default="127.0.0.1", description="Address or name to listen on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="0 lets the system choose a free port."
+    )
+    server: str = Field(
+        default="auto",
+        description="Which server: 'auto' takes the native engine if it is installed, else hypercorn.",
+    )
+    problem_base: str = Field(
+        default="/problems/",
+        pattern=r"^[!-~]*$",
+        description="Prefix of 'type' in problem documents; the error's code follows.",
+    )
+    max_body_bytes: int = Field(
+        default=1024 * 1024, ge=0, description="Of a request body, or of one line of a stream in."
+    )
+    max_query_params: int = Field(default=256, ge=1, description="Pairs in one query.")
+    max_header_bytes: int = Field(
+        default=32 * 1024, ge=1024, description="Request line and headers together."
+    )
+    max_connections: int = Field(
+        default=10_000,
+        ge=1,
+        description="Connections at once; beyond it newcomers wait in the backlog.",
+    )
+    body_timeout: float = Field(
+        default=30.0, gt=0, description="For a whole request body to arrive."
+    )
+    read_timeout: float = Field(default=20.0, gt=0, description="The longest pause within a body.")
+    write_timeout: float = Field(
+        default=30.0, gt=0, description="The longest wait for a client that does not read."
+    )
+    keep_alive_timeout: float = Field(
+        default=15.0, gt=0, description="For the next whole request head on a connection."
+    )
+    linger: float = Field(
+        default=0.2,
+        ge=0,
+        description="On stop, how long idle connections may still send a request.",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            max_body_bytes=self.max_body_bytes,
+            max_query_params=self.max_query_params,
+            body_timeout=self.body_timeout,
+        )
+
+    @property
+    def server_options(self) -> ServerOptions:
+        return ServerOptions(
+            max_connections=self.max_connections,
+            max_header_bytes=self.max_header_bytes,
+            keep_alive_timeout=self.keep_alive_timeout,
+            read_timeout=self.read_timeout,
+            write_timeout=self.write_timeout,
+            linger=self.linger,
+        )

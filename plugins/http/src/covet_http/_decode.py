@@ -1,0 +1,81 @@
+"""Where the inputs of a route are found: the transport's half of the decode step."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from covet_http._binding import HttpBinding
+from covet_http._problem import Malformed
+from covet_http._request import JSON, Request
+from covet_kernel.contracts import Operation
+from covet_operations import Codec, Signature
+
+Text = Callable[[Request], Any]
+
+
+def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) -> Codec[Request]:
+    """How one operation is decoded at one route; made once, when a phase begins."""
+    place = binding.place(signature)
+    many = {given.name for given in signature.inputs if given.many}
+    required = any(given.required for given in signature.inputs if given.name in place.body)
+    text: dict[str, Text] = {name: _from_path(index) for name, index in place.path.items()}
+    text |= {name: _from_query(key, name in many) for name, key in place.query.items()}
+    text |= {name: _from_header(key) for name, key in place.headers.items()}
+    return Codec(
+        text=text,
+        document=(_required_body if required else _optional_body) if place.body else None,
+        location=("body",),
+        text_location={
+            **dict.fromkeys(place.path, "path"),
+            **dict.fromkeys(place.query, "query"),
+            **dict.fromkeys(place.headers, "header"),
+        },
+        encode_item=_line(signature),
+    )
+
+
+def _line(signature: Signature) -> Callable[[Request, Any], bytes]:
+    to_json = signature.output.serializer.to_json
+    return lambda call, item: to_json(item) + b"\n"
+
+
+def _from_path(index: int) -> Text:
+    return lambda request: request.path_values[index]
+
+
+def _from_query(name: str, many: bool) -> Text:
+    if many:
+        return lambda request: request.query.get(name)
+
+    def find(request: Request) -> Any:
+        value = request.query.get(name)
+        if type(value) is list:
+            # Which of two values counts is what proxies and services disagree about.
+            raise Malformed(f"the query parameter {name!r} comes more than once")
+        return value
+
+    return find
+
+
+def _from_header(name: str) -> Text:
+    key = name.encode("ascii")
+
+    def find(request: Request) -> Any:
+        value = request.header(key)
+        return None if value is None else value.decode("latin-1")
+
+    return find
+
+
+def _required_body(request: Request) -> Awaitable[bytes]:
+    request.require_content(JSON)
+    return request.body_bytes()
+
+
+async def _optional_body(request: Request) -> bytes | Mapping[str, Any]:
+    body = await request.body_bytes()
+    if not body:
+        return {}
+    request.require_content(JSON)
+    return body

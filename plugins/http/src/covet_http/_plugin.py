@@ -1,0 +1,165 @@
+"""The plugin: routes compiled each phase, sockets bound in the lifespan, requests served between."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import anyio
+
+from covet_http._asgi import AsgiApplication
+from covet_http._bind import bind
+from covet_http._binding import HttpBinding
+from covet_http._config import HttpConfig
+from covet_http._decode import codec_for
+from covet_http._dispatch import Dispatcher
+from covet_http._problem import Problems
+from covet_http._route import Route
+from covet_http._router import Router
+from covet_http._server import HTTP_SERVER, HttpListener
+from covet_kernel import ConfigurationError, Context, Plugin, Serving
+from covet_kernel.contracts import Capability
+from covet_operations import OPERATIONS, Endpoint, Pipeline
+
+_GROUP = "covet.http_servers"
+# Past the drain deadline calls are told to stop and get this long to say so to their clients.
+_LAST_WORDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpService:
+    """What the plugin provides: where it listens.
+
+    Attributes:
+        urls: One per bound address, such as ``"http://127.0.0.1:8000"``.
+    """
+
+    urls: tuple[str, ...]
+
+
+HTTP: Final = Capability[HttpService]("http.service", plugins=("http",))
+
+
+class Http(Plugin[HttpConfig]):
+    """REST: serves every operation that has an `HttpBinding`."""
+
+    provides = (HTTP,)
+    requires = (OPERATIONS, HTTP_SERVER)
+
+    def __init__(self, config: HttpConfig) -> None:
+        super().__init__(config)
+        self._next: AsgiApplication | None = None
+
+    @property
+    def implies(self) -> Sequence[str]:  # type: ignore[override]
+        return ("operations", choose_server(self.config.server))
+
+    @asynccontextmanager
+    async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        pipeline = ctx.require(OPERATIONS)
+        server = ctx.require(HTTP_SERVER)
+        sockets = await bind(self.config.host, self.config.port)
+        urls = tuple(_url(bound) for bound in sockets)
+        async with server.listen(sockets, self.config.server_options) as listener:
+            ctx.provide(HTTP, HttpService(urls=urls))
+            ctx.compile(lambda serving: self._compile(serving, pipeline))
+            ctx.serve(lambda serving: self._serve(serving, listener, ctx, urls))
+            yield
+
+    def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
+        endpoints = pipeline.compile(serving, HttpBinding, codec_for)
+        problems = Problems(self.config.problem_base)
+        routes = route(endpoints, problems, serving)
+        self._next = AsgiApplication(Dispatcher(routes, problems, self.config.limits))
+
+    async def _serve(
+        self, serving: Serving, listener: HttpListener, ctx: Context, urls: tuple[str, ...]
+    ) -> None:
+        application = self._next
+        assert application is not None
+        listener.begin(application)
+        if serving.number == 1:
+            ctx.log.info("listening on %s", ", ".join(urls))
+        ctx.emit("http.serving", urls=urls, phase=serving.number)
+        await serving.draining.wait()
+        ending = listener.stop if serving.stopping else listener.pause
+        try:
+            await ending()
+        except anyio.get_cancelled_exc_class():
+            application.shut_down()
+            with anyio.move_on_after(_LAST_WORDS, shield=True):
+                await ending()
+            raise
+
+
+def route(
+    endpoints: Sequence[Endpoint[HttpBinding]], problems: Problems, serving: Serving
+) -> Router[Route]:
+    """Put endpoints into a router.
+
+    Raises:
+        ConfigurationError: Two of them have one method and path; several conflicts as one group.
+    """
+    routes: Router[Route] = Router()
+    conflicts: list[ConfigurationError] = []
+    for endpoint in endpoints:
+        binding, operation = endpoint.binding, endpoint.operation
+        types = {given.name: given.type for given in endpoint.signature.inputs}
+        owner = serving.owner(operation)
+        try:
+            routes.add(
+                binding.method,
+                binding.path,
+                Route(endpoint, problems),
+                types=[types.get(name) for name in binding.parameters],
+                owner=f"{operation.name} ({owner})" if owner else operation.name,
+            )
+        except ConfigurationError as error:
+            conflicts.append(error)
+    if len(conflicts) == 1:
+        raise conflicts[0]
+    if conflicts:
+        raise ExceptionGroup("routes are in each other's way", conflicts)
+    return routes
+
+
+def choose_server(wanted: str, installed: Any = None) -> str:
+    """The id of the server plugin to use.
+
+    Args:
+        wanted: ``"auto"`` or an id.
+        installed: Ids there are; those of the entry points unless given. Nothing is imported.
+
+    Raises:
+        ConfigurationError: None is installed, or not this one.
+    """
+    names = (
+        {each.name for each in entry_points(group=_GROUP)} if installed is None else set(installed)
+    )
+    if wanted == "auto":
+        for name in ("engine", "hypercorn"):
+            if name in names:
+                return name
+        if len(names) == 1:
+            return names.pop()
+    elif wanted in names:
+        return wanted
+    raise ConfigurationError(
+        "COVET-HTTP-SERVER-UNKNOWN",
+        f"the HTTP server {wanted!r} is not installed."
+        if wanted != "auto"
+        else "no HTTP server is installed that 'auto' could take.",
+        place="plugins.http.server",
+        valid=["auto", *sorted(names)],
+        given=wanted if wanted != "auto" else "",
+        fix="Install one: pip install covet-hypercorn.",
+    )
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

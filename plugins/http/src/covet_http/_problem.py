@@ -1,0 +1,106 @@
+"""Errors on the wire: RFC 9457 ``application/problem+json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+from pydantic_core import to_json
+
+from covet_operations import ErrorKind, Invalid, OperationError
+
+Headers: TypeAlias = "list[tuple[bytes, bytes]]"
+
+STATUS: Final[Mapping[ErrorKind, int]] = {
+    ErrorKind.INVALID: 422,
+    ErrorKind.UNAUTHENTICATED: 401,
+    ErrorKind.FORBIDDEN: 403,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.GONE: 410,
+    ErrorKind.PRECONDITION_FAILED: 412,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.RATE_LIMITED: 429,
+    ErrorKind.UNSUPPORTED: 415,
+    ErrorKind.DEADLINE_EXCEEDED: 504,
+    ErrorKind.CANCELLED: 503,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.UNIMPLEMENTED: 501,
+    ErrorKind.INTERNAL: 500,
+}
+
+# The client is no longer there to read it; access logs are.
+CLIENT_CLOSED_REQUEST: Final = 499
+CONTENT_TYPE: Final = b"application/problem+json"
+
+
+class Malformed(OperationError):
+    """The request is malformed."""
+
+    kind = ErrorKind.INVALID
+
+
+class BodyTimeout(OperationError):
+    """The request took too long to arrive."""
+
+    kind = ErrorKind.DEADLINE_EXCEEDED
+
+
+def status_of(error: OperationError) -> int:
+    """The status an error is answered with."""
+    if isinstance(error, Malformed):
+        return 400
+    if isinstance(error, BodyTimeout):
+        return 408
+    if isinstance(error, Invalid) and any(
+        fault["type"] == "json_invalid" for fault in error.errors
+    ):
+        return 400
+    return STATUS[error.kind]
+
+
+class Problems:
+    """Renders problem documents.
+
+    Args:
+        base: Prefix of ``type``; an error's code follows.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def of(self, error: OperationError) -> tuple[int, Headers, bytes]:
+        """Status, headers and body for a typed error."""
+        status = status_of(error)
+        headers: Headers = []
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        retry = getattr(error, "retry_after", None)
+        if retry is None and status == 503:
+            retry = 1
+        if retry is not None:
+            headers.append((b"retry-after", b"%d" % max(1, round(retry))))
+        code = "malformed" if status == 400 else error.code
+        title = Malformed.title if status == 400 else error.title
+        return status, headers, self._body(status, code, title, error.detail, error.fields())
+
+    def plain(
+        self, status: int, code: str, detail: str = "", extra: Sequence[tuple[bytes, bytes]] = ()
+    ) -> tuple[int, Headers, bytes]:
+        """Status, headers and body for what is decided before any operation is found."""
+        return status, list(extra), self._body(status, code, HTTPStatus(status).phrase, detail, {})
+
+    def _body(
+        self, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]
+    ) -> bytes:
+        document = {
+            **fields,
+            "type": self._base + code,
+            "title": title,
+            "status": status,
+            "code": code,
+        }
+        if detail:
+            document["detail"] = detail
+        return to_json(document, fallback=str, inf_nan_mode="null")

@@ -1,0 +1,204 @@
+"""The request: the call as HTTP sees it. One object per request."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from covet_http._problem import BodyTimeout, Malformed
+from covet_http._target import BadTargetError, Query, parse_query
+from covet_kernel.contracts import Binding, Call, Credentials, Operation
+from covet_operations import TooLarge, Unsupported
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
+
+class Request(Call):
+    """An HTTP request. Headers and query are parsed when first asked for.
+
+    A server's own request subclasses it and supplies `read` and `send`.
+
+    Attributes:
+        method: In upper case.
+        path: As it was sent, without the query, percent-encoded.
+        path_values: The decoded values of the template's parameters, in their order.
+        query_string: As it was sent, without the question mark.
+        raw_headers: Name (lower case) and value pairs as they came.
+        client: Address of the peer, which may be a proxy; ``None`` if unknown.
+        limits: What the request may cost.
+        streaming: Whether a streamed answer has begun.
+    """
+
+    __slots__ = (
+        "_headers", "_query", "client", "limits", "method", "path", "path_values", "query_string",
+        "raw_headers", "streaming",
+    )  # fmt: skip
+
+    method: str
+    path: str
+    path_values: Sequence[str]
+    query_string: bytes
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    client: str | None
+    limits: Limits
+
+    def __init__(self, operation: Operation, binding: Binding) -> None:
+        super().__init__(operation, binding)
+        self._headers: dict[str, str] | None = None
+        self._query: Query | None = None
+        self.streaming = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Values by lower-case name; lines of one name are joined with a comma."""
+        headers = self._headers
+        if headers is None:
+            headers = {}
+            for raw_name, raw_value in self.raw_headers:
+                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            self._headers = headers
+        return headers
+
+    @property
+    def query(self) -> Query:
+        """Values by name: a string, or a list where the name came more than once.
+
+        Raises:
+            Malformed: The query cannot be decoded or has too many parameters.
+        """
+        query = self._query
+        if query is None:
+            try:
+                query = parse_query(self.query_string, limit=self.limits.max_query_params)
+            except BadTargetError as error:
+                raise Malformed(f"the query has {error}") from None
+            self._query = query
+        return query
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of the only header line of this lower-case name; without parsing the others."""
+        found = None
+        for key, value in self.raw_headers:
+            if key == name:
+                if found is not None:
+                    raise Malformed(f"the header {name.decode('ascii')!r} comes twice")
+                found = value
+        return found
+
+    def metadata(self, name: str) -> str | None:
+        return self.headers.get(name)
+
+    def credentials(self) -> Credentials | None:
+        """From ``Authorization``, if there is exactly one; ``basic`` comes decoded."""
+        line = self.header(b"authorization")
+        if line is None:
+            return None
+        scheme, _, value = line.decode("latin-1").partition(" ")
+        scheme, value = scheme.lower(), value.strip()
+        if scheme == "basic":
+            try:
+                value = b64decode(value, validate=True).decode("utf-8")
+            except (binascii.Error, UnicodeDecodeError):
+                value = ""
+        return Credentials(scheme=scheme, value=value)
+
+    async def read(self) -> bytes:
+        """The next piece of the body, empty at its end. Cancels the call if the client left before it."""
+        raise NotImplementedError
+
+    def declared_length(self) -> int | None:
+        """``Content-Length``, ``None`` for a body of unknown length.
+
+        Raises:
+            Malformed: It is not a plain number.
+        """
+        declared = self.header(b"content-length")
+        if declared is None:
+            return None
+        if not declared.isdigit() or len(declared) > 18:
+            raise Malformed("Content-Length is not a number")
+        return int(declared)
+
+    def require_content(self, expected: str) -> None:
+        """Refuse a body of another media type.
+
+        A form or plain text can be sent by any web page to any site, with the user's cookies;
+        JSON cannot without the site's consent. So nothing is guessed here.
+        """
+        line = self.header(b"content-type")
+        given = line.decode("latin-1").partition(";")[0].strip().lower() if line is not None else ""
+        if given == expected:
+            return
+        if expected == JSON and given.startswith("application/") and given.endswith("+json"):
+            return
+        raise Unsupported(f"the body has to be {expected}, and 'Content-Type' has to say so")
+
+    async def body_bytes(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: It is over ``max_body_bytes``, declared or found so while reading.
+            BodyTimeout: The rest of it took longer than ``body_timeout``.
+        """
+        limit = self.limits.max_body_bytes
+        declared = self.declared_length()
+        if declared is not None and declared > limit:
+            raise TooLarge(f"the body may have {limit} bytes")
+        first = await self.read()
+        if not first:
+            return first
+        if len(first) > limit:
+            raise TooLarge(f"the body may have {limit} bytes")
+        if declared == len(first):
+            return first
+        pieces = [first]
+        size = len(first)
+        with anyio.move_on_after(self.limits.body_timeout) as patience:
+            while piece := await self.read():
+                size += len(piece)
+                if size > limit:
+                    raise TooLarge(f"the body may have {limit} bytes")
+                pieces.append(piece)
+        if patience.cancelled_caught:
+            raise BodyTimeout(f"the body has to arrive within {self.limits.body_timeout} seconds")
+        if declared is not None and declared != size:
+            raise Malformed("the body is not as long as Content-Length says")
+        return b"".join(pieces)
+
+    async def incoming(self) -> AsyncIterator[Any]:
+        """The lines of a newline-delimited body, each limited to ``max_body_bytes``."""
+        self.require_content(NDJSON)
+        limit = self.limits.max_body_bytes
+        rest = bytearray()
+        while piece := await self.read():
+            rest += piece
+            start = 0
+            while (end := rest.find(b"\n", start)) >= 0:
+                if end - start > limit:
+                    raise TooLarge(f"a line may have {limit} bytes")
+                line = bytes(rest[start:end]).strip()
+                if line:
+                    yield line
+                start = end + 1
+            del rest[:start]
+            if len(rest) > limit:
+                raise TooLarge(f"a line may have {limit} bytes")
+        if last := bytes(rest).strip():
+            yield last
+
+
+class Limits:
+    """What a request may cost; one object for all."""
+
+    __slots__ = ("body_timeout", "max_body_bytes", "max_query_params")
+
+    def __init__(self, *, max_body_bytes: int, max_query_params: int, body_timeout: float) -> None:
+        self.max_body_bytes = max_body_bytes
+        self.body_timeout = body_timeout
+        self.max_query_params = max_query_params

@@ -1,0 +1,88 @@
+"""One route: an endpoint of the pipeline and how its results become answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from covet_http._binding import HttpBinding
+from covet_http._location import compile_location
+from covet_http._problem import CONTENT_TYPE, Headers, Problems
+from covet_http._request import Request
+from covet_kernel.contracts import Operation
+from covet_operations import Endpoint, OperationError
+
+Reply: TypeAlias = tuple[int, Headers, bytes]
+"""Status, headers and body of an answer that is complete."""
+
+_JSON = (b"content-type", b"application/json")
+
+
+class StreamAbortedError(Exception):
+    """A stream failed after its first item: the answer must not look complete."""
+
+
+class Route:
+    """What the router finds, whatever the server."""
+
+    __slots__ = ("_location", "_problems", "binding", "endpoint", "operation", "status", "streams")
+
+    def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
+        self.endpoint = endpoint
+        self.operation: Operation = endpoint.operation
+        self.binding = endpoint.binding
+        self.streams = endpoint.kind in ("server_stream", "bidi")
+        empty = endpoint.signature.output_type is None
+        self.status = self.binding.status or (204 if empty else 200)
+        self._problems = problems
+        template = self.binding.location
+        self._location = compile_location(template) if template is not None else None
+
+    async def answer(
+        self, request: Request, watch: Callable[[], Awaitable[None]] | None = None
+    ) -> Reply | None:
+        """Run the operation.
+
+        Args:
+            request: Made for this route.
+            watch: Returns when the client is gone, for servers that cannot tell otherwise.
+
+        Returns:
+            The answer, or ``None`` after a stream, or for a client that is gone.
+
+        Raises:
+            StreamAbortedError: A stream failed after its first item.
+        """
+        try:
+            body = await self.endpoint.run(request, watch=watch)
+        except OperationError as error:
+            return self._failed(request, error)
+        if self.streams:
+            return None
+        return self._succeeded(request, body)
+
+    def _succeeded(self, request: Request, body: Any) -> Reply:
+        headers: Headers
+        if self.status in (204, 205):
+            headers, body = [], b""
+        else:
+            headers = [_JSON, (b"content-length", b"%d" % len(body))]
+        if self._location is not None:
+            headers.append((b"location", self._location(request.value)))
+        return self.status, headers, body
+
+    def _failed(self, request: Request, error: OperationError) -> Reply | None:
+        if request.streaming:
+            raise StreamAbortedError(str(error)) from error
+        if request.cause == "disconnect":
+            return None
+        return problem(*self._problems.of(error))
+
+
+def problem(status: int, headers: Headers, body: bytes) -> Reply:
+    """A problem document with the headers every one of them has."""
+    return (
+        status,
+        [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), *headers],
+        body,
+    )
