@@ -10,7 +10,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from covet_kernel._errors import ConfigurationError
+from covet_kernel._errors import ConfigurationError, LifecycleError
 from covet_kernel._hooks import Hooks
 from covet_kernel._model import AppConfig, InstanceConfig, KernelConfig
 from covet_kernel._node import Node
@@ -50,7 +50,16 @@ class Assembly:
             impl.plugin_name: impl.function
             for impl in getattr(self.hooks.hook, hook).get_hookimpls()
         }
-        return [(name, item) for name in self.nodes if name in impls for item in impls[name]()]
+        found: list[tuple[str, Any]] = []
+        for name in filter(impls.__contains__, self.nodes):
+            try:
+                found += [(name, item) for item in impls[name]()]
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise LifecycleError.of(
+                    "COVET-HOOK-FAILED", hook=hook, name=name, reason=reason
+                ) from error
+        return found
 
     def closure(self, names: Iterable[str]) -> set[str]:
         """``names`` and everything that depends on them, directly or not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from covet_kernel._assembly import Assembly, assemble
 from covet_kernel._errors import CovetError, LifecycleError
-from covet_kernel._node import Node
+from covet_kernel._node import Node, Server
 from covet_kernel._plugin import Context, Serving
 from covet_kernel._watchdog import Watchdog, where
 from covet_kernel.contracts import Capability, Event
@@ -43,6 +43,7 @@ class Kernel:
         state: ``new``, ``starting``, ``running``, ``reloading``, ``draining``, ``stopping``, ``stopped``.
         provided: Every capability that is up, with its provider.
         phase: The present serving phase, ``None`` before the first.
+        number: How many serving phases there were.
     """
 
     def __init__(self, assembly: Assembly) -> None:
@@ -50,6 +51,7 @@ class Kernel:
         self.state = "new"
         self.provided: dict[Capability[Any], Any] = {}
         self.phase: Serving | None = None
+        self.number = 0
         self._failures: list[Exception] = []
         self._serving: dict[anyio.CancelScope, tuple[Node, bool]] = {}
         self._batch: _Batch | None = None
@@ -181,14 +183,8 @@ class Kernel:
 
     async def _start(self, nodes: Mapping[str, Node]) -> None:
         """Start ``nodes`` as concurrently as their needs allow, then serve; failures are collected."""
-        await self._wait(
-            _Batch(
-                "start",
-                nodes,
-                {name: node.depends_on for name, node in nodes.items()},
-                self._launch,
-            )
-        )
+        needs = {name: node.depends_on for name, node in nodes.items()}
+        await self._wait(_Batch("start", nodes, needs, self._launch))
         if not self._failures:
             self._serve()
 
@@ -207,17 +203,7 @@ class Kernel:
                 node.life = lifespan(Context(self, node)) if lifespan else nullcontext()
                 self._emit("plugin.starting", node)
                 async with node.life:
-                    if absent := [
-                        token.id for token in node.provides if token not in self.provided
-                    ]:
-                        names = ", ".join(absent)
-                        raise LifecycleError.of(
-                            "COVET-PROVIDE-MISSING", name=node.name, capabilities=names
-                        )
-                    if node.state == "starting":
-                        node.state, node.due = "running", math.inf
-                        self._emit("plugin.started", node)
-                        self._advance("start", node)
+                    self._started(node)
                     await node.stop.wait()
         except Exception as raised:
             error = raised
@@ -231,6 +217,15 @@ class Kernel:
                 self._fail(node, error, verb)
             self._emit(f"plugin.{node.state}", node)
             self._advance("stop", node)
+
+    def _started(self, node: Node) -> None:
+        absent = ", ".join(token.id for token in node.provides if token not in self.provided)
+        if absent:
+            raise LifecycleError.of("COVET-PROVIDE-MISSING", name=node.name, capabilities=absent)
+        if node.state == "starting":
+            node.state, node.due = "running", math.inf
+            self._emit("plugin.started", node)
+            self._advance("start", node)
 
     async def _stop(self, nodes: Mapping[str, Node]) -> None:
         """Stop ``nodes``, each after everything that depends on it; go on past failures."""
@@ -276,12 +271,9 @@ class Kernel:
         self._batch = None
 
     def _overrun(self, node: Node, batch: _Batch) -> None:
-        code = f"COVET-{batch.what.upper()}-TIMEOUT"
-        timeout = node.start_timeout if batch.what == "start" else node.stop_timeout
-        error = LifecycleError.of(
-            code, place=where(node.life), name=node.name, timeout=timeout, report=batch.report()
-        )
-        self._failures.append(error)
+        code, place = f"COVET-{batch.what.upper()}-TIMEOUT", where(node.life)
+        fields = {"timeout": getattr(node, f"{batch.what}_timeout"), "report": batch.report()}
+        self._failures.append(LifecycleError.of(code, place=place, name=node.name, **fields))
         node.due = math.inf
         node.scope.cancel()
 
@@ -292,38 +284,33 @@ class Kernel:
             caller = caller.f_back
         name = caller.f_locals["node"].name if caller else "something"
         place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        log.error(
-            "%s", LifecycleError.of("COVET-LOOP-BLOCKED", place=place, name=name, seconds=seconds)
-        )
+        error = LifecycleError.of("COVET-LOOP-BLOCKED", place=place, name=name, seconds=seconds)
+        log.error("%s", error)
 
     # Serving
 
     def _serve(self) -> None:
         """Begin a serving phase: collect, compile, then let every accept loop run."""
         nodes = self.assembly.nodes.values()
-        number = self.phase.number + 1 if self.phase else 1
-        phase = self.phase = Serving(number, self.assembly.declared, dict(self.provided))
-        self._idle = anyio.Event()
+        self.number += 1
+        try:
+            phase = self.phase = Serving(self.number, self.assembly.declared, dict(self.provided))
+        except CovetError as error:
+            self._failures.append(error)
+            return
         for node, compiler in [(one, fn) for one in nodes for fn in one.compilers]:
             try:
                 compiler(phase)
             except Exception as error:
                 self._fail(node, error, "compile")
-        if self._failures:
-            return
-        for node, (fn, drain) in [(one, server) for one in nodes for server in one.servers]:
-            scope = anyio.CancelScope(shield=True)
-            self._serving[scope] = node, drain
-            self._tasks.start_soon(
-                self._run_server, node, fn, phase, scope, name=f"covet {node.name} serve"
-            )
+        if not self._failures:
+            for node, (fn, drain) in [(one, server) for one in nodes for server in one.servers]:
+                scope = anyio.CancelScope(shield=True)
+                self._serving[scope] = node, drain
+                self._tasks.start_soon(self._run_server, node, fn, phase, scope)
 
     async def _run_server(
-        self,
-        node: Node,
-        fn: Callable[[Serving], Awaitable[None]],
-        phase: Serving,
-        scope: anyio.CancelScope,
+        self, node: Node, fn: Server, phase: Serving, scope: anyio.CancelScope
     ) -> None:
         try:
             with scope:
@@ -341,10 +328,9 @@ class Kernel:
         self._set("draining" if stopping else "reloading")
         self.phase.stopping = stopping
         self.phase.draining.set()
-        for scope in [
-            scope for scope, (_, drain) in self._serving.items() if not drain or self._forced
-        ]:
-            scope.cancel()
+        for scope, (_, drain) in self._serving.items():
+            if self._forced or not drain:
+                scope.cancel()
         timeout = self.assembly.kernel.drain_timeout
         with anyio.move_on_after(timeout):
             await self._served()
