@@ -9,8 +9,13 @@ from datetime import timedelta
 import pytest
 
 from covet_kernel import ConfigurationError, Context, Plugin, Serving
-from covet_kernel.testing import run_kernel
+from covet_kernel.testing import PluginContract, run_kernel
 from covet_template import CLOCK, Template
+
+
+class TestTemplate(PluginContract):
+    plugin = Template
+    config = {"zone": "Europe/Lisbon"}
 
 
 async def test_the_clock_runs_in_the_configured_zone() -> None:
