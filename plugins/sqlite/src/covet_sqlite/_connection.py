@@ -1,0 +1,372 @@
+"""One SQLite connection and the thread that owns it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, sleep
+from typing import Any, TypeVar, cast
+
+import anyio
+import apsw
+
+from covet_kernel.contracts import Params, Row, SqlError, SqlUnavailableError
+from covet_sqlite._config import SqliteConfig
+from covet_sqlite._errors import FAILURES, sql_error
+from covet_sqlite._worker import Worker
+
+T = TypeVar("T")
+
+STEPS = 20_000
+"""Virtual machine steps, well under a millisecond of them, between two looks at the clock."""
+CHUNK_ROWS = 128
+CHUNK_BYTES = 1 << 20
+"""What a stream reads ahead at most, whichever comes first (a single row may be larger)."""
+
+EMPTY = re.compile(r"(?:[ \t\n\f\r;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
+
+
+@dataclass
+class Counts:
+    """What a database has done since it was opened."""
+
+    statements: int = 0
+    errors: int = 0
+    discarded: int = 0
+
+
+class Stream:
+    """A statement whose rows are read in chunks; lives in the connection's thread."""
+
+    __slots__ = ("cursor", "names")
+
+    def __init__(self, cursor: apsw.Cursor, names: tuple[str, ...]) -> None:
+        self.cursor = cursor
+        self.names = names
+
+    def chunk(self) -> list[Row]:
+        names, rows, size = self.names, [], 0
+        for row in self.cursor:
+            rows.append(dict(zip(names, row, strict=True)))
+            size += sum(len(value) for value in row if isinstance(value, (str, bytes)))
+            if len(rows) >= CHUNK_ROWS or size >= CHUNK_BYTES:
+                break
+        return rows
+
+
+class Connection:
+    """One connection: the coroutines are for the event loop, what has a ``_`` runs in its thread.
+
+    Only one task may use it at a time; the pool and the session see to that.
+
+    Attributes:
+        lost: It was given up in the middle of something and must not be used again.
+    """
+
+    def __init__(
+        self, path: str, config: SqliteConfig, counts: Counts, *, reads_only: bool
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._counts = counts
+        self._reader = reads_only
+        self._reads_only = reads_only
+        self._raw: apsw.Connection | None = None
+        self._text: str | None = None
+        self._in_transaction = False
+        self._failed = False
+        self._streams: set[Stream] = set()
+        self._busy_since = 0.0
+        self._worker = Worker("covet-sqlite", self._interrupt, config.cleanup_timeout)
+
+    @property
+    def lost(self) -> bool:
+        return self._worker.lost
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._in_transaction
+
+    # For the event loop
+
+    async def open(self) -> None:
+        """Open the file.
+
+        Raises:
+            SqlError: It cannot be opened, is no database, or stays locked.
+        """
+        try:
+            await self._run(self._open)
+        except BaseException:
+            self.discard()
+            raise
+
+    async def close(self) -> None:
+        """Close it within the clean-up time; safe in any state."""
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(self._config.cleanup_timeout):
+                await self._run(self._close)
+        self._worker.end()
+
+    def discard(self) -> None:
+        """Close it without waiting, once its thread is free."""
+        self._worker.post(self._close)
+        self._worker.end()
+
+    def abandon(self) -> None:
+        """Have whoever still uses it fail, and the thread close it when it is free."""
+        self._worker.lost = True
+        self._interrupt()
+        self.discard()
+
+    async def fetch(self, sql: str, params: Params, *, first: bool = False) -> list[Row]:
+        return await self._statement_of(partial(self._fetch, sql, params, first))
+
+    async def execute(self, sql: str, params: Params) -> int:
+        return await self._statement_of(partial(self._change, sql, (params,)))
+
+    async def execute_rows(self, sql: str, rows: list[Params]) -> int:
+        return await self._statement_of(partial(self._change, sql, rows))
+
+    async def open_stream(self, sql: str, params: Params) -> Stream:
+        return await self._statement_of(partial(self._open_stream, sql, params))
+
+    async def read_stream(self, stream: Stream) -> list[Row]:
+        return await self._statement_of(partial(self._read_stream, stream))
+
+    def close_stream(self, stream: Stream) -> None:
+        """Ends the reading, before whatever is asked of the connection next."""
+        self._worker.post(partial(self._close_stream, stream))
+
+    async def begin(self, *, read_only: bool) -> None:
+        await self._run(partial(self._begin, read_only))
+
+    async def commit(self) -> None:
+        """Commit; rolls back and raises if the database refuses."""
+        await self._finish(self._commit)
+
+    async def roll_back(self) -> None:
+        await self._finish(self._roll_back)
+
+    async def _finish(self, function: Callable[[], None]) -> None:
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(self._config.cleanup_timeout):
+                return await self._run(function)
+        self._worker.lost = True
+        raise SqlUnavailableError(
+            f"the end of the transaction was not answered within {self._config.cleanup_timeout} s",
+            sqlstate="08007",
+        )
+
+    async def _statement_of(self, function: Callable[[], T]) -> T:
+        self._counts.statements += 1
+        return await self._run(function)
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        if self._worker.lost:
+            raise SqlUnavailableError("the connection was given up", sqlstate="08003")
+        try:
+            return await self._worker.run(
+                partial(self._guarded, function), self._config.statement_timeout
+            )
+        except SqlError:
+            self._counts.errors += 1
+            raise
+
+    def _interrupt(self) -> None:
+        # Safe from any thread; a no-op while no statement runs.
+        if (raw := self._raw) is not None:
+            with suppress(apsw.ConnectionClosedError):
+                raw.interrupt()
+
+    # In the thread
+
+    def _guarded(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except apsw.InterruptError as error:
+            raise SqlError(
+                f"the statement ran longer than {self._config.statement_timeout} s, or was interrupted",
+                sqlstate="57014",
+            ) from error
+        except FAILURES as error:
+            raise sql_error(error) from error
+
+    @property
+    def _db(self) -> apsw.Connection:
+        if self._raw is None:
+            raise SqlUnavailableError("the connection is closed", sqlstate="08003")
+        return self._raw
+
+    def _open(self) -> None:
+        raw = self._raw = apsw.Connection(
+            self._path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        )
+        raw.set_busy_handler(self._wait_for_lock)
+        raw.set_progress_handler(self._must_stop, STEPS)
+        # A schema from elsewhere must not run code, and a statement must not rewrite the schema's
+        # own tables; a typo in "quotes" is an error, not a string.
+        for option, value in (
+            (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+            (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
+            (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
+            (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
+            (apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1),
+        ):
+            raw.config(option, value)
+        raw.execute(f"PRAGMA synchronous={self._config.synchronous}").fetchall()
+        if self._reader:
+            raw.execute("PRAGMA query_only=1").fetchall()
+        else:
+            raw.execute("PRAGMA journal_mode=wal").fetchall()
+        raw.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()  # reads the whole schema
+        raw.exec_trace = self._check
+
+    def _close(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            self._drop_streams()
+            raw.close(True)
+
+    def _wait_for_lock(self, prior: int) -> bool:
+        now = monotonic()
+        if not prior:
+            self._busy_since = now
+        job = self._worker.job
+        waited = now - self._busy_since
+        if job is None or job.cancelled or waited >= self._config.busy_timeout:
+            return False
+        sleep(min(0.001 * (1 << min(prior, 5)), self._config.busy_timeout - waited))
+        return True
+
+    def _must_stop(self) -> bool:
+        job = self._worker.job
+        return job is not None and (job.cancelled or monotonic() > job.deadline)
+
+    def _check(self, cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        # Called once per statement of a text, before it runs. Text behind the first one is either
+        # a mistake or an injection: nothing of it, and nothing before it, may happen.
+        text, self._text = self._text, None
+        if text is not None and len(sql) != len(text) and not EMPTY.fullmatch(text, len(sql)):
+            raise SqlError("a text holds one statement, this one more", sqlstate="42601")
+        if self._reads_only and not cursor.is_readonly:
+            raise SqlError("nothing can be changed in a read-only transaction", sqlstate="25006")
+        return True
+
+    def _start(self, sql: str, params: Params) -> apsw.Cursor:
+        if self._failed:
+            raise SqlError(
+                "the transaction is over: the database ended it after an earlier error",
+                sqlstate="25P02",
+            )
+        self._text = sql
+        # apsw tells a mapping from a sequence by itself.
+        return self._db.execute(sql, cast("Any", params) or None)
+
+    def _names(self, cursor: apsw.Cursor) -> tuple[str, ...]:
+        try:
+            return tuple(column[0] for column in cursor.get_description())
+        except apsw.ExecutionCompleteError:
+            return ()
+
+    def _fetch(self, sql: str, params: Params, first: bool) -> list[Row]:
+        cursor = None
+        try:
+            cursor = self._start(sql, params)
+            if not (names := self._names(cursor)):
+                return []
+            if first:
+                return [dict(zip(names, row, strict=True)) for row in (cursor.fetchone(),) if row]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        finally:
+            if cursor is not None:
+                cursor.close(True)
+            self._settle()
+
+    def _change(self, sql: str, rows: Iterable[Params]) -> int:
+        changed = 0
+        try:
+            db = self._db
+            for params in rows:
+                before = db.total_changes()
+                cursor = self._start(sql, params)
+                for _ in cursor:
+                    pass
+                # changes() keeps the previous statement's number if this one changed nothing.
+                if db.total_changes() != before:
+                    changed += db.changes()
+            return changed
+        finally:
+            self._settle()
+
+    def _open_stream(self, sql: str, params: Params) -> Stream:
+        try:
+            cursor = self._start(sql, params)
+            stream = Stream(cursor, self._names(cursor))
+            self._streams.add(stream)
+            return stream
+        finally:
+            self._settle()
+
+    def _read_stream(self, stream: Stream) -> list[Row]:
+        if stream not in self._streams:
+            raise SqlError("the stream is closed", sqlstate="24000")
+        try:
+            return stream.chunk()
+        finally:
+            self._settle()
+
+    def _close_stream(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+        stream.cursor.close(True)
+
+    def _drop_streams(self) -> None:
+        while self._streams:
+            self._streams.pop().cursor.close(True)
+
+    def _settle(self) -> None:
+        # Whether a transaction is open must not be a statement's, nor an error's, doing.
+        raw = self._raw
+        if raw is None or raw.in_transaction == self._in_transaction:
+            return
+        if self._in_transaction:
+            self._in_transaction = False
+            self._failed = True
+        else:
+            raw.execute("ROLLBACK")
+            raise SqlError(
+                "a transaction is begun with transaction(), not with SQL", sqlstate="25001"
+            )
+
+    def _begin(self, read_only: bool) -> None:
+        self._db.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        self._in_transaction = True
+        self._reads_only = read_only or self._reader
+
+    def _commit(self) -> None:
+        self._drop_streams()
+        if self._failed:
+            self._roll_back()
+            raise SqlError(
+                "nothing was committed: the database ended the transaction after an earlier error",
+                sqlstate="25P02",
+            )
+        try:
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self._over()
+
+    def _roll_back(self) -> None:
+        self._drop_streams()
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._over()
+
+    def _over(self) -> None:
+        self._in_transaction = self._failed = False
+        self._reads_only = self._reader

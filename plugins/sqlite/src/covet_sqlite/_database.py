@@ -1,0 +1,148 @@
+"""The database: one writer, some readers, and which of them a statement needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from covet_kernel.contracts import Params, Row, SqlSession, SqlUnavailableError
+from covet_sqlite._config import MEMORY, SqliteConfig
+from covet_sqlite._connection import Connection, Counts
+from covet_sqlite._pool import Pool
+from covet_sqlite._session import SqliteSession, first, value
+
+READS = re.compile(r"\s*(?:SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)
+READS_WITH = re.compile(
+    r"\s*WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|REPLACE)\b)", re.IGNORECASE | re.DOTALL
+)
+"""Texts that cannot change anything; what they miss goes to the writer, which is always right."""
+
+
+class SqliteDatabase:
+    """The `SqlDatabase` of one file, or of memory.
+
+    Statements that only read run on the readers, all at once; everything else waits its turn for
+    the writer. In memory there is one connection for both.
+    """
+
+    def __init__(self, path: Path | None, config: SqliteConfig) -> None:
+        self._path = str(path) if path is not None else MEMORY
+        self._config = config
+        self.counts = Counts()
+        self.writer = Pool(self._open_writer, 1, config.acquire_timeout)
+        self.readers = (
+            Pool(self._open_reader, config.readers, config.acquire_timeout)
+            if path is not None
+            else self.writer
+        )
+
+    @property
+    def dialect(self) -> str:
+        return "sqlite"
+
+    async def open(self) -> None:
+        """Open the writer, so that an unusable file is known at the start."""
+        self.writer.give_back(await self.writer.acquire())
+
+    async def close(self) -> None:
+        """Close every connection; a last one leaves nothing in the write-ahead log."""
+        if self.readers is not self.writer:
+            await self.readers.close(self._config.cleanup_timeout)
+        await self.writer.close(self._config.cleanup_timeout)
+
+    async def check(self) -> None:
+        """Read something of the file.
+
+        Raises:
+            SqlError: It cannot be read.
+        """
+        await self.fetch_all("SELECT 1 FROM sqlite_schema LIMIT 1")
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        return await self._fetch(sql, params, first=False)
+
+    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
+        return first(await self._fetch(sql, params, first=True))
+
+    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
+        return value(await self._fetch(sql, params, first=True))
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        pool = self._pool(sql)
+        connection = await pool.acquire()
+        try:
+            return await connection.execute(sql, params)
+        finally:
+            pool.give_back(connection)
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        async with self.transaction() as session:
+            return await session.execute_many(sql, rows)
+
+    async def stream(self, sql: str, params: Params = ()) -> AsyncIterator[Row]:
+        pool = self._pool(sql)
+        connection = await pool.acquire()
+        try:
+            stream = await connection.open_stream(sql, params)
+            try:
+                while rows := await connection.read_stream(stream):
+                    for row in rows:
+                        yield row
+            finally:
+                connection.close_stream(stream)
+        finally:
+            pool.give_back(connection)
+
+    @asynccontextmanager
+    async def transaction(self, *, read_only: bool = False) -> AsyncIterator[SqlSession]:
+        pool = self.readers if read_only else self.writer
+        connection = await pool.acquire()
+        try:
+            try:
+                await connection.begin(read_only=read_only)
+                session = SqliteSession(connection)
+                pool.holders[connection] = session.task
+                try:
+                    yield session
+                finally:
+                    session.end()
+            except BaseException:
+                await self._undo(connection)
+                raise
+            await connection.commit()
+        finally:
+            pool.give_back(connection)
+
+    async def _undo(self, connection: Connection) -> None:
+        try:
+            await connection.roll_back()
+        except SqlUnavailableError:
+            # The file is gone or the thread stuck: the connection is discarded, and the block's
+            # own error is the one to raise. Unfinished work is rolled back by whoever opens next.
+            self.counts.discarded += 1
+
+    async def _fetch(self, sql: str, params: Params, *, first: bool) -> list[Row]:
+        pool = self._pool(sql)
+        connection = await pool.acquire()
+        try:
+            return await connection.fetch(sql, params, first=first)
+        finally:
+            pool.give_back(connection)
+
+    def _pool(self, sql: str) -> Pool:
+        reads = READS.match(sql) or READS_WITH.match(sql)
+        return self.readers if reads else self.writer
+
+    async def _open_writer(self) -> Connection:
+        return await self._opened(reads_only=False)
+
+    async def _open_reader(self) -> Connection:
+        return await self._opened(reads_only=True)
+
+    async def _opened(self, *, reads_only: bool) -> Connection:
+        connection = Connection(self._path, self._config, self.counts, reads_only=reads_only)
+        await connection.open()
+        return connection
