@@ -11,7 +11,10 @@ import urllib.request
 url, pid = sys.argv[1], int(sys.argv[2])
 until = time.monotonic() + 300
 while time.monotonic() < until:
-    os.kill(pid, 0)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        sys.exit(f"{url} did not answer: the process has ended")
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback, from .ci/run
             print(answer.status, answer.read(200).decode("utf-8", "replace"), flush=True)

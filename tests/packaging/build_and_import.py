@@ -32,7 +32,7 @@ for name in sys.argv[1:]:
 
 def run(*command: str | Path) -> None:
     """Run a command, which has to succeed."""
-    print("$", *command, flush=True)
+    print("$", *(str(part).partition("\n")[0] for part in command), flush=True)
     subprocess.run([str(part) for part in command], check=True, cwd=ROOT)
 
 
