@@ -8,10 +8,6 @@ import anyio
 import h2.config
 import h2.connection
 import h2.events
-import pytest
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
 def priority_frame(stream: int) -> bytes:
@@ -68,24 +64,47 @@ async def test_answers_over_http2(server: Any) -> None:
                 assert client.status[stream_id] == b"200"
 
 
-async def test_priority_frames_end_their_own_connection_only(
-    server: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    # bad input 31: more idle streams than the priority tree holds
+async def test_priority_frames_are_ignored(server: Any) -> None:
+    # bad input 31: more idle streams than a priority tree holds, from a client that then asks
+    async with server.listening(server.hello, config={"http2": True}) as (_, port):
+        async with server.connected(port) as connection:
+            client = H2Client(connection.stream)
+            await client.flush()
+            for first in range(0, 3000, 100):
+                frames = b"".join(priority_frame(2 * n + 1001) for n in range(first, first + 100))
+                await client.stream.send(frames)
+            stream_id = await client.request()
+            await client.until_ended(stream_id)
+            assert client.status[stream_id] == b"200"
+
+
+async def test_data_for_an_answered_stream_harms_nobody(server: Any) -> None:
     application, started, release = server.held()
-    async with server.listening(application, config={"http2": True}) as (_, port):
-        async with server.connected(port) as bystander, server.connected(port) as attacker:
-            await bystander.send(server.GET)
+
+    async def by_path(scope: Any, receive: Any, send: Any) -> None:
+        await (application if scope["path"] == "/held" else server.hello)(scope, receive, send)
+
+    async with server.listening(by_path, config={"http2": True}) as (_, port):
+        async with server.connected(port) as connection:
+            client = H2Client(connection.stream)
+            neighbour = await client.request("/held")
             await started.wait()
-            await attacker.send(PREFACE + SETTINGS)
-            await attacker.send(b"".join(priority_frame(2 * n + 1) for n in range(1100)))
-            await attacker.until_closed()
+            upload = client.h2.get_next_available_stream_id()
+            headers = [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "a"),
+                (":path", "/"),
+            ]
+            client.h2.send_headers(upload, headers)
+            await client.flush()
+            await client.until_ended(upload)
+            for _ in range(3):
+                client.h2.send_data(upload, b"late")
+                await client.flush()
             release.set()
-            assert (await bystander.answer())[0] == 200
-        async with server.connected(port) as newcomer:
-            await newcomer.send(server.GET)
-            assert (await newcomer.answer())[0] == 200
-    assert "a connection failed and was closed" in caplog.text
+            await client.until_ended(neighbour)
+            assert client.status == {upload: b"200", neighbour: b"200"}
 
 
 async def test_streams_that_end_in_trailers_are_released(server: Any) -> None:

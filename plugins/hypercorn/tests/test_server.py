@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from covet_hypercorn._protocol import H1
+
 
 async def test_answers_on_one_connection_in_order(server: Any) -> None:
     async with server.listening(server.hello) as (_, port), server.connected(port) as client:
@@ -87,6 +89,31 @@ async def test_application_error_is_500_and_the_server_lives(
                 assert status == 500
                 assert b"secret" not in head + body
     assert "the application failed" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["handle", "_create_stream"])
+async def test_a_defect_in_one_connection_ends_only_that_one(
+    server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    application, started, release = server.held()
+    async with server.listening(application) as (_, port):
+        async with server.connected(port) as bystander, server.connected(port) as victim:
+            await bystander.send(server.GET)
+            await started.wait()
+            with monkeypatch.context() as patch:
+
+                async def broken(*args: Any) -> None:
+                    raise RuntimeError("a defect")
+
+                patch.setattr(H1, method, broken)
+                await victim.send(server.GET)
+                await victim.until_closed()
+            release.set()
+            assert (await bystander.answer())[0] == 200
+        async with server.connected(port) as newcomer:
+            await newcomer.send(server.GET)
+            assert (await newcomer.answer())[0] == 200
+    assert "a connection failed and was closed" in caplog.text
 
 
 async def test_failure_after_the_first_byte_does_not_look_complete(server: Any) -> None:

@@ -90,7 +90,7 @@ class Connection:
         self._addresses = addresses
         self.calls = listener.calls
         self.idle = True
-        self.read_by = monotonic() + self._options.keep_alive_timeout
+        self.read_by = monotonic() + listener.patience
         self.write_by = _NEVER
         self._reading = anyio.CancelScope()
         self._writing = anyio.Lock(fast_acquire=True)
@@ -125,20 +125,17 @@ class Connection:
                     await self._read()
                 await self._protocol.handle(Closed())
                 await self._close()
-        except Exception as error:
-            self._report(error)
         except BaseExceptionGroup as group:
+            # The task group wraps whatever failed; only cancellation of the server goes on.
             ours, rest = group.split(Exception)
             if ours is not None:
-                self._report(ours)
+                log.error("a connection failed and was closed", exc_info=ours)
             if rest is not None:
                 raise rest from None
         finally:
+            self._broken = True
             with anyio.CancelScope(shield=True):
                 await self._stream.aclose()
-
-    def _report(self, error: BaseException) -> None:
-        log.error("a connection failed and was closed", exc_info=error)
 
     async def _read(self) -> None:
         while True:
@@ -217,7 +214,7 @@ class Connection:
 
     async def _close(self) -> None:
         # What has begun to leave may still leave, whoever cancels, for a moment.
-        if not self._broken and isinstance(self._protocol, H1) and self._protocol.unread:
+        if not self._broken and self._protocol.unread:
             with anyio.move_on_after(_DISCARD_SECONDS):
                 try:
                     await self._stream.send_eof()
@@ -241,12 +238,11 @@ class Connection:
 
     def _set_idle(self, idle: bool) -> None:
         self.idle = idle
-        if not idle:
-            self.read_by = _NEVER
-        elif self._listener.lingered:
-            self._reading.cancel()
-        else:
-            self.read_by = monotonic() + self._options.keep_alive_timeout
+        self.read_by = monotonic() + self._listener.patience if idle else _NEVER
+
+    def is_due(self, now: float) -> bool:
+        """Whether one of the connection's times has passed."""
+        return now >= self.read_by or now >= self.write_by
 
     def expire(self, now: float) -> None:
         """End the connection if one of its times has passed."""
@@ -255,11 +251,12 @@ class Connection:
         if now >= self.write_by:
             self._tasks.cancel_scope.cancel()
 
-    def announce_end(self) -> None:
-        """Tell an HTTP/2 client to open no more streams; HTTP/1.1 learns it from its next answer."""
-        if isinstance(self._protocol, H2):
-            self._tasks.start_soon(self._write, _GOAWAY)
+    def drain(self, now: float) -> None:
+        """Wait less for the next request, and tell an HTTP/2 client to open no more streams.
 
-    def end_if_idle(self) -> None:
+        An HTTP/1.1 client learns it from its next answer.
+        """
         if self.idle:
-            self._reading.cancel()
+            self.read_by = min(self.read_by, now + self._listener.patience)
+        if isinstance(self._protocol, H2) and not self._broken:
+            self._tasks.start_soon(self._write, _GOAWAY)

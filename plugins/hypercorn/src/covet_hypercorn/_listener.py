@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
 from covet_hypercorn._calls import Calls
@@ -24,6 +25,10 @@ log = logging.getLogger("covet.hypercorn")
 _BATCH = 64
 # Out of descriptors: accepting again at once would only spin.
 _PAUSE = 0.1
+# The finest grain of timeouts, in seconds.
+_SHORTEST = 0.01
+# Turns of the event loop between bytes arriving and the task that waits for them running.
+_PASSES = 4
 # A listener that is left without `stop` gives the requests it holds this long to hear so.
 _FAREWELL = 1.0
 
@@ -49,7 +54,6 @@ class Listener:
         )
         self.calls = Calls()
         self.draining = False
-        self.lingered = False
         self._sockets = list(sockets)
         self._connections: set[Connection] = set()
         self._opening = 0
@@ -95,23 +99,23 @@ class Listener:
                     pass
         self._close_sockets()
         self.draining = True
+        now = monotonic()
         for connection in self._connections:
-            connection.announce_end()
-        with anyio.move_on_after(self.options.linger):
-            await self._wait_until_empty()
-        self.lingered = True
-        for connection in tuple(self._connections):
-            connection.end_if_idle()
-        await self._wait_until_empty()
+            connection.drain(now)
+        while self._count:
+            self._emptied = anyio.Event()
+            with anyio.move_on_after(max(_SHORTEST, self.options.linger / 4)):
+                await self._emptied.wait()
+            await self._expire()
+
+    @property
+    def patience(self) -> float:
+        """Seconds a connection may take for its next request head."""
+        return self.options.linger if self.draining else self.options.keep_alive_timeout
 
     @property
     def _count(self) -> int:
         return len(self._connections) + self._opening
-
-    async def _wait_until_empty(self) -> None:
-        while self._count:
-            self._emptied = anyio.Event()
-            await self._emptied.wait()
 
     def _close_sockets(self) -> None:
         for listening in self._sockets:
@@ -183,12 +187,21 @@ class Listener:
     async def _reap(self) -> None:
         options = self.options
         shortest = min(options.keep_alive_timeout, options.read_timeout, options.write_timeout)
-        interval = max(0.01, min(1.0, shortest / 4))
+        interval = max(_SHORTEST, min(1.0, shortest / 4))
         while True:
             await anyio.sleep(interval)
-            now = monotonic()
-            for connection in tuple(self._connections):
-                connection.expire(now)
+            await self._expire()
+
+    async def _expire(self) -> None:
+        now = monotonic()
+        due = [connection for connection in self._connections if connection.is_due(now)]
+        if not due:
+            return
+        # If this thread was busy, what a client sent in time may not have been read yet.
+        for _ in range(_PASSES):
+            await anyio.lowlevel.checkpoint()
+        for connection in due:
+            connection.expire(now)
 
 
 def _address(raw: Any) -> tuple[str, int] | None:

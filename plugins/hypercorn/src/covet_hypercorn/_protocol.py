@@ -1,7 +1,7 @@
 """Hypercorn's protocols with their known defects closed.
 
-Only names without an underscore are used, `H1._check_protocol` apart: it is where Hypercorn
-decides on upgrades and has no other place to say no.
+Names with an underscore are overridden in two places, for want of others: where Hypercorn decides
+on upgrades and where it follows priorities. The distribution's range of versions is narrow for that.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from time import monotonic, time
 from typing import Any
 
 import h11
+from h2.events import PriorityUpdated
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Response, Trailers
+from hypercorn.protocol.events import Response
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -97,15 +98,37 @@ class H1(H11Protocol):
             raise RefusedError
 
 
-class H2(H2Protocol):
-    """HTTP/2 whose streams are released however they end."""
+class _Gone:
+    """Stands for a stream that has ended: what still arrives for it is dropped."""
 
-    async def stream_send(self, event: StreamEvent) -> None:
-        await super().stream_send(event)
-        if isinstance(event, Trailers):
-            # Trailers end the stream in h2, so the sending task would never see it complete and
-            # the priority tree would keep it: the connection fails after a thousand of them.
-            buffer = self.stream_buffers.pop(event.stream_id, None)
-            if buffer is not None:
-                await buffer.close()
-                self.priority.remove_stream(event.stream_id)
+    async def handle(self, event: StreamEvent) -> None: ...
+
+
+class _Streams(dict[int, Any]):
+    """The streams of a connection, where an answered one may still be sent to.
+
+    Hypercorn looks up a stream for every DATA frame and lets the `KeyError` end the connection, so
+    answering before a body has arrived would cost everybody else on it their answers.
+    """
+
+    def __missing__(self, stream_id: int) -> Any:
+        return _Gone()
+
+
+class H2(H2Protocol):
+    """HTTP/2 that outlives late frames and priorities."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.streams = _Streams()
+
+    @property
+    def unread(self) -> bool:
+        return False
+
+    async def _priority_updated(self, event: PriorityUpdated) -> None:
+        """Ignore it, as RFC 9113 (5.3.2) allows.
+
+        Hypercorn keeps every stream a client names, idle and closed ones too, and fails at the
+        thousandth.
+        """
