@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from covet_kernel._assembly import Assembly, assemble
-from covet_kernel._errors import CovetError, LifecycleError
+from covet_kernel._errors import CovetError, LifecycleError, flatten
 from covet_kernel._node import Node, Server
 from covet_kernel._plugin import Context, Serving
 from covet_kernel._watchdog import Watchdog, where
@@ -58,7 +58,7 @@ class Kernel:
         self._forced = False
         self._tasks: TaskGroup
         self._body: anyio.CancelScope
-        self._idle: anyio.Event
+        self._idle = anyio.Event()
 
     @property
     def directory(self) -> Path:
@@ -81,7 +81,7 @@ class Kernel:
 
     def emit(self, event: Event) -> None:
         """Tell every ``covet_event`` hook. A hook that fails is logged."""
-        for impl in self.assembly.hooks.hook.covet_event.get_hookimpls():
+        for impl in self.assembly.listeners:
             try:
                 impl.function(event)
             except Exception:
@@ -361,13 +361,15 @@ class Kernel:
 
     # States and failures
 
-    def _fail(self, node: Node, error: Exception, verb: str) -> None:
-        if not isinstance(error, CovetError):
-            reason, cause = f"{type(error).__name__}: {error}", error
-            error = LifecycleError.of(f"COVET-{verb.upper()}-FAILED", name=node.name, reason=reason)
-            error.__cause__ = cause
-        error.place = error.place or f"plugin {node.name} ({node.origin})"
-        self._failures.append(error)
+    def _fail(self, node: Node, raised: Exception, verb: str) -> None:
+        for cause in flatten(raised):
+            error, reason = cause, f"{type(cause).__name__}: {cause}"
+            if not isinstance(error, CovetError):
+                code = f"COVET-{verb.upper()}-FAILED"
+                error = LifecycleError.of(code, name=node.name, reason=reason)
+                error.__cause__ = cause
+            error.place = error.place or f"plugin {node.name} ({node.origin})"
+            self._failures.append(error)
         if self.state == "running":
             self.cancel()
         if self._batch:
@@ -378,7 +380,8 @@ class Kernel:
         self.emit(Event(name=f"kernel.{state}"))
 
     def _emit(self, name: str, node: Node) -> None:
-        self.emit(Event(name=name, plugin=node.name))
+        if self.assembly.listeners:
+            self.emit(Event(name=name, plugin=node.name))
 
 
 class _Batch:

@@ -2,6 +2,7 @@
 
 from covet_kernel.testing._cancel import cancel_at_every_await, cancel_at_every_tick
 from covet_kernel.testing._contract import PluginContract
+from covet_kernel.testing._fake import fake_plugin
 from covet_kernel.testing._leaks import LeakError
 from covet_kernel.testing._run import assembly_of, run_kernel
 
@@ -11,5 +12,6 @@ __all__ = [
     "assembly_of",
     "cancel_at_every_await",
     "cancel_at_every_tick",
+    "fake_plugin",
     "run_kernel",
 ]

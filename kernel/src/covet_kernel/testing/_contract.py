@@ -21,7 +21,7 @@ _ITEMS: Mapping[str, Callable[[Any], bool]] = {
     "covet_operations": lambda item: isinstance(item, Operation),
     "covet_interceptors": lambda item: callable(item.bind),
     "covet_authenticators": lambda item: callable(item.authenticate),
-    "covet_authorizers": lambda item: callable(item.vote),
+    "covet_authorizers": lambda item: callable(item.authorize),
     "covet_permissions": lambda item: isinstance(item, str),
     "covet_health_checks": lambda item: isinstance(item, HealthCheck),
     "covet_metrics": lambda item: isinstance(item, Metric),
@@ -115,7 +115,7 @@ class PluginContract:
     async def test_start_of_a_dependent_fails(self, tmp_path: Path) -> None:
         @asynccontextmanager
         async def fail(self: Any, ctx: Any) -> AsyncIterator[None]:
-            raise Interrupted
+            await _crash()
             yield
 
         await self._with_dependent(tmp_path, fail)
