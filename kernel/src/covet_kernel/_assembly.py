@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from traceback import extract_tb
@@ -20,6 +21,8 @@ from covet_kernel.contracts import Capability
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from pluggy import HookImpl
 
 Classes = Mapping[str, type[Plugin[Any]]]
 
@@ -43,6 +46,11 @@ class Assembly:
         self.nodes: dict[str, Node] = {}
         self.modules: tuple[ModuleType, ...] = ()
         self.hooks = Hooks()
+
+    @cached_property
+    def listeners(self) -> list[HookImpl]:
+        """Who implements ``covet_event``; asked once, since there are many events and mostly no listener."""
+        return self.hooks.hook.covet_event.get_hookimpls()
 
     def declared(self, hook: str) -> list[tuple[str, Any]]:
         """What every plugin's ``hook`` returned, with the plugin's name, in the order of the graph."""

@@ -10,6 +10,7 @@ import anyio
 from covet_kernel._errors import LifecycleError
 
 if TYPE_CHECKING:
+    import logging
     from pathlib import Path
     from types import ModuleType
 
@@ -108,7 +109,6 @@ class Context:
         name: The instance's name, ``"postgres"`` or ``"postgres/analytics"``.
         directory: The folder of ``covet.toml``; relative paths in a configuration start here.
         modules: The plain modules of ``[app] modules``.
-        log: A logger named ``covet.<name>``.
     """
 
     def __init__(self, kernel: Kernel, node: Node) -> None:
@@ -117,9 +117,13 @@ class Context:
         self.name = node.name
         self.directory: Path = kernel.directory
         self.modules: tuple[ModuleType, ...] = kernel.modules
-        import logging
 
-        self.log = logging.getLogger(f"covet.{node.name}")
+    @property
+    def log(self) -> logging.Logger:
+        """A logger named ``covet.<name>``."""
+        from logging import getLogger
+
+        return getLogger(f"covet.{self.name}")
 
     def provide(self, capability: Capability[T], value: T) -> None:
         """Hand ``value`` to whoever requires ``capability``; it must be in ``provides``."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
 import sys
-import threading
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
@@ -26,27 +26,29 @@ _KINDS = (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_y
 class Watchdog:
     """A thread that notices when the event loop does not turn, and whose code holds it up.
 
+    It is a bare thread without a handshake at either end, since two of those would cost more than
+    starting fifty plugins; it ends by itself as soon as the block is left.
+
     Args:
         patience: Seconds without a `beat` before it tells.
-        tell: Called in the watchdog's thread with the seconds so far and the innermost frames,
+        tell: Called in the watchdog's thread with the seconds so far and the innermost frame,
             once a block.
     """
 
     def __init__(self, patience: float, tell: Callable[[float, FrameType], None]) -> None:
         self._patience = patience
         self._tell = tell
-        self._loop = threading.get_ident()
+        self._loop = _thread.get_ident()
         self._last = monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="covet watchdog", daemon=True)
+        self._leave = _thread.allocate_lock()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._leave.acquire()
+        _thread.start_new_thread(self._watch, ())
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._leave.release()
 
     def beat(self) -> None:
         """The loop turns."""
@@ -54,12 +56,9 @@ class Watchdog:
 
     def _watch(self) -> None:
         told = 0.0
-        while not self._stop.wait(
-            max(self._last + self._patience - monotonic(), self._patience / 4)
-        ):
+        while not self._leave.acquire(timeout=self._patience / 4):
             silent = monotonic() - self._last
-            if silent >= self._patience and told != self._last:
+            frame = sys._current_frames().get(self._loop)
+            if frame and silent >= self._patience and told != self._last:
                 told = self._last
-                frame = sys._current_frames().get(self._loop)
-                if frame is not None:
-                    self._tell(silent, frame)
+                self._tell(silent, frame)
