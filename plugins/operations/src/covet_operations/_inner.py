@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -47,6 +47,7 @@ def innermost(
         writer = _Writer(source, signature, codec, value, app)
         for each in graph.needed(signature.injected):
             writer.open(each, graph.parameters[each])
+        writer.listen()
         arguments = ", ".join(writer.arguments(signature.parameters))
         handler = source.name(operation.handler)
         if signature.kind in ("server_stream", "bidi"):
@@ -140,6 +141,13 @@ class _Writer:
         else:
             self._source.line(f"{made} = {name(provider.make)}({arguments})")
 
+    def listen(self) -> None:
+        """Open the stream in, so that it is closed however the handler leaves it."""
+        if self._signature.item is not None:
+            items = self._source.name(_incoming(self._signature.item, self._codec))
+            self._source.line(f"async with {self._source.name(aclosing)}({items}(call)) as n:")
+            self._source.depth += 1
+
     def arguments(self, parameters: Sequence[Input | Injected]) -> list[str]:
         written = []
         for each in parameters:
@@ -164,11 +172,12 @@ class _Writer:
             case "provider":
                 return self._opened[each.key]
             case "stream":
-                assert self._signature.item is not None
-                return f"{name(_incoming(self._signature.item, self._codec))}(call)"
+                return "n"
 
 
-def _incoming(item: TypeAdapter[Any], codec: Codec[Any]) -> Callable[[Call], AsyncIterator[Any]]:
+def _incoming(
+    item: TypeAdapter[Any], codec: Codec[Any]
+) -> Callable[[Call], AsyncGenerator[Any, None]]:
     """Decodes a stream in, one item when the handler asks for it."""
     from_json, from_plain, plain = (
         item.validator.validate_json,
@@ -176,19 +185,22 @@ def _incoming(item: TypeAdapter[Any], codec: Codec[Any]) -> Callable[[Call], Asy
         codec.decode_item,
     )
 
-    async def incoming(call: Call) -> AsyncIterator[Any]:
+    async def incoming(call: Call) -> AsyncGenerator[Any, None]:
         index = 0
-        async for given in call.incoming():
-            raw = given if plain is None else plain(call, given)
-            try:
-                decoded = (
-                    from_json(raw) if isinstance(raw, bytes | bytearray | str) else from_plain(raw)
-                )
-            except ValidationError as error:
-                raise Invalid(
-                    "an item of the stream does not fit", errors=faults(error, index)
-                ) from None
-            yield decoded
-            index += 1
+        async with _closing(call.incoming()) as items:
+            async for given in items:
+                raw = given if plain is None else plain(call, given)
+                try:
+                    decoded = (
+                        from_json(raw)
+                        if isinstance(raw, bytes | bytearray | str)
+                        else from_plain(raw)
+                    )
+                except ValidationError as error:
+                    raise Invalid(
+                        "an item of the stream does not fit", errors=faults(error, index)
+                    ) from None
+                yield decoded
+                index += 1
 
     return incoming

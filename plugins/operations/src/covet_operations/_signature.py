@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
+import typing_extensions
 from pydantic import BaseModel, TypeAdapter
 
 from covet_kernel import ConfigurationError
@@ -129,9 +130,10 @@ def record_adapter(inputs: Sequence[Input], *, refuse_extra: bool = True) -> Typ
     if spread is not None and len(inputs) == 1:
         return spread.adapter
     members = {
-        each.name: each.type if each.required else typing.NotRequired[each.type] for each in inputs
+        each.name: each.type if each.required else typing_extensions.NotRequired[each.type]
+        for each in inputs
     }
-    record = typing.TypedDict("Input", members)  # type: ignore[misc]
+    record = typing_extensions.TypedDict("Input", members)  # type: ignore[misc]
     record.__pydantic_config__ = {"extra": "forbid" if refuse_extra else "ignore"}  # type: ignore[attr-defined]
     return TypeAdapter(record)
 
@@ -354,7 +356,7 @@ def is_model(annotation: Any) -> bool:
     return isinstance(base, type) and (
         issubclass(base, BaseModel)
         or hasattr(base, "__dataclass_fields__")
-        or typing.is_typeddict(base)
+        or typing_extensions.is_typeddict(base)
     )
 
 
