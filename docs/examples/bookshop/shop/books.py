@@ -10,7 +10,7 @@ import covet_http as http
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
 from shop.errors import BookExists, NoSuchAuthor, NoSuchBook
-from shop.models import Author, Book, BookChange, BookPage, Id, NewBook
+from shop.models import Author, Book, BookChange, BookPage, Id, NewBook, Search
 
 SHELF = "FROM books JOIN authors ON authors.id = author_id"
 BOOKS = f"""
@@ -24,7 +24,7 @@ MATCHING = r"title LIKE :pattern ESCAPE '\' OR name LIKE :pattern ESCAPE '\'"
 @http.get("/books")
 async def find_books(
     db: SqlSession,
-    q: Annotated[str, Field(max_length=100)] = "",
+    q: Search = "",
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0,
 ) -> BookPage:

@@ -8,7 +8,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+NO_CONTROLS = r"^\P{Cc}*$"
+Search = Annotated[str, StringConstraints(max_length=100, pattern=NO_CONTROLS)]
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_CONTROLS),
+]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 Year = Annotated[int, Field(ge=1, le=2100)]
 Cents = Annotated[int, Field(ge=0, le=1_000_000)]

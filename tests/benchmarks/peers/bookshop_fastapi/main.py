@@ -65,7 +65,11 @@ MATCHING = r"title LIKE :pattern ESCAPE '\' OR name LIKE :pattern ESCAPE '\'"
 
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 PathId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+NO_CONTROLS = r"^\P{Cc}*$"
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_CONTROLS),
+]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 Year = Annotated[int, Field(ge=1, le=2100)]
 Cents = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -316,7 +320,7 @@ async def order(db: aiosqlite.Connection, order_id: int) -> Order:
 @app.get("/books")
 async def find_books(
     db: Reading,
-    q: Annotated[str, Query(max_length=100)] = "",
+    q: Annotated[str, Query(max_length=100, pattern=NO_CONTROLS)] = "",
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> BookPage:

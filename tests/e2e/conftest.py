@@ -1,0 +1,31 @@
+"""The bookshop as a process, on each event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e.service import Service, bookshop, copy_example
+
+
+@pytest.fixture(scope="module", params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the example's folder."""
+    return copy_example(tmp_path / "bookshop")
+
+
+@pytest.fixture(scope="module")
+def shop(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running shop that the tests of a module share."""
+    folder = copy_example(tmp_path_factory.mktemp(backend) / "bookshop")
+    with bookshop(folder, backend) as service:
+        yield service
+    assert service.stop() == 0, service.output
+    assert "Traceback" not in service.output
