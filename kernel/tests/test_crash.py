@@ -212,10 +212,12 @@ async def test_a_serve_function_that_raises_is_a_crash() -> None:
 async def test_a_crash_reaches_who_sleeps_in_a_nested_task_group() -> None:
     now = anyio.Event()
     with anyio.fail_after(5), pytest.raises(ExceptionGroup) as caught:
-        async with run_kernel({"a": fake_plugin(run=crash_on(now))}):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(anyio.sleep_forever)
-                now.set()
+        async with (
+            run_kernel({"a": fake_plugin(run=crash_on(now))}),
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(anyio.sleep_forever)
+            now.set()
     assert codes(caught.value) == ["COVET-RUN-FAILED"]
 
 

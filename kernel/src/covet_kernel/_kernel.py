@@ -59,6 +59,7 @@ class Kernel:
         self._tasks: TaskGroup
         self._body: anyio.CancelScope
         self._idle = anyio.Event()
+        self._reloading = anyio.Lock(fast_acquire=True)
 
     @property
     def directory(self) -> Path:
@@ -109,11 +110,13 @@ class Kernel:
                         with self._body:
                             yield self
                 finally:
+                    # A reload in another task comes to its end first: it starts and stops too.
                     with anyio.CancelScope(shield=True):
-                        await self._drain(stopping=True)
-                        self._set("stopping")
-                        await self._stop(self.assembly.nodes)
-                        self._set("stopped")
+                        async with self._reloading:
+                            await self._drain(stopping=True)
+                            self._set("stopping")
+                            await self._stop(self.assembly.nodes)
+                            self._set("stopped")
         except BaseExceptionGroup as group:
             # No plugin's task raises into the group: all it can hold is what the block raised.
             inner = group.exceptions
@@ -164,12 +167,13 @@ class Kernel:
         # Made before anything stops, so that what fails here fails while all is well.
         fallback = assemble(old.settings, old.classes)
         with anyio.CancelScope(shield=True):
-            await self._drain(stopping=False)
-            await self._replace(old, assembly, affected)
-            failures = self._failures
-            if failures:
-                self._failures = []
-                await self._replace(assembly, fallback, affected)
+            async with self._reloading:
+                await self._drain(stopping=False)
+                await self._replace(old, assembly, affected)
+                failures = self._failures
+                if failures:
+                    self._failures = []
+                    await self._replace(assembly, fallback, affected)
         nodes = self.assembly.nodes.values()
         if self._failures or any(node.state != "running" for node in nodes):
             self._failures = [*failures, *self._failures]
