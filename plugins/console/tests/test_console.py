@@ -23,7 +23,7 @@ from covet_console._graph import graph, steps
 from covet_console._pen import PALETTES, Pen, text
 from covet_kernel import ConfigurationError, Context, Plugin
 from covet_kernel.contracts import Capability
-from covet_kernel.testing import run_kernel
+from covet_kernel.testing import PluginContract, run_kernel
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 STORE = Capability[object]("console.store")
@@ -358,6 +358,10 @@ def test_shown_text_is_printable_and_nothing_is_lost(value: str) -> None:
 
 
 # In a kernel, and what it costs
+
+
+class TestConsole(PluginContract):
+    plugin = Console
 
 
 async def test_it_is_found_by_the_hook() -> None:
