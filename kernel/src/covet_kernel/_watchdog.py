@@ -11,16 +11,20 @@ from typing import Any, Self
 
 
 def where(awaitable: Any) -> str:
-    """The innermost place at which a suspended lifespan or coroutine waits, as ``file:line in name``."""
+    """The innermost place at which a suspended lifespan or coroutine waits, as ``file:line in name``.
+
+    The event loop's own code is passed over: every wait ends there.
+    """
     awaitable, place = getattr(awaitable, "gen", awaitable), "its beginning"
     while kind := next((kind for kind in _KINDS if hasattr(awaitable, kind[0])), None):
         frame, awaitable = (getattr(awaitable, attribute) for attribute in kind)
-        if frame:
+        if frame and frame.f_globals.get("__name__", "").partition(".")[0] not in _LOOPS:
             place = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
     return place
 
 
 _KINDS = (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_yieldfrom"))
+_LOOPS = ("anyio", "asyncio", "contextlib", "trio")
 
 
 class Watchdog:

@@ -36,8 +36,15 @@ def open_descriptors() -> dict[int, str]:
 
 
 def running_threads() -> set[threading.Thread]:
-    """Live threads, except those that wait in a pool."""
-    return {thread for thread in threading.enumerate() if not thread.name.startswith(POOLS)}
+    """Live threads, except those that wait in a pool, and those not made by `threading`.
+
+    The latter are only heard of when they log something, and never heard of again.
+    """
+    return {
+        thread
+        for thread in threading.enumerate()
+        if not (thread.name.startswith(POOLS) or isinstance(thread, threading._DummyThread))
+    }
 
 
 class Snapshot:
