@@ -147,7 +147,7 @@ NEEDED = frozenset({"items:read"})
 
 
 def authorize(call: Call) -> None:
-    if not NEEDED <= call.principal.permissions:  # type: ignore[union-attr]
+    if not call.principal.permissions >= NEEDED:  # type: ignore[union-attr]
         raise ValueError
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from covet_kernel.contracts import Call, Layer
@@ -35,7 +36,14 @@ class Source:
 
 
 Inner: TypeAlias = Callable[[Source], None]
-"""Writes the innermost lines, which leave the handler's result in ``r``."""
+"""Writes lines; the innermost ones leave the handler's result in ``r``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Layer):
+    """A layer that writes its way in itself instead of being called."""
+
+    write: Inner | None = None
 
 
 def compose(layers: Sequence[Layer], inner: Inner, again: Inner | None = None) -> Chain:
@@ -91,7 +99,9 @@ def _hooks(source: Source, layers: tuple[Layer, ...], inner: Inner) -> None:
         inner(source)
         return
     layer, rest = layers[0], layers[1:]
-    if layer.before is not None:
+    if isinstance(layer, Written) and layer.write is not None:
+        layer.write(source)
+    elif layer.before is not None:
         _before(source, layer.before)
     if layer.after is None:
         _hooks(source, rest, inner)

@@ -8,12 +8,15 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from covet_kernel.contracts import Call
+from covet_kernel.contracts import Call, Layer
+from covet_operations._chain import Source, Written
 from covet_operations._codec import Codec, Document
 from covet_operations._errors import Invalid, faults
 from covet_operations._signature import Input, Signature, record_adapter
 
 _PLAIN = (bytes, str, bytearray, memoryview, Mapping)
+# pydantic reads a plain run of ASCII digits as int() does; everything else is left to it.
+_DIGITS = "t.__class__ is str and len(t) < 19 and t.isdecimal() and t.isascii()"
 Decode: TypeAlias = Callable[[Call], Awaitable[None] | None]
 
 
@@ -27,6 +30,28 @@ def compile_decode(signature: Signature, codec: Codec[Any], *, refuse_extra: boo
         defaults = {each.name: each.default for each in rest}
         return _single(texts[0]) if len(texts) == 1 and not rest else _texts(texts, defaults)
     return _document(texts, _record(rest, codec.location, refuse_extra), codec.document)
+
+
+def decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool = True) -> Layer:
+    """The validate step. The most frequent shape, one ``int`` or ``str`` as text, is written inline."""
+    decode = compile_decode(signature, codec, refuse_extra=refuse_extra)
+    if len(signature.inputs) != 1 or signature.inputs[0].name not in codec.text:
+        return Layer(before=decode)
+    given = signature.inputs[0]
+    if given.type is not int and given.type is not str:
+        return Layer(before=decode)
+    plain = _DIGITS if given.type is int else "t.__class__ is str"
+    find = codec.text[given.name]
+
+    def write(source: Source) -> None:
+        name = source.name(given.name)
+        source.line(f"t = {source.name(find)}(call)")
+        source.line(f"if {plain}:")
+        source.line(f"    call.args = {{{name}: {'int(t)' if given.type is int else 't'}}}")
+        source.line("else:")
+        source.line(f"    {source.name(decode)}(call)")
+
+    return Written(write=write)
 
 
 def _nothing(call: Call) -> None:
@@ -59,14 +84,6 @@ def _parser(given: Input) -> Callable[[Any], Any]:
     strings = validator.validate_strings
     if given.type is str:
         return lambda value: value if type(value) is str else strings(_last(value))
-    if given.type is int:
-        # pydantic reads a plain run of ASCII digits as int() does; everything else is left to it.
-        def integer(value: Any) -> Any:
-            if type(value) is str and value.isdecimal() and value.isascii() and len(value) < 19:
-                return int(value)
-            return strings(_last(value))
-
-        return integer
     return lambda value: strings(_last(value))
 
 
@@ -152,6 +169,8 @@ def _record(
                 args |= validate(others_validator, document)
             except ValidationError as error:
                 wrong += faults(error, *location)
+                if wrong[-1]["type"] == "json_invalid":
+                    return
         if spread is not None:
             try:
                 args[spread.name] = validate(

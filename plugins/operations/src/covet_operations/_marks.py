@@ -123,12 +123,15 @@ def operations_of(source: object) -> tuple[Operation, ...]:
 
 def _marked(source: object) -> Iterator[tuple[Marks, Callable[..., Any], str]]:
     if isinstance(source, ModuleType):
+        known: set[Callable[..., Any]] = set()
         for key, value in vars(source).items():
             if (
                 inspect.isfunction(value)
                 and _ATTRIBUTE in vars(value)
                 and value.__module__ == source.__name__
+                and value not in known
             ):
+                known.add(value)
                 yield vars(value)[_ATTRIBUTE], value, f"{source.__name__}.{key}"
         return
     seen: set[str] = set()

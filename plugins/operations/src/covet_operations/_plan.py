@@ -24,7 +24,7 @@ from covet_operations._errors import (
     Unauthenticated,
 )
 from covet_operations._inner import innermost, reply
-from covet_operations._inputs import Decode, compile_decode
+from covet_operations._inputs import decode_layer
 from covet_operations._order import order
 from covet_operations._phase import Phase
 from covet_operations._providers import Provider, ProviderGraph, ProviderScope, by_type
@@ -146,7 +146,7 @@ class Plan:
                 place=place_of(operation),
                 fix="Name them in the address, give them defaults, or bind it where a message is sent.",
             )
-        decode = compile_decode(signature, found, refuse_extra=self._refuse_extra)
+        decode = decode_layer(signature, found, refuse_extra=self._refuse_extra)
         inner = innermost(
             operation,
             signature,
@@ -168,11 +168,11 @@ class Plan:
             connect=self.connect if "connection" in needed else None,
         )
 
-    def _layers(self, operation: Operation, binding: Binding, decode: Decode) -> list[Layer]:
+    def _layers(self, operation: Operation, binding: Binding, decode: Layer) -> list[Layer]:
         layers = []
         for interceptor in self._interceptors:
             layer = (
-                Layer(before=decode)
+                decode
                 if isinstance(interceptor, Validate)
                 else interceptor.bind(operation, binding)
             )

@@ -235,8 +235,8 @@ class ProviderScope:
         try:
             for each in self._providers:
                 self.values[each] = await self._open(each)
-        except BaseException as error:
-            await self._stack.__aexit__(type(error), error, error.__traceback__)
+        except BaseException:
+            await self._stack.aclose()
             raise
         return self
 
@@ -247,7 +247,7 @@ class ProviderScope:
         trace: TracebackType | None,
     ) -> None:
         # What a scope holds belongs to many calls: the error of one must not be thrown into it.
-        await self._stack.__aexit__(None, None, None)
+        await self._stack.aclose()
 
     async def _open(self, provider: Provider) -> Any:
         given = {each.name: self._argument(each) for each in self._graph.parameters[provider]}

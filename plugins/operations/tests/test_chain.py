@@ -1,0 +1,156 @@
+"""Layers in one chain: order, failures, results brought by an ``around``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from operations_testbed.plain import Service, plain
+
+from covet_kernel.contracts import Binding, Call, Layer, Next, Operation, Phase
+from covet_operations import Conflict, NotFound, operation
+from covet_operations._chain import compose
+
+
+class Given:
+    after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+    def __init__(self, name: str, phase: Phase, layer: Layer | None) -> None:
+        self.name, self.phase, self._layer = name, phase, layer
+
+    def bind(self, operation: Operation, binding: Binding) -> Layer | None:
+        return self._layer
+
+
+@operation(effect="read", errors=(NotFound,))
+@plain()
+def double(n: int) -> int:
+    if n < 0:
+        raise NotFound
+    return 2 * n
+
+
+async def run(layer: Layer, phase: Phase = Phase.OBSERVE, n: int = 4) -> Any:
+    service = Service(double, interceptors=[Given("given", phase, layer)])
+    return await service.run(document=f'{{"n": {n}}}'.encode())
+
+
+async def test_an_around_may_answer_itself() -> None:
+    async def cached(call: Call, next: Next) -> Any:
+        return 7
+
+    assert await run(Layer(around=cached)) == b"7"
+
+
+async def test_an_around_may_replace_the_result_or_try_again() -> None:
+    async def twice(call: Call, next: Next) -> Any:
+        await next(call)
+        return await next(call) + 1
+
+    assert await run(Layer(around=twice)) == b"9"
+
+
+async def test_after_sees_the_result_and_the_error_and_may_replace_it() -> None:
+    seen: list[Any] = []
+
+    def after(call: Call, result: Any, error: BaseException | None) -> None:
+        seen.append((result, type(error)))
+        if error is not None:
+            raise Conflict from error
+
+    assert await run(Layer(after=after)) == b"8"
+    with pytest.raises(Conflict):
+        await run(Layer(after=after), n=-1)
+    assert seen == [(8, type(None)), (None, NotFound)]
+
+
+async def test_before_may_hand_back_an_awaitable() -> None:
+    log = []
+
+    async def later() -> None:
+        log.append("later")
+
+    assert await run(Layer(before=lambda call: later())) == b"8"
+    assert log == ["later"]
+
+
+async def test_arguments_may_be_seen_and_changed_behind_validate() -> None:
+    def change(call: Call) -> None:
+        assert call.args is not None
+        call.args["n"] += 1
+
+    assert await run(Layer(before=change), Phase.VALIDATE) == b"10"
+
+
+async def test_none_stays_out_of_the_chain() -> None:
+    service = Service(double, interceptors=[Given("out", Phase.OBSERVE, None)])
+    assert await service.run(document=b'{"n": 1}') == b"2"
+
+
+SHAPES = st.sets(st.sampled_from(["before", "after", "around", "async"]), min_size=1)
+
+
+@given(st.lists(st.tuples(SHAPES, st.booleans()), max_size=6), st.booleans())
+def test_generated_code_does_what_nesting_does(layers: list[Any], fails: bool) -> None:
+    """Against a model: enter in order, stop at the first refusal, leave what was entered in reverse."""
+    log: list[str] = []
+
+    def layer(number: int, shape: set[str], refuses: bool) -> Layer:
+        def before(call: Call) -> None:
+            log.append(f"before {number}")
+            if refuses:
+                raise Conflict
+
+        async def before_async(call: Call) -> None:
+            before(call)
+
+        def after(call: Call, result: Any, error: BaseException | None) -> None:
+            log.append(f"after {number} {type(error).__name__}")
+
+        async def around(call: Call, next: Next) -> Any:
+            log.append(f"around {number}")
+            try:
+                return await next(call)
+            finally:
+                log.append(f"left {number}")
+
+        has_before = "before" in shape or "async" in shape
+        return Layer(
+            before=(before_async if "async" in shape else before) if has_before else None,
+            after=after if "after" in shape else None,
+            around=around if "around" in shape else None,
+        )
+
+    def handler() -> str:
+        log.append("handler")
+        if fails:
+            raise NotFound
+        return "result"
+
+    made = [layer(number, shape, refuses) for number, (shape, refuses) in enumerate(layers)]
+    chain = compose(made, lambda source: source.line(f"r = {source.name(handler)}()"))
+    expected: list[str] = []
+    entered: list[tuple[int, set[str]]] = []
+    error = "NotFound" if fails else "NoneType"
+    for number, (shape, refuses) in enumerate(layers):
+        if shape & {"before", "async"}:
+            expected.append(f"before {number}")
+            if refuses:
+                error = "Conflict"
+                break
+        entered.append((number, shape))
+        if "around" in shape:
+            expected.append(f"around {number}")
+    else:
+        expected.append("handler")
+    for number, shape in reversed(entered):
+        expected += [f"left {number}"] if "around" in shape else []
+        expected += [f"after {number} {error}"] if "after" in shape else []
+    coroutine: Any = chain(object())  # type: ignore[arg-type]
+    with pytest.raises((StopIteration, Conflict, NotFound)) as caught:
+        coroutine.send(None)
+    assert log == expected
+    assert isinstance(caught.value, StopIteration) == (error == "NoneType")
