@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 from layout.checkout import ROOT, distributions, expect_none, files, manifest, plant
@@ -14,7 +15,7 @@ PLUGINS = Path("docs", "reference", "plugins")
 
 
 def codes(root: Path) -> set[str]:
-    """Every error code that a string of a first-party source consists of, C sources included."""
+    """Every error code of the catalogue, or that a string of a first-party source consists of."""
     found = set()
     for each in distributions(root):
         for source in each.sources():
@@ -28,6 +29,8 @@ def codes(root: Path) -> set[str]:
         for path in files(each.path):
             if path.suffix in {".c", ".h"}:
                 found |= set(re.findall(f'"({CODE})"', path.read_text("utf-8")))
+            elif path.name == "catalogue.toml":
+                found |= set(tomllib.loads(path.read_text("utf-8")))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from covet_kernel import (
     Command,
     ConfigurationError,
     Console,
+    CovetError,
     assemble,
     describe,
     flatten,
@@ -35,17 +37,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     console: Console = PlainConsole()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # Wherever they stand among the arguments, these are found here; the parser below only helps.
     known, rest = common_options().parse_known_args(arguments)
     word = next((word for word in rest if not word.startswith("-")), None)
     try:
         assembly = _assembly_for(word, known)
         args = _parser(assembly).parse_args(arguments)
+        args.config, args.overrides, args.json = known.config, known.overrides, known.json
         if args.run is not _version:
-            assembly = assembly or assemble(load_settings(args))
+            assembly = assembly or assemble(load_settings(known))
             console = args.console = console_of(assembly)
         code: int = args.run(args, assembly)
+        sys.stdout.flush()
         return code
-    except (BaseExceptionGroup, ConfigurationError) as error:
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python must not complain of it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (BaseExceptionGroup, CovetError) as error:
         leaves = [leaf for leaf in flatten(error) if isinstance(leaf, Exception)]
         for leaf in leaves:
             console.error(leaf)
@@ -60,7 +69,7 @@ def _assembly_for(word: str | None, known: Namespace) -> Assembly | None:
         return None
     try:
         return assemble(load_settings(known))
-    except (BaseExceptionGroup, ConfigurationError):
+    except (BaseExceptionGroup, CovetError):
         if word is None:
             return None
         raise

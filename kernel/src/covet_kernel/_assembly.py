@@ -124,7 +124,8 @@ def assemble(settings: Settings, classes: Classes | None = None) -> Assembly:
     for name in app.modules if app else ():
         try:
             assembly.modules += (_import(name),)
-            assembly.nodes[name] = Node(name, assembly.modules[-1], "[app] modules")
+            module = Node(name, assembly.modules[-1], "[app] modules", assembly.kernel)
+            assembly.nodes[name] = module
         except ConfigurationError as error:
             error.place = error.place or settings.source(("app", "modules"))
             errors.append(error)
@@ -153,9 +154,9 @@ def _node(
             return None
     for key in values if cls.config_type is None else ():
         settings.wrong("COVET-CONFIG-KEY", (*path, key))
-    node = Node(name, cls(config), origin, implied_by=implied_by)
-    node.start_timeout = instance.start_timeout or assembly.kernel.start_timeout
-    node.stop_timeout = instance.stop_timeout or assembly.kernel.stop_timeout
+    node = Node(name, cls(config), origin, assembly.kernel, implied_by=implied_by)
+    node.start_timeout = instance.start_timeout or node.start_timeout
+    node.stop_timeout = instance.stop_timeout or node.stop_timeout
     return node
 
 

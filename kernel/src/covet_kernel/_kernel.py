@@ -209,6 +209,8 @@ class Kernel:
                 async with node.life:
                     self._started(node)
                     await node.stop.wait()
+            if not (node.stop.is_set() or node.scope.cancel_called):
+                error = RuntimeError("its lifespan ended by itself")
         except Exception as raised:
             error = raised
         finally:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import anyio
 
+    from covet_kernel._model import KernelConfig
     from covet_kernel.contracts import Capability
 
 Server = Callable[[Serving], Awaitable[None]]
@@ -32,7 +33,9 @@ class Node:
     stop: anyio.Event
     life: AbstractAsyncContextManager[Any] | None = None
 
-    def __init__(self, name: str, plugin: Any, origin: str, *, implied_by: str = "") -> None:
+    def __init__(
+        self, name: str, plugin: Any, origin: str, kernel: KernelConfig, *, implied_by: str = ""
+    ) -> None:
         self.name = name
         self.type, _, self.instance = name.partition("/")
         self.plugin = plugin
@@ -46,7 +49,8 @@ class Node:
             token if token.name else token.named(self.instance) for token in own.provides
         )
         self.depends_on: tuple[str, ...] = ()
-        self.start_timeout = self.stop_timeout = 0.0
+        self.start_timeout = kernel.start_timeout
+        self.stop_timeout = kernel.stop_timeout
         self.state = "waiting"
         self.due = float("inf")
         self.compilers: list[Callable[[Serving], None]] = []

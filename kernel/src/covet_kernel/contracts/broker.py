@@ -64,3 +64,4 @@ class BrokerLimitError(Exception):
 BROKER: Final = Capability[Broker](
     "messaging.broker", plugins=("memory", "kafka", "rabbitmq", "nats")
 )
+"""The default message broker."""

@@ -42,3 +42,4 @@ class StoreLimitError(Exception):
 
 
 KEY_VALUE: Final = Capability[KeyValueStore]("keyvalue.store", plugins=("memory", "redis"))
+"""The default key-value store."""

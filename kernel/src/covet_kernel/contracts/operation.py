@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from covet_kernel.contracts.auth import Credentials, Principal
 
 Effect: TypeAlias = Literal["read", "write", "idempotent"]
+"""What repeating a call does: nothing, something again, or the same as once."""
+
 Cause: TypeAlias = Literal["deadline", "disconnect", "shutdown", "client", "server"]
+"""Why a call was cancelled."""
+
 Next: TypeAlias = Callable[["Call"], Awaitable[Any]]
+"""The rest of the chain, further in."""
 
 
 @dataclass(frozen=True, kw_only=True)

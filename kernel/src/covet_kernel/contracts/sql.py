@@ -9,7 +9,10 @@ from typing import Any, Final, Protocol, TypeAlias
 from covet_kernel.contracts._capability import Capability
 
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
+"""Values for ``?`` (a sequence) or for ``:name`` (a mapping)."""
+
 Row: TypeAlias = dict[str, Any]
+"""A row by column name."""
 
 
 class SqlSession(Protocol):
@@ -76,3 +79,4 @@ class SqlUnavailableError(SqlError):
 
 
 SQL: Final = Capability[SqlDatabase]("sql.database", plugins=("sqlite", "postgres", "mysql"))
+"""The default SQL database."""
