@@ -323,3 +323,22 @@ async def test_access_log_is_one_escaped_line(
     assert entry["status"] == 200
     assert entry["target"] == "/%1b%5b31m%0d%0aforged"
     assert entry["client"] == "127.0.0.1"
+
+
+async def test_sending_to_a_client_that_left_can_be_cancelled(server: Any) -> None:
+    ended = anyio.Event()
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        with anyio.CancelScope() as sending:
+            scope["extensions"]["covet.disconnect"]["subscribe"](sending.cancel)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        ended.set()
+
+    async with server.listening(endless) as (_, port):
+        async with server.connected(port) as client:
+            await client.send(server.GET)
+            await client.stream.receive(10)
+        with anyio.fail_after(10):
+            await ended.wait()

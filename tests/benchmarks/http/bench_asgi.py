@@ -16,11 +16,6 @@ from time import process_time
 from typing import Any
 
 import anyio
-import covet_http as http
-from covet_http import Http, HttpListener
-from covet_kernel import Plugin
-from covet_kernel.testing import run_kernel
-from covet_operations import Operations, operations_of
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
@@ -28,6 +23,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+import covet_http as http
+from covet_http import Http, HttpListener
+from covet_kernel import Plugin
+from covet_kernel.testing import run_kernel
+from covet_operations import Operations, operations_of
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 

@@ -59,13 +59,16 @@ class AsgiRequest(Request):
                 await anyio.lowlevel.checkpoint()
                 continue
             if not message.get("more_body", False):
-                self._ended = True
-                if self._waiting is not None:
-                    self._waiting.set()
+                self.body_complete()
             body: bytes = message.get("body", b"")
             if body:
                 return body
         return b""
+
+    def body_complete(self) -> None:
+        self._ended = True
+        if self._waiting is not None:
+            self._waiting.set()
 
     async def send(self, item: Any) -> None:
         if not self.streaming:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from covet_http._problem import Problems
+from covet_http._problem import Malformed, Problems
 from covet_http._request import Limits
 from covet_http._route import Reply, Route, problem
 from covet_http._router import Router
@@ -55,7 +55,9 @@ class Dispatcher:
         if leaf is None:
             if path == "*":
                 return 204, [], b""
-            return problem(*self.problems.plain(404, "not-found", "there is nothing at this path"))
+            return problem(
+                *self.problems.plain(404, "no-such-path", "There is nothing at this path")
+            )
         route = leaf.methods.get(method)
         if route is None:
             if method == "HEAD":
@@ -96,9 +98,15 @@ class Dispatcher:
     def _not_allowed(self, allow: bytes) -> Reply:
         return problem(
             *self.problems.plain(
-                405, "method-not-allowed", f"allowed: {allow.decode()}", [(b"allow", allow)]
+                405,
+                "method-not-allowed",
+                "The method is not allowed at this path",
+                f"allowed are {allow.decode()}",
+                [(b"allow", allow)],
             )
         )
 
     def _bad(self, error: BadTargetError) -> Reply:
-        return problem(*self.problems.plain(400, "malformed", f"the request has {error}"))
+        return problem(
+            *self.problems.plain(400, "malformed", Malformed.title, f"the request has {error}")
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -21,8 +20,9 @@ def fields_of(result: Any) -> frozenset[str] | None:
         return frozenset(result.model_fields)
     if hasattr(result, "__dataclass_fields__"):
         return frozenset(result.__dataclass_fields__)
-    if typing.is_typeddict(result):
-        return frozenset(typing.get_type_hints(result))
+    if issubclass(result, dict) and hasattr(result, "__required_keys__"):
+        # A TypedDict, be it typing's or typing_extensions', which know only their own.
+        return frozenset(result.__annotations__)
     return None
 
 

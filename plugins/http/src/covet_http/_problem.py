@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import to_json
@@ -86,21 +85,22 @@ class Problems:
         return status, headers, self._body(status, code, title, error.detail, error.fields())
 
     def plain(
-        self, status: int, code: str, detail: str = "", extra: Sequence[tuple[bytes, bytes]] = ()
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str = "",
+        extra: Sequence[tuple[bytes, bytes]] = (),
     ) -> tuple[int, Headers, bytes]:
         """Status, headers and body for what is decided before any operation is found."""
-        return status, list(extra), self._body(status, code, HTTPStatus(status).phrase, detail, {})
+        return status, list(extra), self._body(status, code, title, detail, {})
 
     def _body(
         self, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]
     ) -> bytes:
-        document = {
-            **fields,
-            "type": self._base + code,
-            "title": title,
-            "status": status,
-            "code": code,
-        }
+        document = {"type": self._base + code, "title": title, "status": status, "code": code}
         if detail:
             document["detail"] = detail
+        for name, value in fields.items():
+            document.setdefault(name, value)
         return to_json(document, fallback=str, inf_nan_mode="null")

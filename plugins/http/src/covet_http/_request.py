@@ -112,6 +112,9 @@ class Request(Call):
         """The next piece of the body, empty at its end. Cancels the call if the client left before it."""
         raise NotImplementedError
 
+    def body_complete(self) -> None:
+        """The whole body was read, though its end may not have been announced."""
+
     def declared_length(self) -> int | None:
         """``Content-Length``, ``None`` for a body of unknown length.
 
@@ -156,6 +159,7 @@ class Request(Call):
         if len(first) > limit:
             raise TooLarge(f"the body may have {limit} bytes")
         if declared == len(first):
+            self.body_complete()
             return first
         pieces = [first]
         size = len(first)

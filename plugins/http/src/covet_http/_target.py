@@ -58,12 +58,13 @@ def parse_query(raw: bytes, *, limit: int) -> Query:
         raise BadTargetError("a query that is not ASCII") from None
     if "+" in text:
         text = text.replace("+", " ")
+    escaped = "%" in text
     values: dict[str, str | list[str]] = {}
     for pair in text.split("&"):
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        if "%" in pair:
+        if escaped:
             name, value = decode(name), decode(value)
         known = values.get(name)
         if known is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f{}?#\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f{}?#%\\]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
 from hypercorn.typing import ConnectionState, LifespanState
@@ -200,7 +201,11 @@ class Connection:
         if self._held:
             data = self._held + data
             self._held = b""
-        if not data or self._broken:
+        if self._broken:
+            # A handler that does nothing but send has to notice that it was cancelled.
+            await anyio.lowlevel.checkpoint()
+            return
+        if not data:
             return
         async with self._writing:
             self.write_by = monotonic() + self._options.write_timeout

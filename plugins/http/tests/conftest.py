@@ -1,0 +1,172 @@
+"""A service made of given operations, and clients that speak in bytes or in requests."""
+
+from __future__ import annotations
+
+import json as stdjson
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from covet_http import HTTP, Http
+from covet_hypercorn import Hypercorn
+from covet_kernel import Kernel, Plugin
+from covet_kernel.contracts import Operation
+from covet_kernel.testing import run_kernel
+from covet_operations import Operations, operations_of
+
+
+def plugin_of(*functions: Any, **more: Any) -> type[Plugin[None]]:
+    """A plugin that declares these functions' operations."""
+    module = ModuleType("shop")
+    for function in functions:
+        function.__module__ = "shop"
+        setattr(module, function.__name__, function)
+
+    class Shop(Plugin[None]):
+        def covet_operations(self) -> Iterable[Operation]:
+            return operations_of(module)
+
+    for name, value in more.items():
+        setattr(Shop, name, value)
+    return Shop
+
+
+@dataclass
+class Answer:
+    """One HTTP/1.1 answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return stdjson.loads(self.body)
+
+
+class Client:
+    """One connection to the service."""
+
+    def __init__(self, stream: anyio.abc.SocketStream) -> None:
+        self.stream = stream
+        self._rest = b""
+
+    async def send(self, data: bytes) -> None:
+        await self.stream.send(data)
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        json: Any = None,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        head = {"Host": "localhost", **(headers or {})}
+        if json is not None:
+            body = stdjson.dumps(json).encode()
+            head.setdefault("Content-Type", "application/json")
+        if body or method in ("POST", "PUT", "PATCH"):
+            head.setdefault("Content-Length", str(len(body)))
+        lines = [
+            f"{method} {target} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in head.items()),
+        ]
+        await self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
+        return await self.answer(method)
+
+    async def answer(self, method: str = "GET") -> Answer:
+        while b"\r\n\r\n" not in self._rest:
+            self._rest += await self.stream.receive()
+        head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        status = int(first.split(" ")[1])
+        if method == "HEAD" or status == 204:
+            return Answer(status, headers, b"")
+        if headers.get("transfer-encoding") == "chunked":
+            return Answer(status, headers, await self._chunks())
+        length = int(headers["content-length"])
+        while len(self._rest) < length:
+            self._rest += await self.stream.receive()
+        body, self._rest = self._rest[:length], self._rest[length:]
+        return Answer(status, headers, body)
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while True:
+            while b"\r\n" not in self._rest:
+                self._rest += await self.stream.receive()
+            line, _, self._rest = self._rest.partition(b"\r\n")
+            size = int(line, 16)
+            while len(self._rest) < size + 2:
+                self._rest += await self.stream.receive()
+            body, self._rest = body + self._rest[:size], self._rest[size + 2 :]
+            if size == 0:
+                return body
+
+    async def until_closed(self) -> bytes:
+        data, self._rest = self._rest, b""
+        try:
+            while True:
+                data += await self.stream.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return data
+
+
+class Service:
+    """A running service.
+
+    Attributes:
+        kernel: Its kernel.
+        port: Where it listens.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.url = kernel.require(HTTP).urls[0]
+        self.port = int(self.url.rpartition(":")[2])
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Client]:
+        with anyio.fail_after(20):
+            async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+                yield Client(stream)
+
+    async def ask(self, method: str, target: str, **more: Any) -> Answer:
+        async with self.connect() as client:
+            return await client.ask(method, target, **more)
+
+
+@asynccontextmanager
+async def serving(
+    *functions: Any,
+    http: dict[str, Any] | None = None,
+    plugins: dict[str, type[Plugin[Any]]] | None = None,
+    config: dict[str, Any] | None = None,
+) -> AsyncIterator[Service]:
+    """Serve these functions' operations on a free port."""
+    classes: dict[str, type[Plugin[Any]]] = {
+        "operations": Operations,
+        "hypercorn": Hypercorn,
+        "http": Http,
+        "shop": plugin_of(*functions),
+        **(plugins or {}),
+    }
+    tables = {"http": {"port": 0, "linger": 0.05, **(http or {})}, **(config or {})}
+    async with run_kernel(classes, tables) as kernel:
+        yield Service(kernel)
+
+
+@pytest.fixture
+def web() -> SimpleNamespace:
+    """What is above, for test modules, which cannot import it."""
+    return SimpleNamespace(serving=serving, plugin_of=plugin_of, Client=Client)

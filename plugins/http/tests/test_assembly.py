@@ -1,0 +1,176 @@
+"""What is refused before anything starts, and how it is said."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel
+
+import covet_http as http
+from covet_http._plugin import choose_server
+from covet_kernel import ConfigurationError
+from covet_operations import operation
+
+
+class Book(BaseModel):
+    id: int
+    title: str
+
+
+@dataclass
+class Pair:
+    id: int
+
+
+def leaves(group: BaseException) -> list[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        return [leaf for inner in group.exceptions for leaf in leaves(inner)]
+    return [group]
+
+
+async def refused(web: Any, *functions: Any, **more: Any) -> list[ConfigurationError]:
+    with pytest.raises((ConfigurationError, ExceptionGroup)) as caught:
+        async with web.serving(*functions, **more):
+            pass
+    found = leaves(caught.value)
+    assert all(isinstance(each, ConfigurationError) for each in found), found
+    return found  # type: ignore[return-value]
+
+
+@http.get("/books/{key}")
+async def unnamed(id: int) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.get("/books")
+async def model_in_query(book: Book) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books/{book}")
+async def model_in_path(book: Book) -> Book: ...  # type: ignore[empty-body]
+
+
+@operation(effect="write")
+@http.get("/books")
+async def write_by_get() -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books", location="/books/{isbn}")
+async def unknown_field(title: str) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books", location="https://evil.example/{id}")
+async def foreign_location(title: str) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books", location="//evil.example/{id}")
+async def schemeless_location(title: str) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books", location="/books/{id}")
+async def unknown_result(title: str) -> dict[str, int]: ...  # type: ignore[empty-body]
+
+
+@http.post("/books", status=404)
+async def failing_status(title: str) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books", status=204)
+async def body_without_body(title: str) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.get("/books")
+async def stream_in_by_get(items: AsyncIterator[Book]) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.get("/books")
+async def bad_header(x: Annotated[str, http.Header("a b")]) -> Book: ...  # type: ignore[empty-body]
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (unnamed, "the path /books/{key} names 'key', but the handler has no such parameter (id)"),
+        (model_in_query, "'book' is a model, and GET has no body to take it from"),
+        (model_in_path, "the path parameter 'book' has to be a single plain value"),
+        (write_by_get, "is declared 'write'"),
+        (unknown_field, "names 'isbn', which is no field of the result (id, title)"),
+        (foreign_location, "has to be a path on this server"),
+        (schemeless_location, "has to be a path on this server"),
+        (unknown_result, "needs a result with named fields"),
+        (failing_status, "a success is between 200 and 299"),
+        (body_without_body, "status 204 has no body"),
+        (stream_in_by_get, "GET has no body to stream in"),
+        (bad_header, "which is no header name"),
+    ],
+)
+async def test_what_cannot_be_served_is_refused(web: Any, function: Any, says: str) -> None:
+    errors = await refused(web, function)
+    assert says in "\n".join(each.problem for each in errors)
+
+
+async def test_two_routes_in_one_place(web: Any) -> None:
+    @http.get("/books/{id}")
+    async def one(id: int) -> Book: ...  # type: ignore[empty-body]
+
+    @http.get("/books/{number}")
+    async def two(number: int) -> Book: ...  # type: ignore[empty-body]
+
+    (error,) = await refused(web, one, two)
+    assert error.code == "COVET-HTTP-ROUTE-CONFLICT"
+    assert "shop.one (shop)" in error.problem
+    assert "shop.two (shop)" in error.problem
+
+
+def test_a_bad_path_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        http.get("books")
+    assert caught.value.code == "COVET-HTTP-PATH-INVALID"
+
+
+async def test_a_port_in_use(web: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (error,) = await refused(web, http={"port": port})
+    assert error.code == "COVET-HTTP-PORT-IN-USE"
+    assert str(port) in error.problem
+    assert "--set plugins.http.port" in error.fix
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.7", "a b"])
+async def test_a_host_that_is_not_ours(web: Any, host: str) -> None:
+    (error,) = await refused(web, http={"host": host})
+    assert error.code == "COVET-HTTP-HOST-UNKNOWN"
+
+
+async def test_a_port_is_free_again_after_a_failed_start(web: Any) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    await refused(web, unnamed, http={"port": port})
+    async with web.serving(http={"port": port}) as service:
+        assert (await service.ask("GET", "/")).status == 404
+
+
+def test_which_server_is_chosen() -> None:
+    assert choose_server("auto", ["hypercorn", "engine"]) == "engine"
+    assert choose_server("auto", ["hypercorn", "other"]) == "hypercorn"
+    assert choose_server("auto", ["other"]) == "other"
+    assert choose_server("hypercorn", ["hypercorn", "engine"]) == "hypercorn"
+    assert choose_server("auto") == "hypercorn"
+    for wanted, installed in (("hypercron", ["hypercorn"]), ("auto", []), ("auto", ["a", "b"])):
+        with pytest.raises(ConfigurationError) as caught:
+            choose_server(wanted, installed)
+        assert caught.value.code == "COVET-HTTP-SERVER-UNKNOWN"
+        assert caught.value.valid == ("auto", *installed)
+
+
+async def test_an_unknown_server(web: Any) -> None:
+    (error,) = await refused(web, http={"server": "hypercron"})
+    assert error.code == "COVET-HTTP-SERVER-UNKNOWN"
+    assert "Did you mean 'hypercorn'?" in error.fix
