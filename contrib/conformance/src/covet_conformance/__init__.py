@@ -1,8 +1,7 @@
 """One test suite per contract; a plugin subclasses it and says how to open what it provides."""
 
 from covet_conformance._broker import BrokerSuite
-from covet_conformance._cancellation import cancel_at_every_await
 from covet_conformance._keyvalue import KeyValueStoreSuite
 from covet_conformance._sql import SqlDatabaseSuite
 
-__all__ = ["BrokerSuite", "KeyValueStoreSuite", "SqlDatabaseSuite", "cancel_at_every_await"]
+__all__ = ["BrokerSuite", "KeyValueStoreSuite", "SqlDatabaseSuite"]

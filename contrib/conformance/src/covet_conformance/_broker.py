@@ -9,8 +9,7 @@ from itertools import count
 import anyio
 import pytest
 
-from covet_conformance._cancellation import cancel_at_every_await
-from covet_conformance._waiting import settled, within
+from covet_conformance._waiting import cancelled_everywhere, settled, within
 from covet_kernel.contracts import Broker, BrokerLimitError, Message
 
 
@@ -330,4 +329,4 @@ class BrokerSuite:
                         return
                 raise AssertionError("more was delivered than published")
 
-            assert await cancel_at_every_await(scenario, check, timeout=self.patience) > 0
+            assert await cancelled_everywhere(scenario, check, self.patience) > 0

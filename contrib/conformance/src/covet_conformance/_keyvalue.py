@@ -8,10 +8,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from covet_conformance._cancellation import cancel_at_every_await
+from covet_conformance._waiting import cancelled_everywhere
 from covet_kernel.contracts import KeyValueStore, StoreLimitError
 
 LONG = 600.0
+PATIENCE = 10.0
 
 
 class KeyValueStoreSuite:
@@ -234,4 +235,4 @@ class KeyValueStoreSuite:
                 await store.set("pair", b"old")
                 assert await store.get("pair") == b"old"
 
-            await cancel_at_every_await(scenario, check)
+            await cancelled_everywhere(scenario, check, PATIENCE)

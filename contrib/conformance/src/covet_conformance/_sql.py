@@ -11,8 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from covet_conformance._cancellation import cancel_at_every_await
-from covet_conformance._waiting import settled, within
+from covet_conformance._waiting import cancelled_everywhere, settled, within
 from covet_kernel.contracts import (
     SqlConflictError,
     SqlDatabase,
@@ -444,7 +443,7 @@ class SqlDatabaseSuite:
 
             # To begin, three statements and to commit: a database that suspends less often
             # was not met in the middle of them.
-            assert await cancel_at_every_await(scenario, check, timeout=self.patience) >= 5
+            assert await cancelled_everywhere(scenario, check, self.patience) >= 5
 
     async def test_cancelled_anywhere_a_statement_happened_or_did_not(self) -> None:
         async with self.items() as db:
@@ -461,7 +460,7 @@ class SqlDatabaseSuite:
                 assert amounts in ([], [0, 0], [1, 1])
                 await db.execute("DELETE FROM items")
 
-            assert await cancel_at_every_await(scenario, check, timeout=self.patience) >= 4
+            assert await cancelled_everywhere(scenario, check, self.patience) >= 4
 
     async def test_cancelled_anywhere_a_stream_lets_go(self) -> None:
         async with self.items() as db:
@@ -480,7 +479,7 @@ class SqlDatabaseSuite:
             async def check() -> None:
                 assert await db.execute("UPDATE items SET amount = amount + 1") == 1000
 
-            assert await cancel_at_every_await(scenario, check, timeout=self.patience) >= 4
+            assert await cancelled_everywhere(scenario, check, self.patience) >= 4
 
     async def test_cancelled_while_they_wait_calls_take_nothing_with_them(self) -> None:
         async with self.items() as db:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
+
+from covet_kernel.testing import cancel_at_every_await
 
 
 @asynccontextmanager
@@ -21,3 +23,21 @@ async def settled() -> None:
     """Let other tasks run until they wait for something."""
     for _ in range(20):
         await anyio.lowlevel.checkpoint()
+
+
+async def cancelled_everywhere(
+    scenario: Callable[[], Awaitable[object]],
+    check: Callable[[], Awaitable[object]],
+    patience: float,
+) -> int:
+    """`cancel_at_every_await`, where no run and no check may hang; at how many awaits it was."""
+
+    async def run() -> None:
+        async with within(patience, "a cancelled run"):
+            await scenario()
+
+    async def see() -> None:
+        async with within(patience, "the use after a cancelled run"):
+            await check()
+
+    return await cancel_at_every_await(run, check=see)

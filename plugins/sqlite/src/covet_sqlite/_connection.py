@@ -26,6 +26,7 @@ CHUNK_ROWS = 128
 CHUNK_BYTES = 1 << 20
 """What a stream reads ahead at most, whichever comes first (a single row may be larger)."""
 
+ENDS = re.compile(r"\s*(?:COMMIT|END|ROLLBACK(?!\s+(?:TRANSACTION\s+)?TO\b))\b", re.IGNORECASE)
 EMPTY = re.compile(r"(?:[ \t\n\f\r;]|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 
 
@@ -38,23 +39,30 @@ class Counts:
     discarded: int = 0
 
 
+OVER = "the transaction was over before its block ended: a statement or an error had ended it"
+
+
 class Stream:
     """A statement whose rows are read in chunks; lives in the connection's thread."""
 
     __slots__ = ("cursor", "names")
 
-    def __init__(self, cursor: apsw.Cursor, names: tuple[str, ...]) -> None:
-        self.cursor = cursor
-        self.names = names
+    def __init__(self) -> None:
+        self.cursor: apsw.Cursor | None = None
+        self.names: tuple[str, ...] = ()
 
     def chunk(self) -> list[Row]:
         names, rows, size = self.names, [], 0
-        for row in self.cursor:
+        for row in self.cursor or ():
             rows.append(dict(zip(names, row, strict=True)))
             size += sum(len(value) for value in row if isinstance(value, (str, bytes)))
             if len(rows) >= CHUNK_ROWS or size >= CHUNK_BYTES:
                 break
         return rows
+
+    def close(self) -> None:
+        if self.cursor is not None:
+            self.cursor.close(True)
 
 
 class Connection:
@@ -132,7 +140,15 @@ class Connection:
         return await self._statement_of(partial(self._change, sql, rows))
 
     async def open_stream(self, sql: str, params: Params) -> Stream:
-        return await self._statement_of(partial(self._open_stream, sql, params))
+        stream = Stream()
+        try:
+            await self._statement_of(partial(self._open_stream, stream, sql, params))
+        except BaseException:
+            # Cancelled, it may have been opened all the same: an open cursor would keep its
+            # snapshot, and the interrupt would last until it is closed.
+            self.close_stream(stream)
+            raise
+        return stream
 
     async def read_stream(self, stream: Stream) -> list[Row]:
         return await self._statement_of(partial(self._read_stream, stream))
@@ -258,9 +274,11 @@ class Connection:
 
     def _start(self, sql: str, params: Params) -> apsw.Cursor:
         if self._failed:
+            raise SqlError(OVER, sqlstate="25P02")
+        if self._in_transaction and ENDS.match(sql):
             raise SqlError(
-                "the transaction is over: the database ended it after an earlier error",
-                sqlstate="25P02",
+                "a transaction ends with its block; leave it, by an exception to roll back",
+                sqlstate="25001",
             )
         self._text = sql
         # apsw tells a mapping from a sequence by itself.
@@ -268,9 +286,14 @@ class Connection:
 
     def _names(self, cursor: apsw.Cursor) -> tuple[str, ...]:
         try:
-            return tuple(column[0] for column in cursor.get_description())
+            names = tuple(column[0] for column in cursor.get_description())
         except apsw.ExecutionCompleteError:
             return ()
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            cursor.close(True)
+            raise SqlError(f"the rows have {twice!r} twice: rename one with AS", sqlstate="42701")
+        return names
 
     def _fetch(self, sql: str, params: Params, first: bool) -> list[Row]:
         cursor = None
@@ -302,12 +325,11 @@ class Connection:
         finally:
             self._settle()
 
-    def _open_stream(self, sql: str, params: Params) -> Stream:
+    def _open_stream(self, stream: Stream, sql: str, params: Params) -> None:
         try:
-            cursor = self._start(sql, params)
-            stream = Stream(cursor, self._names(cursor))
+            stream.cursor = self._start(sql, params)
+            stream.names = self._names(stream.cursor)
             self._streams.add(stream)
-            return stream
         finally:
             self._settle()
 
@@ -321,11 +343,11 @@ class Connection:
 
     def _close_stream(self, stream: Stream) -> None:
         self._streams.discard(stream)
-        stream.cursor.close(True)
+        stream.close()
 
     def _drop_streams(self) -> None:
         while self._streams:
-            self._streams.pop().cursor.close(True)
+            self._streams.pop().close()
 
     def _settle(self) -> None:
         # Whether a transaction is open must not be a statement's, nor an error's, doing.
@@ -350,10 +372,7 @@ class Connection:
         self._drop_streams()
         if self._failed:
             self._roll_back()
-            raise SqlError(
-                "nothing was committed: the database ended the transaction after an earlier error",
-                sqlstate="25P02",
-            )
+            raise SqlError(OVER, sqlstate="25P02")
         try:
             self._db.execute("COMMIT")
         except BaseException:
