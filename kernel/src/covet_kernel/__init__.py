@@ -6,13 +6,14 @@ from covet_kernel._errors import ConfigurationError, CovetError, LifecycleError,
 from covet_kernel._plugin import Context, Plugin, Serving
 
 if TYPE_CHECKING:
-    from covet_kernel._assembly import Assembly, assemble, installed
-    from covet_kernel._command import Command, Console
+    from covet_kernel._assembly import Assembly, assemble
     from covet_kernel._describe import describe
+    from covet_kernel._discovery import installed
     from covet_kernel._hooks import hookspec
     from covet_kernel._kernel import Kernel
     from covet_kernel._model import AppConfig, InstanceConfig, KernelConfig, PluginConfig
     from covet_kernel._settings import Settings
+    from covet_kernel.contracts import Command, Console
 
 __all__ = [
     "AppConfig",
@@ -38,13 +39,14 @@ __all__ = [
 ]
 
 _LAZY = {
-    "_assembly": ("Assembly", "assemble", "installed"),
-    "_command": ("Command", "Console"),
+    "_assembly": ("Assembly", "assemble"),
     "_describe": ("describe",),
+    "_discovery": ("installed",),
     "_hooks": ("hookspec",),
     "_kernel": ("Kernel",),
     "_model": ("AppConfig", "InstanceConfig", "KernelConfig", "PluginConfig"),
     "_settings": ("Settings",),
+    "contracts": ("Command", "Console"),
 }
 
 

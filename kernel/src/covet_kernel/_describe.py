@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from covet_kernel._kernel import Kernel
     from covet_kernel._node import Node
     from covet_kernel._plugin import Serving
+    from covet_kernel.contracts import Operation
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 
@@ -18,10 +19,11 @@ def describe(assembly: Assembly, kernel: Kernel | None = None) -> dict[str, Any]
     """Plugins in the order of start; with ``kernel`` also states, capabilities and operations."""
     described: dict[str, Any] = {"plugins": [_plugin(node) for node in assembly.nodes.values()]}
     if kernel:
-        described["state"] = kernel.state
+        phase = kernel.phase
+        described |= {"state": kernel.state, "phase": kernel.number}
         described["capabilities"] = sorted(token.id for token in kernel.provided)
-        described["phase"] = kernel.phase.number if kernel.phase else 0
-        described["operations"] = _operations(kernel.phase) if kernel.phase else []
+        operations = phase.operations if phase else ()
+        described["operations"] = [_operation(each, phase) for each in operations if phase]
     return described
 
 
@@ -34,16 +36,10 @@ def _plugin(node: Node) -> dict[str, Any]:
     return described
 
 
-def _operations(phase: Serving) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": operation.name,
-            "plugin": phase.owner(operation),
-            "effect": operation.effect,
-            "bindings": [f"{binding.protocol} {binding.address}" for binding in operation.bindings],
-        }
-        for operation in phase.operations
-    ]
+def _operation(operation: Operation, phase: Serving) -> dict[str, Any]:
+    described = {"name": operation.name, "plugin": phase.owner(operation)}
+    bindings = [f"{binding.protocol} {binding.address}" for binding in operation.bindings]
+    return {**described, "effect": operation.effect, "bindings": bindings}
 
 
 def redacted(value: Any) -> Any:

@@ -52,13 +52,9 @@ class CovetError(Exception):
         return cls(code, problem, place=place, valid=valid, fix=fix, given=given)
 
     def __str__(self) -> str:
-        parts = ("at", self.place), ("valid", ", ".join(self.valid)), ("fix", self.fix)
-        return "\n".join(
-            [
-                f"{self.code}: {self.problem}",
-                *(f"  {label}: {text}" for label, text in parts if text),
-            ]
-        )
+        parts = {"at": self.place, "valid": ", ".join(self.valid), "fix": self.fix}
+        lines = (f"  {label}: {text}" for label, text in parts.items() if text)
+        return "\n".join((f"{self.code}: {self.problem}", *lines))
 
 
 class ConfigurationError(CovetError):
@@ -74,10 +70,8 @@ def _catalogue() -> dict[str, dict[str, str]]:
     import tomllib
     from pathlib import Path
 
-    texts: dict[str, dict[str, str]] = tomllib.loads(
-        Path(__file__).with_name("catalogue.toml").read_text("utf-8")
-    )
-    return texts
+    with Path(__file__).with_name("catalogue.toml").open("rb") as file:
+        return tomllib.load(file)
 
 
 def _alike(given: str, valid: Sequence[str]) -> list[str]:

@@ -7,8 +7,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from graphlib import TopologicalSorter
-from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any, TypeVar
 
 import anyio
@@ -60,14 +59,6 @@ class Kernel:
         self._body: anyio.CancelScope
         self._idle = anyio.Event()
         self._reloading = anyio.Lock(fast_acquire=True)
-
-    @property
-    def directory(self) -> Path:
-        return self.assembly.settings.directory
-
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return self.assembly.modules
 
     def require(self, capability: Capability[T]) -> T:
         """The provider of ``capability``; `KeyError` if nobody provides it."""
@@ -222,7 +213,7 @@ class Kernel:
             elif error:
                 self._fail(node, error, verb)
             self._emit(f"plugin.{node.state}", node)
-            self._advance("stop", node)
+            self._step_done("stop", node)
 
     def _started(self, node: Node) -> None:
         absent = ", ".join(token.id for token in node.provides if token not in self.provided)
@@ -231,7 +222,7 @@ class Kernel:
         if node.state == "starting":
             node.state, node.due = "running", math.inf
             self._emit("plugin.started", node)
-            self._advance("start", node)
+            self._step_done("start", node)
 
     async def _stop(self, nodes: Mapping[str, Node]) -> None:
         """Stop ``nodes``, each after everything that depends on it; go on past failures."""
@@ -251,7 +242,7 @@ class Kernel:
         node.stop.set()
         return True
 
-    def _advance(self, what: str, node: Node) -> None:
+    def _step_done(self, what: str, node: Node) -> None:
         if self._batch and self._batch.what == what:
             self._batch.done(node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
 import anyio
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 T = TypeVar("T")
+Collect = Callable[[str], list[tuple[str, Any]]]
 
 
 class Plugin(Generic[C]):
@@ -49,13 +51,10 @@ class Plugin(Generic[C]):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for base in cls.__dict__.get("__orig_bases__", ()):
-            found = (
-                get_args(base)[:1]
-                if issubclass(getattr(base, "__origin__", object), Plugin)
-                else ()
-            )
-            if found and isinstance(found[0], type) and found[0] is not type(None):
-                cls.config_type = found[0]
+            derived = issubclass(getattr(base, "__origin__", object), Plugin)
+            config_type = get_args(base)[0] if derived else None
+            if isinstance(config_type, type) and config_type is not NoneType:
+                cls.config_type = config_type
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -73,10 +72,7 @@ class Serving:
     """
 
     def __init__(
-        self,
-        number: int,
-        collect: Callable[[str], list[tuple[str, Any]]],
-        provided: Mapping[Capability[Any], Any],
+        self, number: int, collect: Collect, provided: Mapping[Capability[Any], Any]
     ) -> None:
         self.number = number
         self.draining = anyio.Event()
@@ -115,8 +111,8 @@ class Context:
         self._kernel = kernel
         self._node = node
         self.name = node.name
-        self.directory: Path = kernel.directory
-        self.modules: tuple[ModuleType, ...] = kernel.modules
+        self.directory: Path = kernel.assembly.settings.directory
+        self.modules: tuple[ModuleType, ...] = kernel.assembly.modules
 
     @property
     def log(self) -> logging.Logger:
@@ -130,9 +126,8 @@ class Context:
         token = capability.named(self._node.instance) if not capability.name else capability
         if token not in self._node.provides:
             known = [other.id for other in self._node.provides]
-            raise LifecycleError.of(
-                "COVET-PROVIDE-UNDECLARED", valid=known, name=self.name, capability=token.id
-            )
+            fields = {"name": self.name, "capability": token.id}
+            raise LifecycleError.of("COVET-PROVIDE-UNDECLARED", valid=known, **fields)
         self._kernel.provided[token] = value
 
     def require(self, capability: Capability[T]) -> T:
@@ -149,9 +144,8 @@ class Context:
     def _check(self, capability: Capability[Any], declared: Sequence[Capability[Any]]) -> None:
         if capability not in declared:
             known = [other.id for other in declared]
-            raise LifecycleError.of(
-                "COVET-NEED-UNDECLARED", valid=known, name=self.name, capability=capability.id
-            )
+            fields = {"name": self.name, "capability": capability.id}
+            raise LifecycleError.of("COVET-NEED-UNDECLARED", valid=known, **fields)
 
     def compile(self, fn: Callable[[Serving], None]) -> None:
         """Have ``fn`` called when each serving phase begins, before anybody serves.

@@ -72,9 +72,8 @@ class Settings:
             reason = getattr(error, "strerror", None) or error
             raise ConfigurationError.of("COVET-CONFIG-FILE", path=path, reason=reason) from error
         except tomllib.TOMLDecodeError as error:
-            raise ConfigurationError.of(
-                "COVET-CONFIG-SYNTAX", place=str(path), reason=error
-            ) from error
+            place = str(path)
+            raise ConfigurationError.of("COVET-CONFIG-SYNTAX", place=place, reason=error) from error
         self.put((), tree, lambda key: f"{path}:{_line_of(text, key)}")
 
     def put(self, path: KeyPath, value: Any, source: str | Callable[[KeyPath], str]) -> None:
@@ -96,9 +95,8 @@ class Settings:
             node = node[key]
         if value != {} or not isinstance(node.get(path[-1]), dict):
             node[path[-1]] = value
-        self.history.setdefault(path, []).append(
-            (source if isinstance(source, str) else source(path), value)
-        )
+        known = source if isinstance(source, str) else source(path)
+        self.history.setdefault(path, []).append((known, value))
 
     def table(self, *path: str) -> dict[str, Any]:
         """A copy of the table at ``path``, empty if it is absent; notes an error if it is none."""
@@ -120,9 +118,8 @@ class Settings:
 
     def wrong(self, code: str, path: KeyPath, **fields: Any) -> None:
         """Note an error about the key at ``path``."""
-        self.errors.append(
-            ConfigurationError.of(code, place=self.source(path), key=".".join(path), **fields)
-        )
+        place, key = self.source(path), ".".join(path)
+        self.errors.append(ConfigurationError.of(code, place=place, key=key, **fields))
 
     def validate(self, model: type[M], values: dict[str, Any], path: KeyPath) -> M | None:
         """Make a ``model``; on failure note one error a key. Values are never shown."""

@@ -3,6 +3,7 @@
 from covet_kernel.contracts._capability import Capability
 from covet_kernel.contracts.auth import Authenticator, Authorizer, Credentials, Principal, Vote
 from covet_kernel.contracts.broker import BROKER, Broker, BrokerLimitError, Message
+from covet_kernel.contracts.command import Command, Console
 from covet_kernel.contracts.keyvalue import KEY_VALUE, KeyValueStore, StoreLimitError
 from covet_kernel.contracts.observe import Event, HealthCheck, Metric
 from covet_kernel.contracts.operation import (
@@ -41,6 +42,8 @@ __all__ = [
     "Call",
     "Capability",
     "Cause",
+    "Command",
+    "Console",
     "Credentials",
     "Effect",
     "Event",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from covet_kernel._assembly import Assembly
+    from covet_kernel import Assembly
 
 
 @dataclass(frozen=True, kw_only=True)

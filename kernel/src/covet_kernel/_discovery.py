@@ -1,0 +1,73 @@
+"""Finds and imports plugin classes; only those that are enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from traceback import extract_tb
+from typing import TYPE_CHECKING, Any
+
+from covet_kernel._errors import ConfigurationError
+from covet_kernel._plugin import Plugin
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+    from types import ModuleType
+
+Classes = Mapping[str, type[Plugin[Any]]]
+Points = Mapping[str, "list[EntryPoint]"]
+
+
+def installed() -> Points:
+    """Entry points of installed plugins by id, from metadata alone: nothing is imported."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for point in entry_points(group="covet.plugins"):
+        # One distribution may be found twice on the path; two distributions are a conflict.
+        found.setdefault(point.name, {})[point.dist.name if point.dist else ""] = point
+    return {name: list(points.values()) for name, points in sorted(found.items())}
+
+
+def load_class(
+    kind: str, use: str | None, points: Points, classes: Classes
+) -> tuple[type[Plugin[Any]], str]:
+    """The class of the plugins of one kind, and where it came from.
+
+    Raises:
+        ConfigurationError: There is none or more than one, or it cannot be imported.
+    """
+    found = points.get(kind, [])
+    if use:
+        module, _, attribute = use.partition(":")
+        cls, origin = getattr(load_module(module), attribute, None), f"use = {use!r}"
+    elif kind in classes:
+        cls, origin = classes[kind], "given"
+    elif len(found) > 1:
+        owners = " and ".join(point.dist.name for point in found if point.dist)
+        raise ConfigurationError.of("COVET-PLUGIN-TWICE", name=kind, owners=owners)
+    elif found:
+        point = found[0]
+        cls = getattr(load_module(point.module), point.attr, None)
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    else:
+        known = sorted({*points, *classes})
+        raise ConfigurationError.of("COVET-PLUGIN-MISSING", valid=known, given=kind, name=kind)
+    if not (isinstance(cls, type) and issubclass(cls, Plugin)):
+        raise ConfigurationError.of("COVET-PLUGIN-INVALID", origin=origin, name=kind)
+    return cls, origin
+
+
+def load_module(name: str) -> ModuleType:
+    """Import ``name``.
+
+    Raises:
+        ConfigurationError: Whatever it raised, with the place that raised it.
+    """
+    try:
+        return import_module(name)
+    except Exception as error:
+        last = extract_tb(error.__traceback__)[-1]
+        place = "" if "importlib" in last.filename else f"{last.filename}:{last.lineno}"
+        fields = {"name": name, "reason": f"{type(error).__name__}: {error}"}
+        raise ConfigurationError.of("COVET-PLUGIN-IMPORT", place=place, **fields) from error
