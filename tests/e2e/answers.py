@@ -226,3 +226,5 @@ WRITES = [
     Case("half JSON", "POST", "/orders", 400, content=b'{"lines": [', code="malformed"),
     Case("not JSON", "POST", "/orders", 400, content=b"lines=1", code="malformed"),
 ]
+
+CASES = [*READS, *WRITES]

@@ -158,6 +158,8 @@ def peer(folder: Path) -> Service:
     app = ROOT / "tests" / "benchmarks" / "peers" / "bookshop_fastapi"
     command = [str(SCRIPTS / "uvicorn"), "--app-dir", str(app), "main:app"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
+    # What it does not use need not be loaded: nobody opens a WebSocket.
+    command += ["--ws", "none"]
     names = {
         "BOOKSHOP_DATABASE": str(folder / "peer.db"),
         "BOOKSHOP_CATALOGUE": str(EXAMPLE / "books.csv"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.answers import NEW, READS, WRITES, Case, lines
+from e2e.answers import CASES, NEW, Case, lines
 from e2e.service import Service, bookshop, copy_example, peer
 
 SERVICES: dict[str, Callable[[Path], Service]] = {
@@ -21,7 +21,6 @@ SERVICES: dict[str, Callable[[Path], Service]] = {
 }
 if find_spec("fastapi") and find_spec("aiosqlite") and find_spec("uvicorn"):
     SERVICES["fastapi"] = peer
-CASES = [*READS, *WRITES]
 
 
 def faults(answer: Any) -> list[list[Any]]:

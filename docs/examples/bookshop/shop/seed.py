@@ -111,6 +111,8 @@ def read_catalogue(path: Path) -> list[Entry]:
         fault = error.errors()[0]
         problem = f"{fault['loc'][0]}: {fault['msg']}"
         raise unusable(f"{path}:{rows.line_num}", problem) from error
+    except csv.Error as error:
+        raise unusable(f"{path}:{rows.line_num}", str(error)) from error
 
 
 def unusable(place: str, problem: str) -> ConfigurationError:
