@@ -42,6 +42,7 @@ class HttpService:
 
 
 HTTP: Final = Capability[HttpService]("http.service", plugins=("http",))
+"""Where the service listens, for tests and for plugins that tell others."""
 
 
 class Http(Plugin[HttpConfig]):

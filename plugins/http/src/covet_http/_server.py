@@ -11,9 +11,13 @@ from typing import Any, Final, Protocol, TypeAlias
 from covet_kernel.contracts import Capability
 
 Scope: TypeAlias = MutableMapping[str, Any]
+"""An ASGI scope."""
 Message: TypeAlias = MutableMapping[str, Any]
+"""An ASGI message."""
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
+"""ASGI's ``receive``."""
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+"""ASGI's ``send``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,3 +93,4 @@ class HttpServer(Protocol):
 
 
 HTTP_SERVER: Final = Capability[HttpServer]("http.server", plugins=("hypercorn", "engine"))
+"""The server that `Http` listens with. What one enabled HTTP server provides; named ones are not used."""
