@@ -64,7 +64,7 @@ def check_operation(
         code: str, problem: str, fix: str, valid: Iterable[str] = (), given: str = ""
     ) -> ConfigurationError:
         return ConfigurationError(
-            f"COVET-OPERATION-{code}",
+            code,
             f"{operation.name} {problem}.",
             place=place,
             fix=fix,
@@ -76,7 +76,7 @@ def check_operation(
         for name in operation.requires:
             if name not in permissions:
                 yield wrong(
-                    "PERMISSION",
+                    "COVET-OPERATION-PERMISSION",
                     f"requires the permission {name!r}, which nobody declares",
                     "Correct the name, or declare it with covet_permissions.",
                     sorted(permissions),
@@ -85,25 +85,25 @@ def check_operation(
     sessions = {each.key for each in injected if each.source == "session"}
     if sessions and operation.transaction is None:
         yield wrong(
-            "TRANSACTION",
+            "COVET-OPERATION-TRANSACTION",
             "takes the session of a transaction, but opens none",
             "Add transaction='read' or transaction='write'.",
         )
     if len(sessions) > 1:
         yield wrong(
-            "TRANSACTION",
+            "COVET-OPERATION-TRANSACTION",
             f"takes sessions of {len(sessions)} databases; one commit cannot cover both",
             "Take one session, and the other database itself.",
         )
     if operation.transaction is not None and not sessions and SQL not in databases:
         yield wrong(
-            "TRANSACTION",
+            "COVET-OPERATION-TRANSACTION",
             "needs a transaction, but there is no SQL database",
             "Enable one (sqlite).",
         )
     if operation.transaction == "write" and signature.kind in ("server_stream", "bidi"):
         yield wrong(
-            "TRANSACTION",
+            "COVET-OPERATION-TRANSACTION",
             "writes in a transaction and streams out; items would leave before the commit",
             "Use transaction='read', or take SqlDatabase and commit per item.",
         )
@@ -112,26 +112,28 @@ def check_operation(
         or any(each.source == "principal" and not each.optional for each in injected)
     ):
         yield wrong(
-            "ANONYMOUS",
+            "COVET-OPERATION-ANONYMOUS",
             "lets anonymous callers in, but needs to know who calls",
             "Drop anonymous=True, or 'requires' and annotate 'Principal | None'.",
         )
     if operation.deadline is not None and operation.deadline <= 0:
         yield wrong(
-            "DEADLINE", f"has the deadline {operation.deadline}", "Give seconds above zero."
+            "COVET-OPERATION-DEADLINE",
+            f"has the deadline {operation.deadline}",
+            "Give seconds above zero.",
         )
     if operation.extra.get("operations", {}).get("thread") and (
         is_async(operation.handler) or inspect.isasyncgenfunction(operation.handler)
     ):
         yield wrong(
-            "THREAD",
+            "COVET-OPERATION-THREAD",
             "is async and asks for a worker thread",
             "Make it a plain 'def', or drop thread=True.",
         )
     for error in operation.errors:
         if not translator.knows(error):
             yield wrong(
-                "ERROR",
+                "COVET-OPERATION-ERROR",
                 f"declares the error {error.__name__}, which no protocol can show",
                 "Derive it from OperationError, or map it with covet_error_mappings.",
             )
@@ -169,7 +171,7 @@ def check_binding(
 
     def wrong(code: str, problem: str, fix: str, valid: Iterable[str] = ()) -> ConfigurationError:
         return ConfigurationError(
-            f"COVET-OPERATION-{code}",
+            code,
             f"{operation.name} {problem}",
             place=place_of(operation),
             fix=fix,
@@ -179,26 +181,26 @@ def check_binding(
     if isinstance(binding, TransportBinding):
         if signature.kind not in binding.kinds:
             yield wrong(
-                "KIND",
+                "COVET-OPERATION-KIND",
                 f"is a {signature.kind} call, which {where} cannot carry.",
                 "Bind it elsewhere, or change what it takes and returns.",
                 sorted(binding.kinds),
             )
         if call is not None and not issubclass(binding.call_type, call):
             yield wrong(
-                "CALL",
+                "COVET-OPERATION-CALL",
                 f"takes a {call.__name__}, but at {where} the call is a {binding.call_type.__name__}.",
                 f"Take a Call, or drop the binding {where}.",
             )
         if binding.at_least_once and operation.effect == "write":
             yield wrong(
-                "DELIVERY",
+                "COVET-OPERATION-DELIVERY",
                 f"is a plain write, but at {where} a call may arrive twice.",
                 "Make it safe to repeat and say effect='idempotent'.",
             )
     if binding.deadline is not None and binding.deadline <= 0:
         yield wrong(
-            "DEADLINE",
+            "COVET-OPERATION-DEADLINE",
             f"has the deadline {binding.deadline} at {where}.",
             "Give seconds above zero.",
         )
@@ -207,7 +209,7 @@ def check_binding(
         reasons += binding.check_signature(signature)
     for reason in reasons:
         yield wrong(
-            "BINDING",
+            "COVET-OPERATION-BINDING",
             f"cannot be reached at {where}: {reason}",
             "Change the binding or the operation.",
         )

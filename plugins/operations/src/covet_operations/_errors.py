@@ -122,12 +122,20 @@ class Invalid(OperationError):
         return cls("the input does not fit", errors=faults(error, *prefix))
 
 
+# What pydantic says of the dataclass that holds a record, in the words of somebody who sent JSON.
+_WORDS = {
+    "unexpected_keyword_argument": ("extra_forbidden", "Extra inputs are not permitted"),
+    "dataclass_type": ("object_type", "Input should be an object"),
+}
+
+
 def faults(error: ValidationError, *prefix: str | int) -> list[dict[str, Any]]:
     """A validation error as ``{loc, msg, type}`` records."""
-    return [
-        {"loc": [*prefix, *item["loc"]], "msg": item["msg"], "type": item["type"]}
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        kind, message = _WORDS.get(item["type"], (item["type"], item["msg"]))
+        found.append({"loc": [*prefix, *item["loc"]], "msg": message, "type": kind})
+    return found
 
 
 class Unauthenticated(OperationError):

@@ -153,7 +153,6 @@ def _record(
         others, refuse_extra=refuse_extra and spread is None
     ).validator
     names = frozenset(each.name for each in others)
-    defaults = {each.name: each.default for each in others if not each.required}
 
     def validate(validator: Any, document: Document) -> Any:
         if isinstance(document, Mapping):
@@ -165,8 +164,7 @@ def _record(
     def read(document: Document, args: dict[str, Any], wrong: list[dict[str, Any]]) -> None:
         if others:
             try:
-                args |= defaults
-                args |= validate(others_validator, document)
+                args |= vars(validate(others_validator, document))
             except ValidationError as error:
                 wrong += faults(error, *location)
                 if wrong[-1]["type"] == "json_invalid":

@@ -122,6 +122,7 @@ class Pipeline:
 
 
 OPERATIONS: Final = Capability[Pipeline]("operations.pipeline", plugins=("operations",))
+"""What transports require: the pipeline they compile their endpoints with."""
 
 
 def fail(errors: list[ConfigurationError]) -> None:

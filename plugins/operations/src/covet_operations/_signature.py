@@ -12,12 +12,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
-import typing_extensions
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import (
@@ -31,6 +30,7 @@ from covet_kernel.contracts import (
 )
 
 Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidi"]
+"""The shape of a call: which sides stream."""
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _MANY = (list, set, frozenset, tuple, Sequence)
 
@@ -125,17 +125,26 @@ class Signature:
 
 
 def record_adapter(inputs: Sequence[Input], *, refuse_extra: bool = True) -> TypeAdapter[Any]:
-    """A validator of the record these inputs form: a dict by name, absent where not given."""
+    """A validator of the record these inputs form: an object with an attribute for each."""
     spread = next((each for each in inputs if each.spread), None)
     if spread is not None and len(inputs) == 1:
         return spread.adapter
-    members = {
-        each.name: each.type if each.required else typing_extensions.NotRequired[each.type]
-        for each in inputs
-    }
-    record = typing_extensions.TypedDict("Input", members)  # type: ignore[misc]
-    record.__pydantic_config__ = {"extra": "forbid" if refuse_extra else "ignore"}  # type: ignore[attr-defined]
+    members: list[tuple[str, Any, Any]] = [
+        (each.name, each.type, _default(each)) for each in inputs
+    ]
+    record = make_dataclass("Input", members, kw_only=True)
+    record.__pydantic_config__ = ConfigDict(extra="forbid" if refuse_extra else "ignore")  # type: ignore[attr-defined]
     return TypeAdapter(record)
+
+
+def _default(given: Input) -> Any:
+    if given.required:
+        return field()
+    try:
+        hash(given.default)
+    except TypeError:
+        return field(default_factory=lambda: given.default)
+    return field(default=given.default)
 
 
 class Resolver:
@@ -356,7 +365,7 @@ def is_model(annotation: Any) -> bool:
     return isinstance(base, type) and (
         issubclass(base, BaseModel)
         or hasattr(base, "__dataclass_fields__")
-        or typing_extensions.is_typeddict(base)
+        or (issubclass(base, dict) and hasattr(base, "__total__"))
     )
 
 

@@ -85,7 +85,7 @@ class Service:
         config: OperationsConfig | None = None,
         **declared: Sequence[Any],
     ) -> None:
-        operations = []
+        operations: list[Operation] = []
         for each in handlers:
             operations += operations_of(_Holder(each))
         self.pipeline = Pipeline(config)
