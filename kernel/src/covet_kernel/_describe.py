@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from covet_kernel._plugin import Serving
     from covet_kernel.contracts import Operation
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)\S*@")
 
 
 def describe(assembly: Assembly, kernel: Kernel | None = None) -> dict[str, Any]:
