@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._server import HTTP_SERVER, HttpListener
 from covet_kernel import ConfigurationError, Context, Plugin, Serving
-from covet_kernel.contracts import Capability
+from covet_kernel.contracts import Capability, Operation
 from covet_operations import OPERATIONS, Endpoint, Pipeline
 
 _GROUP = "covet.http_servers"
@@ -118,6 +119,7 @@ def route(
                 Route(endpoint, problems),
                 types=[types.get(name) for name in binding.parameters],
                 owner=f"{operation.name} ({owner})" if owner else operation.name,
+                place=_place(operation),
             )
         except ConfigurationError as error:
             conflicts.append(error)
@@ -126,6 +128,11 @@ def route(
     if conflicts:
         raise ExceptionGroup("routes are in each other's way", conflicts)
     return routes
+
+
+def _place(operation: Operation) -> str:
+    code = getattr(inspect.unwrap(operation.handler), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else operation.name
 
 
 def choose_server(wanted: str, installed: Any = None) -> str:
