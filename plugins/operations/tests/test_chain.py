@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -154,3 +155,14 @@ def test_generated_code_does_what_nesting_does(layers: list[Any], fails: bool) -
         coroutine.send(None)
     assert log == expected
     assert isinstance(caught.value, StopIteration) == (error == "NoneType")
+
+
+def test_no_text_of_a_user_becomes_source() -> None:
+    @operation(name="import os; os.abort()", effect="read")
+    @plain("'); import os #")
+    def strange(r: int, *, call: int = 3) -> int:
+        return r
+
+    (endpoint,) = Service(strange).endpoints
+    names: set[str] = set(endpoint._chain.__code__.co_names)  # type: ignore[attr-defined]
+    assert {name for name in names if not re.fullmatch(r"v\d+", name)} <= {"args", "value", "body"}

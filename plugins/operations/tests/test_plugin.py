@@ -10,7 +10,7 @@ from operations_testbed.plain import Plain, PlainCall, by_document, plain
 
 from covet_kernel import Context, Plugin, Serving
 from covet_kernel.contracts import Operation
-from covet_kernel.testing import run_kernel
+from covet_kernel.testing import PluginContract, run_kernel
 from covet_operations import (
     OPERATIONS,
     Endpoint,
@@ -100,3 +100,7 @@ async def test_faults_stop_the_start() -> None:
             raise AssertionError("it must not serve")
     text = "".join(str(each) for each in caught.value.exceptions) + str(caught.value)
     assert "KeyError" not in text
+
+
+class TestOperations(PluginContract):
+    plugin = Operations
