@@ -164,5 +164,5 @@ def test_no_text_of_a_user_becomes_source() -> None:
         return r
 
     (endpoint,) = Service(strange).endpoints
-    names: set[str] = set(endpoint._chain.__code__.co_names)  # type: ignore[attr-defined]
+    names: set[str] = set(endpoint._chain.__code__.co_names)
     assert {name for name in names if not re.fullmatch(r"v\d+", name)} <= {"args", "value", "body"}
