@@ -95,5 +95,5 @@ async def test_safe_settings_hold_on_every_connection(open_db: Opener) -> None:
                 assert await session.fetch_value("PRAGMA foreign_keys") == 1
                 assert await session.fetch_value("PRAGMA trusted_schema") == 0
                 assert await session.fetch_value("PRAGMA synchronous") == 1
-                assert await session.fetch_value("PRAGMA journal_mode") == "wal"
             assert await reader.fetch_value("PRAGMA query_only") == 1
+            assert await writer.fetch_value("PRAGMA journal_mode") == "wal"
