@@ -112,30 +112,28 @@ class Call:
         state: A place for interceptors; created at first use.
     """
 
-    __slots__ = (
-        "_state", "args", "binding", "body", "cause", "deadline", "disconnected", "operation",
-        "principal", "scope", "tx", "value",
-    )  # fmt: skip
+    # Most calls leave most of these as they are; defaults of the class cost a call nothing.
+    __slots__ = ("__dict__", "binding", "operation")
+
+    args: dict[str, Any] | None = None
+    principal: Principal | None = None
+    deadline: float = float("inf")
+    scope: Any = None
+    cause: Cause | None = None
+    disconnected: bool = False
+    value: Any = None
+    body: Any = None
+    tx: Any = None
 
     def __init__(self, operation: Operation, binding: Binding) -> None:
         self.operation = operation
         self.binding = binding
-        self.args: dict[str, Any] | None = None
-        self.principal: Principal | None = None
-        self.deadline = float("inf")
-        self.scope: Any = None
-        self.cause: Cause | None = None
-        self.disconnected = False
-        self.value: Any = None
-        self.body: Any = None
-        self.tx: Any = None
-        self._state: dict[str, Any] | None = None
 
     @property
     def state(self) -> dict[str, Any]:
-        if self._state is None:
-            self._state = {}
-        return self._state
+        """A place for interceptors, by their names."""
+        state: dict[str, Any] = self.__dict__.setdefault("_state", {})
+        return state
 
     def cancel(self, cause: Cause) -> None:
         """Cancel the call. The first cause is kept, since a scope cannot say why it was cancelled."""
