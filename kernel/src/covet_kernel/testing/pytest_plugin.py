@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import wraps
 from importlib.util import find_spec
 from inspect import iscoroutinefunction
@@ -22,21 +22,32 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(autouse=True)
+def covet_leak_check(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail an async test that leaves a thread or a file descriptor behind.
+
+    It compares after the test's other fixtures have been torn down, and only if it has passed.
+    """
+    if "anyio_backend" not in request.fixturenames:
+        yield
+        return
+    snapshot, failed = Snapshot(), request.session.testsfailed
+    yield
+    if request.session.testsfailed == failed:
+        snapshot.check()
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Fail an async test that passes but leaves a task, a thread or a descriptor behind."""
-    if "anyio_backend" not in pyfuncitem.funcargs:
-        return (yield)
+    """Fail an async test that leaves a task running."""
     function: Any = pyfuncitem.obj
-    if iscoroutinefunction(function):
-        pyfuncitem.obj = _checked(function)
-    snapshot = Snapshot()
+    if "anyio_backend" not in pyfuncitem.funcargs or not iscoroutinefunction(function):
+        return (yield)
+    pyfuncitem.obj = _checked(function)
     try:
-        result = yield
+        return (yield)
     finally:
         pyfuncitem.obj = function
-    snapshot.check()
-    return result
 
 
 def _checked(function: Any) -> Any:
