@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from covet_hypercorn._protocol import H1
+from covet_hypercorn._h1 import H1
 
 
 async def test_answers_on_one_connection_in_order(server: Any) -> None:
@@ -32,6 +32,58 @@ async def test_pipelined_requests_are_answered_in_order(server: Any) -> None:
     async with server.listening(echo) as (_, port), server.connected(port) as client:
         await client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % n for n in range(20)))
         assert [(await client.answer())[2] for _ in range(20)] == [b"/%d" % n for n in range(20)]
+
+
+async def test_continue_is_said_once_and_only_when_asked(server: Any) -> None:
+    # bad input 19
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await server.hello(scope, receive, send)
+
+    async with server.listening(read) as (_, port), server.connected(port) as client:
+        await client.send(
+            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        )
+        assert (await client.head()).startswith(b"HTTP/1.1 100")
+        await client.send(b"ab")
+        status, _, _ = await client.answer()
+        assert status == 200
+        await client.send(server.GET)
+        assert (await client.answer())[0] == 200
+
+
+async def test_head_has_no_body(server: Any) -> None:
+    async with server.listening(server.hello) as (_, port), server.connected(port) as client:
+        await client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"content-length: 2" in await client.head()
+        await client.send(server.GET)
+        assert (await client.answer())[2] == b"ok"
+
+
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive", None])
+async def test_http_1_0(server: Any, connection: bytes | None) -> None:
+    line = b"Connection: " + connection + b"\r\n" if connection else b""
+    async with server.listening(server.hello) as (_, port), server.connected(port) as client:
+        await client.send(b"GET / HTTP/1.0\r\n" + line + b"\r\n")
+        assert (await client.answer())[2] == b"ok"
+        assert await client.until_closed() == b""
+
+
+@pytest.mark.parametrize("name", [b"x\r\ny", b"x y", b"\xff"])
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\0b", b"plain"])
+async def test_response_headers_cannot_be_split(server: Any, name: bytes, value: bytes) -> None:
+    # bad input 39
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(name if value == b"plain" else b"x", value)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with server.listening(application) as (_, port), server.connected(port) as client:
+        await client.send(server.GET)
+        status, head, body = await client.answer()
+    assert (status, body) == (500, b"")
+    assert b"set-cookie" not in head
 
 
 async def test_head_and_body_leave_in_one_write(server: Any) -> None:
@@ -91,14 +143,18 @@ async def test_application_error_is_500_and_the_server_lives(
     assert "the application failed" in caplog.text
 
 
-@pytest.mark.parametrize("method", ["handle", "_create_stream"])
+@pytest.mark.parametrize("method", ["receive", "send", "_request"])
 async def test_a_defect_in_one_connection_ends_only_that_one(
     server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     application, started, release = server.held()
-    async with server.listening(application) as (_, port):
+
+    async def by_path(scope: Any, receive: Any, send: Any) -> None:
+        await (application if scope["path"] == "/held" else server.hello)(scope, receive, send)
+
+    async with server.listening(by_path) as (_, port):
         async with server.connected(port) as bystander, server.connected(port) as victim:
-            await bystander.send(server.GET)
+            await bystander.send(server.GET.replace(b"/", b"/held", 1))
             await started.wait()
             with monkeypatch.context() as patch:
 
@@ -163,6 +219,7 @@ async def test_an_answered_client_is_not_called_gone(server: Any) -> None:
     "request_bytes",
     [
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nbad name: 5\r\n\r\n",
@@ -174,7 +231,7 @@ async def test_an_answered_client_is_not_called_gone(server: Any) -> None:
     ],
 )
 async def test_malformed_request_is_400_and_closes(server: Any, request_bytes: bytes) -> None:
-    # bad input 1, 2, 3, 15, 16, 17, 20: nothing after the broken request is parsed
+    # bad input 1, 2, 3, 7, 15, 16, 17, 20: nothing after the broken request is parsed
     called: list[str] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -187,6 +244,29 @@ async def test_malformed_request_is_400_and_closes(server: Any, request_bytes: b
     assert answer.startswith(b"HTTP/1.1 400")
     assert answer.count(b"HTTP/1.1") == 1
     assert b"/second" not in "".join(called).encode()
+
+
+async def test_a_body_that_breaks_off_the_rules_is_400(server: Any) -> None:
+    # bad input 8, 9, 10: the application, which waits for the rest, learns that there is none
+    ended = anyio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await server.hello(scope, receive, send)
+        ended.set()
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    for rest in (b"0x5\r\nabcde\r\n", b"-5\r\n", b"3\r\nabcXX", b"zz\r\n"):
+        async with server.listening(application) as (_, port), server.connected(port) as client:
+            await client.send(head)
+            await anyio.wait_all_tasks_blocked()
+            await client.send(rest)
+            answer = await client.until_closed()
+            assert answer.startswith(b"HTTP/1.1 400")
+            assert answer.count(b"HTTP/1.1") == 1
+            with anyio.fail_after(5):
+                await ended.wait()
 
 
 async def test_same_outcome_one_byte_at_a_time(server: Any) -> None:

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
+from pydantic_core import to_json
+
 access = logging.getLogger("covet.http.access")
+_CUT_TARGET = 2048
+_CUT_AGENT = 256
 
 
-class AccessLog:
-    """What Hypercorn calls when a request is done; the only method it calls here.
+def log_access(scope: Any, status: int | None, seconds: float) -> None:
+    """Log one request.
 
-    Everything a client chose passes `json.dumps` with ASCII output, so control characters, line
-    ends and terminal sequences arrive escaped and one record stays one line.
+    Everything a client chose is written as JSON in ASCII, so control characters, line ends and
+    terminal sequences arrive escaped and one record stays one line.
+
+    Args:
+        scope: The request's ASGI scope.
+        status: Of the answer, ``None`` if the client left first.
+        seconds: From the request's head to the end of its answer.
     """
-
-    def __init__(self, config: Any) -> None:
-        self._enabled = config.access_log
-
-    async def access(self, scope: Any, response: Any, duration: float) -> None:
-        """Log one request; ``response`` is ``None`` if the client left first."""
-        if not self._enabled:
-            return
-        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-        client = scope.get("client")
-        access.info(
-            "%s",
-            json.dumps(
-                {
-                    "client": client[0] if client else "",
-                    "method": scope.get("method", "GET"),
-                    "target": _text(scope["raw_path"], scope["query_string"]),
-                    "http": scope["http_version"],
-                    "status": response["status"] if response is not None else 499,
-                    "ms": round(duration * 1000, 3),
-                    "agent": agent[:256].decode("latin-1"),
-                }
-            ),
-        )
-
-
-def _text(path: bytes, query: bytes) -> str:
+    agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+    client = scope.get("client")
+    path, query = scope["raw_path"], scope["query_string"]
     target = path + b"?" + query if query else path
-    return target[:2048].decode("latin-1")
+    record = {
+        "client": client[0] if client else "",
+        "method": scope.get("method", "GET"),
+        "target": target[:_CUT_TARGET].decode("latin-1"),
+        "http": scope["http_version"],
+        "status": status if status is not None else 499,
+        "ms": round(seconds * 1000, 3),
+        "agent": agent[:_CUT_AGENT].decode("latin-1"),
+    }
+    access.info("%s", to_json(record, ensure_ascii=True).decode("ascii"))

@@ -1,4 +1,4 @@
-"""One request and its answer: the messages between Hypercorn's stream and the application."""
+"""One request and its answer: the messages between a protocol and the application."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import anyio
 from covet_http import DISCONNECT, Message, Scope, StreamAbortedError
 
 if TYPE_CHECKING:
-    from covet_hypercorn._connection import Connection
+    from covet_hypercorn._calls import Calls
 
 log = logging.getLogger("covet.hypercorn")
 
@@ -28,14 +28,12 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_connection", "_gone", "_messages", "_on_disconnect", "_returned",
+        "_answered", "_arrived", "_calls", "_gone", "_messages", "_on_disconnect", "_returned",
         "_room", "_scope", "_send",
     )  # fmt: skip
 
-    def __init__(
-        self, connection: Connection, scope: Scope, send: Callable[[Any], Awaitable[None]]
-    ) -> None:
-        self._connection = connection
+    def __init__(self, calls: Calls, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> None:
+        self._calls = calls
         self._scope = scope
         self._send = send
         self._messages: deque[Message] = deque()
@@ -74,11 +72,7 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.start":
-            # ASGI has servers hold the head back until the first piece of the body: one write.
-            self._connection.hold()
-        elif kind == "http.response.body" and not message.get("more_body", False):
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._answered = True
         await self._send(message)
 
@@ -89,8 +83,7 @@ class Exchange:
             on_disconnect()
 
     async def run(self) -> None:
-        calls = self._connection.calls
-        application = await calls.enter()
+        application = await self._calls.enter()
         try:
             try:
                 if not self._gone:
@@ -107,4 +100,4 @@ class Exchange:
                 # Completes what is incomplete: a 500 before the first byte, an abort after it.
                 await self._send(None)
         finally:
-            calls.leave()
+            self._calls.leave()

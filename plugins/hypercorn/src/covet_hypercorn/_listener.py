@@ -17,7 +17,7 @@ import anyio.lowlevel
 from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
 from covet_hypercorn._calls import Calls
 from covet_hypercorn._connection import Connection
-from covet_hypercorn._protocol import ProtocolConfig
+from covet_hypercorn._h1 import Clock
 
 log = logging.getLogger("covet.hypercorn")
 
@@ -47,11 +47,9 @@ class Listener:
     ) -> None:
         self.options = options
         self.http2 = http2
-        self.config = ProtocolConfig(
-            max_header_bytes=options.max_header_bytes,
-            max_streams=max_streams,
-            access_log=access_log,
-        )
+        self.max_streams = max_streams
+        self.access_log = access_log
+        self.clock = Clock()
         self.calls = Calls()
         self.draining = False
         self._sockets = list(sockets)
@@ -166,9 +164,9 @@ class Listener:
             accepted.setblocking(False)
             if accepted.family != socket.AF_UNIX:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            addresses = (_address(client), _address(accepted.getsockname()))
+            server = accepted.getsockname()
             stream = await anyio.abc.SocketStream.from_socket(accepted)
-            connection = Connection(self, stream, addresses)
+            connection = Connection(self, stream, _address(client), _address(server))
             self._connections.add(connection)
             self._opening -= 1
             await connection.run()

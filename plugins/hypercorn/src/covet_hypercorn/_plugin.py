@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -60,5 +61,8 @@ class Hypercorn(Plugin[HypercornConfig]):
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        if self.config.http2:
+            # Now rather than while the first client waits for it.
+            importlib.import_module("covet_hypercorn._h2")
         ctx.provide(HTTP_SERVER, HypercornServer(self.config))
         yield

@@ -1,0 +1,269 @@
+"""HTTP/1.1: h11's state machine between a connection's bytes and ASGI messages.
+
+h11 is the parser of Hypercorn's HTTP/1.1 too. It is driven directly, because Hypercorn's modules
+load everything Hypercorn can do, and because one layer less is one queue and two writes less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import h11
+
+from covet_hypercorn._access import log_access
+from covet_hypercorn._exchange import Exchange
+
+if TYPE_CHECKING:
+    from covet_hypercorn._connection import Connection
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+_REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_BODILESS = frozenset({204, 304})
+
+
+class Http2WantedError(Exception):
+    """The client begins with HTTP/2's preface, and HTTP/2 is enabled.
+
+    Attributes:
+        data: All bytes so far, the preface included.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.data = data
+
+
+class Clock:
+    """The ``Date`` header, formatted once a second."""
+
+    def __init__(self) -> None:
+        self._line = (b"date", b"")
+        self._until = 0.0
+
+    @property
+    def line(self) -> tuple[bytes, bytes]:
+        now = monotonic()
+        if now >= self._until:
+            self._line = (b"date", formatdate(time(), usegmt=True).encode("ascii"))
+            self._until = now + 1.0
+        return self._line
+
+
+class H1:
+    """One HTTP/1.1 connection; one request at a time, pipelined ones wait in h11's buffer."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._listener = connection.listener
+        self._h11 = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=self._listener.options.max_header_bytes
+        )
+        self._exchange: Exchange | None = None
+        self._answered = anyio.Event()
+        self._scope: Any = None
+        self._head = b""
+        self._status: int | None = None
+        self._began = 0.0
+
+    @property
+    def body_incomplete(self) -> bool:
+        """Whether the rest of a request's body is still to come."""
+        return self._h11.their_state is h11.SEND_BODY
+
+    @property
+    def unread(self) -> bool:
+        """Whether the client may still be sending, so that closing at once could lose the answer."""
+        return self._h11.their_state in (h11.SEND_BODY, h11.ERROR)
+
+    async def drain(self) -> None:
+        """Nothing to say now: the next answer will."""
+
+    # From the client.
+
+    async def receive(self, data: bytes) -> None:
+        """Take bytes, empty at the end; waits while the application or an answer lags behind."""
+        self._h11.receive_data(data)
+        # Kept back until it is known whether it is the last: most bodies are one message then.
+        body: bytes | None = None
+        while True:
+            if self._h11.they_are_waiting_for_100_continue:
+                await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))  # fmt: skip
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError as error:
+                await self._refuse(error.error_status_hint)
+                return
+            if isinstance(event, h11.Request):
+                if not await self._request(event):
+                    return
+            elif isinstance(event, h11.Data):
+                if body is not None:
+                    await self._put(body, more=True)
+                body = bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                await self._put(body or b"", more=False)
+                body = None
+            elif event is h11.PAUSED:
+                await self._answered.wait()
+            else:
+                if body is not None:
+                    await self._put(body, more=True)
+                return
+
+    async def gone(self) -> None:
+        """The client is no longer there."""
+        if self._exchange is not None:
+            await self._exchange.put({"type": "http.disconnect"})
+
+    async def _put(self, body: bytes, *, more: bool) -> None:
+        if self._exchange is not None:
+            await self._exchange.put({"type": "http.request", "body": body, "more_body": more})
+
+    async def _request(self, event: h11.Request) -> bool:
+        """Begin an exchange; whether to go on reading."""
+        refused = self._unacceptable(event)
+        if refused:
+            await self._refuse(refused)
+            return False
+        connection = self._connection
+        path, _, query = event.target.partition(b"?")
+        self._scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": event.http_version.decode("ascii"),
+            "method": event.method.decode("ascii"),
+            "scheme": "http",
+            "path": _unquote(path),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": list(event.headers),
+            "client": connection.client,
+            "server": connection.server,
+            "extensions": {},
+            "state": {},
+        }
+        self._status = None
+        self._began = monotonic()
+        self._answered = anyio.Event()
+        connection.set_idle(False)
+        self._exchange = Exchange(connection.listener.calls, self._scope, self.send)
+        connection.spawn(self._exchange.run)
+        return True
+
+    def _unacceptable(self, event: h11.Request) -> int:
+        """The status to refuse a request with that h11 would take, 0 for none."""
+        if event.http_version not in (b"1.1", b"1.0"):
+            if self._listener.http2 and event.method == b"PRI":
+                raise Http2WantedError(_PREFACE + self._h11.trailing_data[0])
+            return 505
+        names = [name for name, _ in event.headers]
+        if b"transfer-encoding" in names and (
+            b"content-length" in names or event.http_version == b"1.0"
+        ):
+            # Two opinions on where the body ends: a proxy in front may hold the other one.
+            return 400
+        return 0
+
+    async def _refuse(self, status: int) -> None:
+        """Answer what cannot be parsed, unless an answer has begun, and close."""
+        exchange, self._exchange = self._exchange, None
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self._head:
+            await self._write(self._plain(status))
+        if exchange is not None:
+            self._log()
+            await exchange.put({"type": "http.disconnect"})
+        self._connection.finish()
+
+    def _plain(self, status: int) -> bytes:
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        return self._start(status, headers) + (self._h11.send(h11.EndOfMessage()) or b"")
+
+    # From the application.
+
+    async def send(self, message: Any) -> None:
+        """ASGI's ``send``; ``None`` says that the application has returned."""
+        if self._exchange is None:
+            # Its answer is complete, or its request turned out to be broken.
+            await anyio.lowlevel.checkpoint()
+        elif message is None:
+            await self._returned()
+        elif message["type"] == "http.response.start":
+            if self._head or self._status is not None:
+                raise RuntimeError("the answer has begun already")
+            # ASGI has servers hold the head back until the first piece of the body: one write.
+            self._head = self._start(message["status"], message.get("headers", ()))
+        elif message["type"] == "http.response.body":
+            await self._body(message.get("body", b""), message.get("more_body", False))
+        else:
+            raise RuntimeError(f"no message {message['type']!r} over HTTP/1.1")
+
+    def _start(self, status: int, headers: Headers) -> bytes:
+        lines = [*headers, self._listener.clock.line]
+        if self._listener.draining and not self._h11.trailing_data[0]:
+            # A client that pipelines gets the rest of its answers first.
+            lines.append((b"connection", b"close"))
+        response = h11.Response(status_code=status, headers=lines, reason=_REASONS.get(status, b""))
+        data: bytes = self._h11.send(response)
+        self._status = status
+        return data
+
+    async def _body(self, body: bytes, more: bool) -> None:
+        if self._status is None:
+            raise RuntimeError("the body comes before the start of the answer")
+        data, self._head = self._head, b""
+        try:
+            if body and self._scope["method"] != "HEAD" and self._status not in _BODILESS:
+                data += self._h11.send(h11.Data(data=body)) or b""
+            if not more:
+                data += self._h11.send(h11.EndOfMessage()) or b""
+        except h11.LocalProtocolError:
+            # Also what h11 says once the client has broken the protocol: nobody listens then.
+            if self._h11.their_state is not h11.ERROR:
+                raise
+        await self._write(data)
+        if not more:
+            await self._end()
+
+    async def _returned(self) -> None:
+        if self._status is None and self._h11.our_state is h11.SEND_RESPONSE:
+            await self._write(self._plain(500))
+        # Otherwise an answer has begun and is not complete: cutting it off is the only honest end.
+        self._log()
+        self._exchange = None
+        self._answered.set()
+        self._connection.finish()
+
+    async def _end(self) -> None:
+        """The answer is complete: on to the next request, or close."""
+        self._log()
+        self._exchange = None
+        if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
+            self._h11.start_next_cycle()
+            self._connection.set_idle(True)
+        else:
+            self._connection.finish()
+        self._answered.set()
+
+    def _log(self) -> None:
+        if self._listener.access_log:
+            log_access(self._scope, self._status, monotonic() - self._began)
+
+    async def _write(self, data: bytes | None) -> None:
+        await self._connection.write(data or b"")
+
+
+def _unquote(path: bytes) -> str:
+    if b"%" not in path:
+        return path.decode("ascii")
+    from urllib.parse import unquote
+
+    return unquote(path.decode("ascii"))
