@@ -262,11 +262,8 @@ async def test_the_context_knows_its_place(tmp_path: Any) -> None:
     async def look(ctx: Context) -> None:
         seen.append((ctx.name, ctx.directory, ctx.modules, ctx.log.name))
 
-    async with run_kernel(
-        {"a": fake_plugin(start=look)}, {"a/one": {}}, directory=tmp_path
-    ) as kernel:
-        assert kernel.directory == tmp_path
-        assert kernel.modules == ()
+    async with run_kernel({"a": fake_plugin(start=look)}, {"a/one": {}}, directory=tmp_path):
+        pass
     assert seen == [("a/one", tmp_path, (), "covet.a/one")]
 
 

@@ -88,11 +88,12 @@ def assemble(settings: Settings, classes: Classes | None = None) -> Assembly:
         sys.path.insert(0, str(settings.directory))
     points = installed() if classes is None else {}
     _add_plugins(assembly, points)
-    for name in app.modules if app else ():
+    for name in dict.fromkeys(app.modules) if app else ():
+        label = f"module {name}" if name in assembly.nodes else name
         try:
             assembly.modules += (load_module(name),)
-            module = Node(name, assembly.modules[-1], "[app] modules", assembly.kernel)
-            assembly.nodes[name] = module
+            module = Node(label, assembly.modules[-1], "[app] modules", assembly.kernel)
+            assembly.nodes[label] = module
         except ConfigurationError as error:
             error.place = error.place or settings.source(("app", "modules"))
             errors.append(error)
