@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -71,7 +70,6 @@ async def table(title: str, rows: Sequence[Row], rounds: int) -> None:
 # An operation, a transport that has the input as text, and the four interceptors of a service.
 
 
-@dataclass(frozen=True, kw_only=True)
 class Bound(TransportBinding): ...
 
 

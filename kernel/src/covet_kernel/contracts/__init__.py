@@ -1,6 +1,7 @@
 """The contracts by which plugins meet. Data types and protocols only; nothing here does any work."""
 
 from covet_kernel.contracts._capability import Capability
+from covet_kernel.contracts._record import Record
 from covet_kernel.contracts.auth import Authenticator, Authorizer, Credentials, Principal, Vote
 from covet_kernel.contracts.broker import BROKER, Broker, BrokerLimitError, Message
 from covet_kernel.contracts.command import Command, Console
@@ -59,6 +60,7 @@ __all__ = [
     "Params",
     "Phase",
     "Principal",
+    "Record",
     "Row",
     "SqlConflictError",
     "SqlDatabase",

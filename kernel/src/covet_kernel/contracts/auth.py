@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from covet_kernel.contracts._record import Record
 from covet_kernel.contracts.operation import Call, Operation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Credentials:
+class Credentials(Record):
     """What a caller shows: a scheme (``"bearer"``, ``"basic"``, ``"mtls"``) and its value.
 
     The value never appears in ``repr``.
     """
 
     scheme: str
-    value: str = field(repr=False)
+    value: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(scheme={self.scheme!r})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Principal:
+class Principal(Record):
     """An authenticated caller.
 
     Attributes:
@@ -35,7 +37,7 @@ class Principal:
     id: str
     issuer: str = ""
     permissions: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] = MappingProxyType({})
 
 
 class Authenticator(Protocol):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from covet_kernel.contracts._record import Record
 
 if TYPE_CHECKING:
     from covet_kernel import Assembly
 
 
-@dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(Record):
     """A sub-command of ``covet``, returned by ``covet_commands``.
 
     Attributes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
+from covet_kernel.contracts._record import Record
 
-@dataclass(frozen=True, kw_only=True)
-class HealthCheck:
+
+class HealthCheck(Record):
     """An async check; it passes by returning and fails by raising or by overrunning ``deadline``.
 
     Attributes:
@@ -22,8 +23,7 @@ class HealthCheck:
     deadline: float = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Metric:
+class Metric(Record):
     """A pulled metric: ``read`` is called at each scrape and yields (label values, number)."""
 
     name: str
@@ -34,10 +34,9 @@ class Metric:
     help: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(Record):
     """A change of state. ``name`` is dotted, such as ``"plugin.started"``, ``"kernel.draining"``."""
 
     name: str
     plugin: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})

@@ -7,9 +7,11 @@ These are data types only. Signatures are compiled, chains are composed and call
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from covet_kernel.contracts._record import Record
 
 if TYPE_CHECKING:
     from covet_kernel.contracts.auth import Credentials, Principal
@@ -24,8 +26,7 @@ Next: TypeAlias = Callable[["Call"], Awaitable[Any]]
 """The rest of the chain, further in."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Binding:
+class Binding(Record):
     """One address of an operation on one protocol.
 
     Frozen; each transport subclasses it with typed options of its own.
@@ -46,8 +47,7 @@ class Binding:
         return ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Operation:
+class Operation(Record):
     """A typed function and everything true of it on every protocol.
 
     Attributes:
@@ -79,7 +79,11 @@ class Operation:
     summary: str = ""
     tags: tuple[str, ...] = ()
     deprecated: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
+
+    # One declaration, one operation: looked up by identity, and `extra` cannot be hashed.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 class Phase(IntEnum):
@@ -159,8 +163,7 @@ class Call:
         raise TypeError(f"{self.binding.protocol} has no stream out")
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Record):
     """What one interceptor does in one chain; any of the three.
 
     Attributes:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from covet_kernel.contracts._record import Record
 
-@dataclass(frozen=True, kw_only=True)
-class StoreScheme:
+
+class StoreScheme(Record):
     """Opens stores by URL: ``open("sqlite:///shop.db")`` gives an async context manager."""
 
     scheme: str
     open: Callable[[str], AbstractAsyncContextManager[Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class MigrationSource:
+class MigrationSource(Record):
     """A folder of migrations that belong to one plugin.
 
     Attributes:

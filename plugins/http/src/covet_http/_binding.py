@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
 
 from covet_http._location import check_location, fields_of
 from covet_http._request import Request
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import Call, Effect, Operation
+from covet_kernel.contracts import Call, Effect, Operation, Record
 from covet_operations import Input, Kind, Signature, TransportBinding, mark
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,7 +26,6 @@ _WITHOUT_BODY = frozenset({"GET", "DELETE"})
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
-@dataclass(frozen=True, slots=True)
 class Query:
     """``Annotated[int, Query()]``: this input comes from the query whatever the method.
 
@@ -35,10 +33,10 @@ class Query:
         name: The name in the query; the parameter's unless given.
     """
 
-    name: str = ""
+    def __init__(self, name: str = "") -> None:
+        self.name = name
 
 
-@dataclass(frozen=True, slots=True)
 class Header:
     """``Annotated[str, Header("x-trace")]``: this input comes from a header.
 
@@ -46,11 +44,11 @@ class Header:
         name: The header; the parameter's name with dashes unless given.
     """
 
-    name: str = ""
+    def __init__(self, name: str = "") -> None:
+        self.name = name
 
 
-@dataclass(frozen=True, kw_only=True)
-class Placement:
+class Placement(Record):
     """Where the inputs of one operation come from, by parameter name."""
 
     path: dict[str, int]
@@ -59,7 +57,6 @@ class Placement:
     body: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class HttpBinding(TransportBinding):
     """One method and path.
 

@@ -6,7 +6,6 @@ import inspect
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._server import HTTP_SERVER, HttpListener
 from covet_kernel import ConfigurationError, Context, Plugin, Serving
-from covet_kernel.contracts import Capability, Operation
+from covet_kernel.contracts import Capability, Operation, Record
 from covet_operations import OPERATIONS, Endpoint, Pipeline
 
 _GROUP = "covet.http_servers"
@@ -31,8 +30,7 @@ _GROUP = "covet.http_servers"
 _LAST_WORDS = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class HttpService:
+class HttpService(Record):
     """What the plugin provides: where it listens.
 
     Attributes:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
-from covet_kernel.contracts import Capability
+from covet_kernel.contracts import Capability, Record
 
 Scope: TypeAlias = MutableMapping[str, Any]
 """An ASGI scope."""
@@ -20,8 +19,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 """ASGI's ``send``."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerOptions:
+class ServerOptions(Record):
     """Limits every server keeps, whatever its parser. Times in seconds, sizes in bytes.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from covet_kernel.contracts import Call, Layer
@@ -39,7 +38,6 @@ Inner: TypeAlias = Callable[[Source], None]
 """Writes lines; the innermost ones leave the handler's result in ``r``."""
 
 
-@dataclass(frozen=True, slots=True)
 class Written(Layer):
     """A layer that writes its way in itself instead of being called."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
-from covet_kernel.contracts import Binding, Call
+from covet_kernel.contracts import Binding, Call, Record
 from covet_operations._signature import Kind, Signature
 
 C = TypeVar("C", bound=Call)
@@ -14,7 +14,6 @@ Text: TypeAlias = str | Sequence[str] | None
 Document: TypeAlias = bytes | bytearray | memoryview | str | Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
 class TransportBinding(Binding):
     """Base of bindings that say what their transport can carry; all of it is checked at assembly.
 
@@ -36,8 +35,7 @@ class TransportBinding(Binding):
         return ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Codec(Generic[C]):
+class Codec(Record, Generic[C]):
     """How one operation is decoded and encoded on one transport; made once per binding.
 
     Attributes:
@@ -54,10 +52,10 @@ class Codec(Generic[C]):
         decode_item: One item of ``call.incoming()`` to plain data or JSON bytes, before validation.
     """
 
-    text: Mapping[str, Callable[[C], Text]] = field(default_factory=dict)
+    text: Mapping[str, Callable[[C], Text]] = MappingProxyType({})
     document: Callable[[C], Document | Awaitable[Document]] | None = None
     location: tuple[str, ...] = ()
-    text_location: Mapping[str, str] = field(default_factory=dict)
+    text_location: Mapping[str, str] = MappingProxyType({})
     encode: Callable[[C, Any], Any] | None = None
     encode_item: Callable[[C, Any], Any] | None = None
     decode_item: Callable[[C, Any], Any] | None = None

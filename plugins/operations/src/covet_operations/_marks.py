@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
@@ -15,14 +14,14 @@ _ATTRIBUTE = "__covet_operation__"
 _STRENGTH: tuple[Effect, ...] = ("read", "idempotent", "write")
 
 
-@dataclass
 class Marks:
     """What the decorators of one function said."""
 
-    facts: dict[str, Any] | None = None
-    bindings: list[Binding] = field(default_factory=list)
-    effects: list[Effect] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] | None = None
+        self.bindings: list[Binding] = []
+        self.effects: list[Effect] = []
+        self.extra: dict[str, Any] = {}
 
 
 def _marks(function: Callable[..., Any]) -> Marks:

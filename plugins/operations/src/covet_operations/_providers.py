@@ -6,13 +6,12 @@ import inspect
 import typing
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType, TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import Capability
+from covet_kernel.contracts import Capability, Record
 from covet_operations._signature import Injected, Input, Resolver, parameters_of, show
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,8 +22,7 @@ _CALL_ONLY = ("session", "principal", "call", "stream")
 _ATTRIBUTE = "__covet_provider__"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Provider:
+class Provider(Record):
     """Makes values of one type.
 
     Attributes:

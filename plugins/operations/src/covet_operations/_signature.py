@@ -12,7 +12,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import field, make_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -25,6 +25,7 @@ from covet_kernel.contracts import (
     Capability,
     Operation,
     Principal,
+    Record,
     SqlDatabase,
     SqlSession,
 )
@@ -35,8 +36,7 @@ _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
 _MANY = (list, set, frozenset, tuple, Sequence)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
+class Input(Record):
     """One parameter that the caller fills.
 
     Attributes:
@@ -59,11 +59,10 @@ class Input:
     many: bool = False
     spread: bool = False
     keyword: bool = False
-    adapter: TypeAdapter[Any] = field(repr=False)
+    adapter: TypeAdapter[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Injected:
+class Injected(Record):
     """One parameter that the pipeline fills.
 
     Attributes:
@@ -81,8 +80,7 @@ class Injected:
     keyword: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Signature:
+class Signature(Record):
     """A handler's parameters and result, compiled.
 
     Attributes:
@@ -305,7 +303,7 @@ def parameters_of(
         except ConfigurationError as error:
             errors.append(error)
         else:
-            found.append(replace(each, keyword=parameter.kind is parameter.KEYWORD_ONLY))
+            found.append(each.replaced(keyword=parameter.kind is parameter.KEYWORD_ONLY))
     return found, errors
 
 
@@ -354,9 +352,18 @@ def _spread(parameters: list[Input | Injected]) -> tuple[Input | Injected, ...]:
         return tuple(parameters)
     model = models[0]
     others = {each.name for each in parameters if isinstance(each, Input)} - {model.name}
-    if others & set(model.adapter.json_schema().get("properties", ())):
+    if others & _field_names(model.type):
         return tuple(parameters)
-    return tuple(replace(model, spread=True) if each is model else each for each in parameters)
+    return tuple(model.replaced(spread=True) if each is model else each for each in parameters)
+
+
+def _field_names(annotation: Any) -> set[str]:
+    """What a model's fields are called on the wire. Its whole schema would tell too, in 10 ms."""
+    base, _ = _peel(annotation)
+    if issubclass(base, BaseModel):
+        fields = base.model_fields.items()
+        return {str(field.validation_alias or field.alias or name) for name, field in fields}
+    return set(getattr(base, "__dataclass_fields__", None) or base.__annotations__)
 
 
 def is_model(annotation: Any) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from covet_kernel.contracts import (
     BrokerLimitError,
     Call,
+    Record,
     SqlConflictError,
     SqlIntegrityError,
     SqlUnavailableError,
@@ -19,8 +19,7 @@ from covet_operations._errors import Conflict, Internal, OperationError, TooLarg
 log = logging.getLogger("covet.operations")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ErrorMapping:
+class ErrorMapping(Record):
     """How one type of exception that is not an `OperationError` is shown to callers.
 
     Attributes:

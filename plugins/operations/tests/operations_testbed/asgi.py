@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs, urlencode
 
@@ -102,7 +101,6 @@ class Request(Call):
             await self.finish(STATUS[error.kind], dumps(error.describe()))
 
 
-@dataclass(frozen=True, kw_only=True)
 class Route(TransportBinding):
     method: str
     path: str

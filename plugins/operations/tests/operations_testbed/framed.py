@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
@@ -29,7 +28,6 @@ from covet_operations import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, kw_only=True)
 class Framed(TransportBinding):
     kinds: ClassVar[frozenset[Kind]] = frozenset(
         {"unary", "server_stream", "client_stream", "bidi"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from operations_testbed.bed import serving_of
@@ -48,7 +47,6 @@ class PlainCall(Call):
         self.sent.append(item)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Plain(TransportBinding):
     kinds: ClassVar[frozenset[Kind]] = frozenset(
         {"unary", "server_stream", "client_stream", "bidi"}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar, TypeVar
 
@@ -32,7 +31,6 @@ from covet_operations import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, kw_only=True)
 class Topic(TransportBinding):
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
     at_least_once: ClassVar[bool] = True
