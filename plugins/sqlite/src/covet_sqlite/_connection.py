@@ -114,9 +114,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close it within the clean-up time; safe in any state."""
-        with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(self._config.cleanup_timeout):
-                await self._run(self._close)
+        with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
+            await self._run(self._close)
         self._worker.end()
 
     def discard(self) -> None:
@@ -168,9 +167,8 @@ class Connection:
         await self._finish(self._roll_back)
 
     async def _finish(self, function: Callable[[], None]) -> None:
-        with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(self._config.cleanup_timeout):
-                return await self._run(function)
+        with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
+            return await self._run(function)
         self._worker.lost = True
         raise SqlUnavailableError(
             f"the end of the transaction was not answered within {self._config.cleanup_timeout} s",

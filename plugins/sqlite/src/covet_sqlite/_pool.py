@@ -88,8 +88,7 @@ class Pool:
         return self._used(connection)
 
     async def _wait(self) -> Connection:
-        task = anyio.get_current_task().id
-        if self.opened == self.size == sum(holder == task for holder in self.holders.values()):
+        if len(self.holders) == self.opened and self._all_held_by(anyio.get_current_task().id):
             raise SqlError(
                 "this task is inside a transaction that holds the only connection;"
                 " use the transaction's session instead of the database",
@@ -112,6 +111,9 @@ class Pool:
             return waiter.connection
         self._refuse_if_closed()
         return await self._open()
+
+    def _all_held_by(self, task: int) -> bool:
+        return self.opened == self.size and all(each == task for each in self.holders.values())
 
     def _leave(self, waiter: Waiter) -> None:
         if not waiter.granted.is_set():
