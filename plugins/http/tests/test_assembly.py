@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 import covet_http as http
 from covet_http._plugin import choose_server
-from covet_kernel import ConfigurationError
+from covet_kernel import ConfigurationError, installed
 from covet_operations import operation
 
 
@@ -162,12 +162,12 @@ def test_which_server_is_chosen() -> None:
     assert choose_server("auto", ["hypercorn", "other"]) == "hypercorn"
     assert choose_server("auto", ["other"]) == "other"
     assert choose_server("hypercorn", ["hypercorn", "engine"]) == "hypercorn"
-    assert choose_server("auto") == "hypercorn"
-    for wanted, installed in (("hypercron", ["hypercorn"]), ("auto", []), ("auto", ["a", "b"])):
+    assert choose_server("auto", installed("covet.http_servers")) == "hypercorn"
+    for wanted, servers in (("hypercron", ["hypercorn"]), ("auto", []), ("auto", ["a", "b"])):
         with pytest.raises(ConfigurationError) as caught:
-            choose_server(wanted, installed)
+            choose_server(wanted, servers)
         assert caught.value.code == "COVET-HTTP-SERVER-UNKNOWN"
-        assert caught.value.valid == ("auto", *installed)
+        assert caught.value.valid == ("auto", *servers)
 
 
 async def test_an_unknown_server(web: Any) -> None:

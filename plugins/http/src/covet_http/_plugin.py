@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import entry_points
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -21,11 +20,10 @@ from covet_http._problem import Problems
 from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._server import HTTP_SERVER, HttpListener
-from covet_kernel import ConfigurationError, Context, Plugin, Serving
+from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Operation, Record
 from covet_operations import OPERATIONS, Endpoint, Pipeline
 
-_GROUP = "covet.http_servers"
 # Past the drain deadline calls are told to stop and get this long to say so to their clients.
 _LAST_WORDS = 1.0
 
@@ -56,7 +54,7 @@ class Http(Plugin[HttpConfig]):
 
     @property
     def implies(self) -> Sequence[str]:  # type: ignore[override]
-        return ("operations", choose_server(self.config.server))
+        return ("operations", choose_server(self.config.server, installed("covet.http_servers")))
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -133,19 +131,17 @@ def _place(operation: Operation) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else operation.name
 
 
-def choose_server(wanted: str, installed: Any = None) -> str:
+def choose_server(wanted: str, servers: Iterable[str]) -> str:
     """The id of the server plugin to use.
 
     Args:
         wanted: ``"auto"`` or an id.
-        installed: Ids there are; those of the entry points unless given. Nothing is imported.
+        servers: Ids of those that are installed.
 
     Raises:
         ConfigurationError: None is installed, or not this one.
     """
-    names = (
-        {each.name for each in entry_points(group=_GROUP)} if installed is None else set(installed)
-    )
+    names = set(servers)
     if wanted == "auto":
         for name in ("engine", "hypercorn"):
             if name in names:

@@ -23,8 +23,8 @@ _QUEUE = 8
 class Exchange:
     """What ASGI calls ``receive`` and ``send``, and the task that runs the application.
 
-    Hypercorn's own queue blocks its reader for good when an application answers without reading
-    the body; here putting never blocks once the application has returned.
+    Putting never blocks once the application has returned, so that one that answers without reading
+    the body does not stop the connection's reader.
     """
 
     __slots__ = (

@@ -18,7 +18,7 @@ class HypercornConfig(PluginConfig):
     """``[plugins.hypercorn]``. Limits that every server has are in ``[plugins.http]``."""
 
     http2: bool = Field(
-        default=False, description="Speak HTTP/2 over cleartext to clients that ask for it."
+        default=False, description="Speak HTTP/2 over cleartext to clients that begin with it."
     )
     max_streams: int = Field(
         default=100, ge=1, le=10_000, description="Concurrent HTTP/2 streams a connection."
@@ -29,7 +29,7 @@ class HypercornConfig(PluginConfig):
 
 
 class HypercornServer:
-    """The `covet_http.HttpServer` made of Hypercorn's protocols."""
+    """The `covet_http.HttpServer` made of h11 and Hypercorn's HTTP/2."""
 
     def __init__(self, config: HypercornConfig) -> None:
         self._config = config
