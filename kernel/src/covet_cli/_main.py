@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.run is not _version:
             assembly = assembly or assemble(load_settings(known))
             console = args.console = console_of(assembly)
+        if args.run is not run:
+            gc.enable()
         code: int = args.run(args, assembly)
         sys.stdout.flush()
         return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 from argparse import ArgumentParser, Namespace
@@ -64,6 +65,8 @@ async def _serve(args: Namespace, assembly: Assembly) -> None:
                     async with kernel.running():
                         took, names = 1e3 * (perf_counter() - begun), ", ".join(assembly.nodes)
                         log.info("running on %s after %.0f ms: %s", args.backend, took, names)
+                        gc.freeze()
+                        gc.enable()
                         await anyio.sleep_forever()
                 finally:
                     tasks.cancel_scope.cancel()

@@ -83,7 +83,7 @@ def assemble(settings: Settings, classes: Classes | None = None) -> Assembly:
     errors = settings.errors
     kernel = settings.validate(KernelConfig, settings.table("kernel"), ("kernel",))
     app = settings.validate(AppConfig, settings.table("app"), ("app",))
-    assembly = Assembly(settings, classes, kernel or KernelConfig())
+    assembly = Assembly(settings, classes, kernel or KernelConfig.model_construct())
     if str(settings.directory) not in sys.path:
         sys.path.insert(0, str(settings.directory))
     points = installed() if classes is None else {}
@@ -130,7 +130,7 @@ def _node(assembly: Assembly, name: str, implied_by: str, points: Points) -> Nod
     settings, path = assembly.settings, ("plugins", name)
     values = settings.table(*path)
     own = {key: values.pop(key) for key in InstanceConfig.model_fields if key in values}
-    instance = settings.validate(InstanceConfig, own, path) or InstanceConfig()
+    instance = settings.validate(InstanceConfig, own, path) or InstanceConfig.model_construct()
     cls, origin = load_class(name.partition("/")[0], instance.use, points, assembly.classes or {})
     config = None
     if cls.config_type is not None:

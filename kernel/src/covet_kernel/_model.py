@@ -9,7 +9,13 @@ class PluginConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class KernelConfig(PluginConfig):
+class _KernelTable(PluginConfig):
+    """Built when there is something to validate: most services leave these tables out."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class KernelConfig(_KernelTable):
     """The ``[kernel]`` table. All times in seconds."""
 
     start_timeout: PositiveFloat = Field(30.0, description="How long one plugin may take to start.")
@@ -20,13 +26,13 @@ class KernelConfig(PluginConfig):
     report_after: PositiveFloat = Field(5.0, description="When to report who is being waited for.")
 
 
-class AppConfig(PluginConfig):
+class AppConfig(_KernelTable):
     """The ``[app]`` table."""
 
     modules: tuple[str, ...] = Field((), description="Plain modules of decorated operations.")
 
 
-class InstanceConfig(PluginConfig):
+class InstanceConfig(_KernelTable):
     """The keys the kernel reads in every plugin's table; the rest is the plugin's own."""
 
     use: str | None = Field(None, description="'module:Class' of a plugin that is not installed.")

@@ -125,6 +125,8 @@ class Settings:
         """Make a ``model``; on failure note one error a key. Values are never shown."""
         from pydantic import ValidationError
 
+        if not values and model.model_config.get("defer_build"):
+            return model.model_construct()
         try:
             return model.model_validate(values)
         except ValidationError as error:
