@@ -6,7 +6,6 @@ Built when a serving phase begins and never changed: a reload builds another.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -59,11 +58,15 @@ class Leaf(Generic[R]):
         self.allow = ", ".join(sorted(names)).encode("ascii")
 
 
-@dataclass(slots=True)
 class _Node(Generic[R]):
-    literals: dict[str, _Node[R]] = field(default_factory=dict)
-    parameters: list[tuple[int, Callable[[str], bool], _Node[R]]] = field(default_factory=list)
-    leaf: Leaf[R] | None = None
+    """One segment of the tree: what follows it, and what is there itself."""
+
+    __slots__ = ("leaf", "literals", "parameters")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node[R]] = {}
+        self.parameters: list[tuple[int, Callable[[str], bool], _Node[R]]] = []
+        self.leaf: Leaf[R] | None = None
 
 
 class Router(Generic[R]):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TypeAlias
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f{}?#%\\]")
 
 
-@dataclass(frozen=True, slots=True)
 class Parameter:
     """A segment that matches anything but nothing, under the name of an argument."""
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 Segment: TypeAlias = "str | Parameter"
