@@ -13,7 +13,7 @@ from layout.checkout import ROOT, Source, distributions
 LIMIT = 1050
 """Code lines of the kernel that do something, fewer than this."""
 
-WITH_CONTRACTS = 1400
+WITH_CONTRACTS = 1450
 """Fewer than this with the contracts, which only declare."""
 
 COLUMNS = 100
