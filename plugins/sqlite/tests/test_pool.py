@@ -154,10 +154,53 @@ async def test_a_commit_that_hangs_is_given_up_and_the_next_writer_is_new(
                 await session.execute("INSERT INTO t (a) VALUES (1)")
         assert caught.value.sqlstate == "08007"
         assert db.writer.opened == 0
+        assert db.counts.discarded == 1
         monkeypatch.undo()
         stuck.set()
         # The thread finishes what it was told and closes; meanwhile the file's lock makes others wait.
         assert await db.execute("INSERT INTO t (a) VALUES (2)") == 1
+
+
+async def test_a_rollback_that_fails_leaves_the_blocks_own_error(
+    open_db: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Connection) -> None:
+        raise SqlError("disk full", sqlstate="53100")
+
+    async with open_db() as db:
+        monkeypatch.setattr(Connection, "_roll_back", failing)
+        with pytest.raises(LookupError):
+            async with db.transaction() as session:
+                await session.execute("INSERT INTO t (a) VALUES (1)")
+                raise LookupError
+        monkeypatch.undo()
+        assert db.counts.discarded == 1
+        assert db.writer.opened == 0
+        assert await db.fetch_all("SELECT a FROM t") == []
+        assert await db.execute("INSERT INTO t (a) VALUES (1)") == 1
+
+
+async def test_a_stream_that_opens_while_it_is_cancelled_is_closed(
+    open_db: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_stream, opened = Connection._open_stream, threading.Event()
+
+    def slow(self: Connection, *args: object) -> None:
+        open_stream(self, *args)  # type: ignore[arg-type]
+        opened.wait(10)
+
+    async with open_db() as db:
+        await db.execute_many("INSERT INTO t (a) VALUES (?)", ((n,) for n in range(500)))
+        monkeypatch.setattr(Connection, "_open_stream", slow)
+        with anyio.move_on_after(0.05) as scope:
+            rows = db.stream("SELECT a FROM t")
+            threading.Timer(0.1, opened.set).start()
+            await anext(rows)
+        assert scope.cancelled_caught
+        (reader,) = db.readers.idle
+        assert len(await db.fetch_all("SELECT a FROM t")) == 500
+        assert not reader._streams
+        assert db.counts.discarded == 0
 
 
 async def test_closing_fails_who_still_uses_it_clearly(open_db: Opener) -> None:

@@ -120,6 +120,7 @@ class Connection:
 
     def discard(self) -> None:
         """Close it without waiting, once its thread is free."""
+        self._counts.discarded += self._worker.lost or self._in_transaction
         self._worker.post(self._close)
         self._worker.end()
 

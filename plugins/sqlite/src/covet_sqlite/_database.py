@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from covet_kernel.contracts import Params, Row, SqlSession, SqlUnavailableError
+from covet_kernel.contracts import Params, Row, SqlError, SqlSession
 from covet_sqlite._config import MEMORY, SqliteConfig
 from covet_sqlite._connection import Connection, Counts
 from covet_sqlite._pool import Pool
@@ -117,12 +117,10 @@ class SqliteDatabase:
             pool.give_back(connection)
 
     async def _undo(self, connection: Connection) -> None:
-        try:
+        # The file may be gone or the thread stuck: the pool discards the connection then, SQLite
+        # undoes the rest when it closes, and the block's own error is the one to raise.
+        with suppress(SqlError):
             await connection.roll_back()
-        except SqlUnavailableError:
-            # The file is gone or the thread stuck: the connection is discarded, and the block's
-            # own error is the one to raise. Unfinished work is rolled back by whoever opens next.
-            self.counts.discarded += 1
 
     async def _fetch(self, sql: str, params: Params, *, first: bool) -> list[Row]:
         pool = self._pool(sql)

@@ -64,9 +64,9 @@ class Pool:
             SqlError: The calling task already holds all there are.
         """
         self._refuse_if_closed()
-        if self.idle and not self._waiters:
+        if self.idle:
             return self._used(self.idle.pop())
-        if self.opened < self.size and not self._waiters:
+        if self.opened < self.size:
             self.opened += 1
             return await self._open()
         return await self._wait()
