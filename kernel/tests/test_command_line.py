@@ -282,6 +282,26 @@ def test_config_show_tells_values_and_sources_but_no_secrets(covet: Covet) -> No
         assert "*****" in done.stdout
 
 
+def test_config_explain_hides_secrets_that_no_longer_count(covet: Covet, app: Path) -> None:
+    (app / "command_line_shop.py").write_text(
+        PLUGIN.replace(
+            "class ShopConfig(PluginConfig):",
+            'class Account(PluginConfig):\n    """Nested."""\n    password: SecretStr\n\n\n'
+            "class ShopConfig(PluginConfig):\n    accounts: tuple[Account, ...] = ()",
+        )
+    )
+    (app / "covet.toml").write_text(
+        f"{CONFIG}url = 'mysql://me:hunter2@host'\naccounts = [{{ password = 'hunter2' }}]\n"
+    )
+    settings = ["--set", "plugins.shop.url=sqlite:///x", "--set", "plugins.shop.accounts=[]"]
+    for key in ("url", "accounts"):
+        for form in ([], ["--json"]):
+            done = covet("config", "explain", f"plugins.shop.{key}", *settings, *form)
+            assert done.returncode == 0
+            assert "covet.toml" in done.stdout
+            assert "hunter2" not in done.stdout
+
+
 def test_config_explain_tells_every_value_that_was_given(covet: Covet, app: Path) -> None:
     (app / "covet.toml").write_text(f"{CONFIG}greeting = 'file'\n")
     arguments = ["explain", "plugins.shop.greeting", "--set", "plugins.shop.greeting=set", "--json"]

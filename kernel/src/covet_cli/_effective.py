@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from covet_kernel import Assembly, ConfigurationError, describe
+from covet_kernel import Assembly, ConfigurationError, describe, redacted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -38,19 +38,30 @@ def explain(assembly: Assembly, key: str) -> list[dict[str, Any]]:
         for name, field in model.model_fields.items():
             if _dotted(*path, name) != key:
                 continue
-            hidden = "Secret" in str(field.annotation) or HIDDEN in str(shown[key]["value"])
             rows = [{"source": shown[key]["source"], "value": shown[key]["value"]}]
             given = assembly.settings.history.get((*path, name), [])
-            rows += [
-                {"source": source, "value": HIDDEN if hidden else value}
-                for source, value in reversed(given[:-1])
-            ]
+            weaker = list(reversed(given[:-1]))
             if given and not field.is_required():
-                rows.append(
-                    {"source": "default", "value": HIDDEN if hidden else field.get_default()}
+                weaker.append(
+                    ("default", field.get_default(call_default_factory=True, validated_data={}))
                 )
+            rows += [
+                {"source": source, "value": _safe(field.annotation, value)}
+                for source, value in weaker
+            ]
             return [{**row, "meaning": field.description or ""} for row in rows]
     raise ConfigurationError.of("COVET-CONFIG-KEY", valid=sorted(shown), given=key, key=key or "''")
+
+
+def _safe(annotation: Any, value: Any) -> Any:
+    """``value`` as its model would show it, without secrets; hidden if it does not even fit."""
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(annotation)
+    try:
+        return redacted(adapter.dump_python(adapter.validate_python(value), mode="json"))
+    except ValueError:
+        return HIDDEN
 
 
 def schema(assembly: Assembly) -> dict[str, Any]:

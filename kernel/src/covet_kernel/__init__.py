@@ -7,7 +7,7 @@ from covet_kernel._plugin import Context, Plugin, Serving
 
 if TYPE_CHECKING:
     from covet_kernel._assembly import Assembly, assemble
-    from covet_kernel._describe import describe
+    from covet_kernel._describe import describe, redacted
     from covet_kernel._discovery import installed
     from covet_kernel._hooks import hookspec
     from covet_kernel._kernel import Kernel
@@ -36,11 +36,12 @@ __all__ = [
     "flatten",
     "hookspec",
     "installed",
+    "redacted",
 ]
 
 _LAZY = {
     "_assembly": ("Assembly", "assemble"),
-    "_describe": ("describe",),
+    "_describe": ("describe", "redacted"),
     "_discovery": ("installed",),
     "_hooks": ("hookspec",),
     "_kernel": ("Kernel",),
