@@ -193,7 +193,7 @@ class SqlDatabaseSuite:
                     with pytest.raises(SqlError):
                         await run(text)
                 with pytest.raises(SqlError):
-                    async with aclosing(db.stream(text)) as rows:  # type: ignore[type-var]
+                    async with aclosing(db.stream(text)) as rows:
                         async for _ in rows:
                             pass
             assert await db.fetch_value(COUNT) == 3
@@ -214,7 +214,7 @@ class SqlDatabaseSuite:
         async with self.items() as db:
             await self.seeded(db, 1000)
             for _ in range(20):
-                async with aclosing(db.stream("SELECT id FROM items ORDER BY id")) as rows:  # type: ignore[type-var]
+                async with aclosing(db.stream("SELECT id FROM items ORDER BY id")) as rows:
                     assert await anext(rows) == {"id": 1}
             assert await db.execute("DELETE FROM items") == 1000
 
@@ -241,7 +241,7 @@ class SqlDatabaseSuite:
             query = "SELECT name FROM items WHERE id = ?"
             async with (
                 db.transaction() as session,
-                aclosing(session.stream("SELECT id FROM items ORDER BY id")) as rows,  # type: ignore[type-var]
+                aclosing(session.stream("SELECT id FROM items ORDER BY id")) as rows,
             ):
                 async for row in rows:
                     assert await session.fetch_value(query, (row["id"],)) == f"n{row['id']}"
@@ -468,11 +468,11 @@ class SqlDatabaseSuite:
 
             async def scenario() -> None:
                 query = "SELECT id FROM items ORDER BY id"
-                async with aclosing(db.stream(query)) as rows:  # type: ignore[type-var]
+                async with aclosing(db.stream(query)) as rows:
                     assert sum([row["id"] async for row in rows]) == 500_500
                 async with (
                     db.transaction(read_only=True) as session,
-                    aclosing(session.stream(query)) as rows,  # type: ignore[type-var]
+                    aclosing(session.stream(query)) as rows,
                 ):
                     assert await anext(rows) == {"id": 1}
 

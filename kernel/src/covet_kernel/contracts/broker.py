@@ -34,7 +34,9 @@ class Message(Protocol):
 class Broker(Protocol):
     """Topics with groups of consumers: each group gets every message, one member of it each.
 
-    Messages with the same key reach a group in the order they were published. Buffers are
+    Messages with the same key reach a group in the order they were published, one at a time. A
+    named group outlives its members' blocks for a while and keeps what is published meanwhile.
+    What fails too often moves to the topic ``<topic>.dead``. Buffers are
     bounded: ``publish`` waits for room, and a message over the size limit raises `BrokerLimitError`.
     """
 
@@ -53,7 +55,8 @@ class Broker(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """Receive from now on; without a group, as a group of one's own that ends with the block.
 
-        What is unacknowledged when the block ends goes back to the group.
+        What is unacknowledged when the block ends goes back to the group, and counts as an attempt.
+        Acknowledging later does nothing.
         """
 
 

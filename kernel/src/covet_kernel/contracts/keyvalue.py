@@ -13,6 +13,9 @@ class KeyValueStore(Protocol):
     Keys are at most 512 UTF-8 bytes; a value's limit is the store's configuration. Past a limit
     the store raises `StoreLimitError`; it never grows without bound. What a full store does
     (refuse or evict) is its configuration too.
+
+    A time to live is a positive number of seconds, anything else a `ValueError`. A value stored
+    without one stays.
     """
 
     async def get(self, key: str) -> bytes | None: ...
@@ -28,7 +31,12 @@ class KeyValueStore(Protocol):
         """Store it only if the present value is ``expected`` (``None``: absent); whether it did."""
 
     async def increment(self, key: str, by: int = 1, *, ttl: float | None = None) -> int:
-        """Add to a decimal counter, starting at 0; ``ttl`` counts only when it is created."""
+        """Add to a decimal counter, starting at 0; ``ttl`` counts only when it is created.
+
+        Raises:
+            ValueError: The value is no counter.
+            StoreLimitError: The sum has more than 64 bits.
+        """
 
     async def delete(self, key: str) -> bool:
         """Whether there was something to delete."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -19,8 +19,9 @@ class SqlSession(Protocol):
     """One conversation with the database: every statement on the same connection, in order.
 
     Parameters are written ``?`` (a sequence) or ``:name`` (a mapping), whatever the database;
-    values are always sent apart from the text. Errors are the ``SqlError`` family below.
-    A session belongs to one task.
+    values are always sent apart from the text. A text holds one statement, its columns have
+    different names, and its parameters are neither missing nor too many; anything else, a session
+    used after its block or from another task included, is an error of the ``SqlError`` family below.
     """
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]: ...
@@ -34,9 +35,12 @@ class SqlSession(Protocol):
         """Run one statement; the number of rows it changed."""
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        """Run one statement once per row of parameters; the number of rows changed in all."""
+        """Run one statement once per row of parameters; the number of rows changed in all.
 
-    def stream(self, sql: str, params: Params = ()) -> AsyncIterator[Row]:
+        On the database itself all rows are stored or none.
+        """
+
+    def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         """Rows as they are read; memory stays bounded. Close it (``aclosing``) when done early."""
 
 
@@ -53,7 +57,8 @@ class SqlDatabase(SqlSession, Protocol):
     def transaction(self, *, read_only: bool = False) -> AbstractAsyncContextManager[SqlSession]:
         """A session inside one transaction.
 
-        Commits when the block ends, rolls back when it raises or is cancelled. The clean-up is
+        Commits when the block ends, rolls back when it raises or is cancelled; entering and leaving
+        may raise `SqlConflictError`. Beginning and ending it by SQL is refused. The clean-up is
         shielded and has a deadline; a connection left in the middle of the protocol is discarded.
         """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class SqliteDatabase:
         async with self.transaction() as session:
             return await session.execute_many(sql, rows)
 
-    async def stream(self, sql: str, params: Params = ()) -> AsyncIterator[Row]:
+    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         pool = self._pool(sql)
         connection = await pool.acquire()
         try:

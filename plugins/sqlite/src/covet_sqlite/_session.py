@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from itertools import islice
 from typing import Any
 
@@ -55,7 +55,7 @@ class SqliteSession:
             changed += await self._mine().execute_rows(sql, chunk)
         return changed
 
-    async def stream(self, sql: str, params: Params = ()) -> AsyncIterator[Row]:
+    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         connection = self._mine()
         stream = await connection.open_stream(sql, params)
         try:
