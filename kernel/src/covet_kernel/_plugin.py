@@ -32,21 +32,34 @@ class Plugin(Generic[C]):
     registers its ``covet_*`` methods as hooks, and enters ``covet_lifespan`` when everything it
     requires is up. ``Plugin[None]`` takes no configuration. Constructing a plugin must do no I/O.
 
+    What it requires, wants, provides and implies is a class attribute, or a property where it
+    depends on ``self.config``.
+
     Attributes:
-        requires: Capabilities that must be up before this plugin starts and stay up until it has
-            stopped. A property may compute it from ``self.config``.
-        wants: The same, but only if somebody provides them.
-        provides: Capabilities this plugin hands to ``ctx.provide``. An instance called
-            ``postgres/analytics`` provides them under the name ``analytics``.
-        implies: Ids of plugins that are enabled with defaults along with this one.
         config_type: The class of the configuration, from the base ``Plugin[Config]``.
     """
 
-    requires: Sequence[Capability[Any]] = ()
-    wants: Sequence[Capability[Any]] = ()
-    provides: Sequence[Capability[Any]] = ()
-    implies: Sequence[str] = ()
     config_type: ClassVar[Any] = None
+
+    @property
+    def requires(self) -> Sequence[Capability[Any]]:
+        """Capabilities that are up before this plugin starts and stay up until it has stopped."""
+        return ()
+
+    @property
+    def wants(self) -> Sequence[Capability[Any]]:
+        """The same, but only if somebody provides them."""
+        return ()
+
+    @property
+    def provides(self) -> Sequence[Capability[Any]]:
+        """What it hands to ``ctx.provide``; of ``postgres/analytics`` under the name ``analytics``."""
+        return ()
+
+    @property
+    def implies(self) -> Sequence[str]:
+        """Ids of plugins that are enabled with defaults along with this one."""
+        return ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -53,7 +53,7 @@ class Http(Plugin[HttpConfig]):
         self._next: AsgiApplication | None = None
 
     @property
-    def implies(self) -> Sequence[str]:  # type: ignore[override]
+    def implies(self) -> Sequence[str]:
         return ("operations", choose_server(self.config.server, installed("covet.http_servers")))
 
     @asynccontextmanager
