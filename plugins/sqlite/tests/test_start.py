@@ -129,15 +129,19 @@ async def test_wrong_keys_are_refused_together(tmp_path: Path) -> None:
     assert all(key in errors for key in wrong)
 
 
+def workers() -> int:
+    return sum(thread.name.startswith("covet-sqlite") for thread in threading.enumerate())
+
+
 async def test_starts_and_stops_leave_no_thread_and_no_file_behind(tmp_path: Path) -> None:
-    before = threading.active_count()
+    assert workers() == 0
     for _ in range(20):
         async with run_kernel({"sqlite": Sqlite}, directory=tmp_path) as kernel:
             await kernel.require(SQL).fetch_all("SELECT 1")
-            assert threading.active_count() == before + 2
+            assert workers() == 2
         left = os.listdir(tmp_path)
         assert left == ["app.db"]
     for _ in range(5):
         (tmp_path / "other.db").write_bytes(b"no database" * 100)
         await refusal(tmp_path, path="other.db")
-    assert threading.active_count() == before
+    assert workers() == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,7 +12,8 @@ from operations_testbed import shop
 from operations_testbed.asgi import Asgi
 from operations_testbed.client import Client
 from operations_testbed.database import Database
-from operations_testbed.framed import FramedClient, FramedServer
+from operations_testbed.flights import Flights
+from operations_testbed.framed import Framed, FramedClient, codec, serve_frames
 from operations_testbed.topic import Topics
 
 from covet_kernel import Serving
@@ -147,10 +149,12 @@ async def _client(transport: str, made: Bed, tasks: Any) -> AsyncIterator[Client
         tasks.cancel_scope.cancel()
         topics.close()
     else:
-        server = FramedServer(made.pipeline, made.serving)
+        endpoints = made.pipeline.compile(made.serving, Framed, codec)
+        flights = Flights()
+        flights.begin({each.binding.address: each for each in endpoints})
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
         async with listener:
-            tasks.start_soon(listener.serve, server.handle)
+            tasks.start_soon(listener.serve, partial(serve_frames, flights))
             port = listener.extra(anyio.abc.SocketAttribute.local_port)
             async with await anyio.connect_tcp("127.0.0.1", port) as stream:
                 client = FramedClient(stream)

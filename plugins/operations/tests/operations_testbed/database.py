@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +34,7 @@ class Database:
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
+        weakref.finalize(self, self._db.close)
         self._db.executescript(SCHEMA)
         self._lock = anyio.Lock()
         self.journal: list[str] = []

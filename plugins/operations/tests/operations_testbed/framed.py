@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import count
@@ -10,8 +11,10 @@ from typing import Any, ClassVar, TypeVar
 
 import anyio
 from anyio.abc import ByteStream, SocketStream, TaskGroup
+from anyio.lowlevel import checkpoint
 from operations_testbed.client import Refused, bearer, dumps
-from operations_testbed.framing import Unpacker, pack
+from operations_testbed.flights import Flights
+from operations_testbed.framing import FrameError, Unpacker, pack
 
 from covet_kernel.contracts import Call, Credentials, Operation
 from covet_operations import (
@@ -19,13 +22,15 @@ from covet_operations import (
     Endpoint,
     Kind,
     OperationError,
-    Pipeline,
     Signature,
     TransportBinding,
+    Unimplemented,
     mark,
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
+GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+PATIENCE = 5.0
 
 
 class Framed(TransportBinding):
@@ -39,14 +44,13 @@ def framed(name: str) -> Callable[[F], F]:
 
 
 class FrameCall(Call):
-    __slots__ = ("connection", "frame", "items", "number")
+    __slots__ = ("flight", "frame")
 
-    def __init__(self, endpoint: Endpoint[Any], frame: Any, connection: _Connection) -> None:
+    def __init__(self, endpoint: Endpoint[Any], flight: _Flight) -> None:
         super().__init__(endpoint.operation, endpoint.binding)
-        self.frame, self.connection, self.number = frame, connection, frame["id"]
-        self.items = anyio.create_memory_object_stream[Any](100)
-        if frame.get("timeout") is not None:
-            self.deadline = anyio.current_time() + frame["timeout"]
+        self.flight, self.frame = flight, flight.frame
+        if self.frame.get("timeout") is not None:
+            self.deadline = anyio.current_time() + self.frame["timeout"]
 
     def credentials(self) -> Credentials | None:
         return bearer(self.frame.get("token"))
@@ -55,106 +59,130 @@ class FrameCall(Call):
         return self.frame["data"]
 
     async def incoming(self) -> AsyncIterator[Any]:
-        async for item in self.items[1]:
+        async for item in self.flight.items:
             yield item
 
     async def send(self, item: bytes) -> None:
-        await self.connection.send({"id": self.number, "item": json.loads(item)})
+        await self.flight.connection.send({"id": self.frame["id"], "item": json.loads(item)})
 
 
 def codec(operation: Operation, signature: Signature, binding: Framed) -> Codec[FrameCall]:
     return Codec(document=FrameCall.record)
 
 
+class _Flight:
+    """A call as its connection knows it, from its first frame on."""
+
+    def __init__(self, frame: Any, connection: _Connection) -> None:
+        self.frame, self.connection = frame, connection
+        self.put, self.items = anyio.create_memory_object_stream[Any](100)
+        self._found: tuple[Endpoint[Any], FrameCall] | None = None
+        self._left = False
+
+    async def run(self, endpoint: Endpoint[Any], flights: Flights) -> Any:
+        call = FrameCall(endpoint, self)
+        self._found = endpoint, call
+        if self._left:
+            endpoint.disconnect(call)
+        return await flights.run(endpoint, call)
+
+    def leave(self) -> None:
+        """The caller is no longer interested."""
+        self._left = True
+        if self._found is not None:
+            endpoint, call = self._found
+            endpoint.disconnect(call)
+
+    def close(self) -> None:
+        self.put.close()
+        self.items.close()
+
+
 class _Connection:
     """One client's socket on the server."""
 
-    def __init__(self, server: FramedServer, stream: ByteStream) -> None:
-        self._server, self._stream = server, stream
+    def __init__(self, flights: Flights, stream: ByteStream) -> None:
+        self._flights, self._stream = flights, stream
         self._sending = anyio.Lock()
-        self._calls: dict[int, tuple[Endpoint[Any], FrameCall]] = {}
+        self._known: dict[int, _Flight] = {}
 
     async def send(self, document: Any) -> None:
+        """Send a frame, whole whatever cancels the call; dropped if the client has gone."""
+        # A handler that does nothing but send has to notice that it was cancelled.
+        await checkpoint()
         async with self._sending:
-            await self._stream.send(pack(dumps(document)))
+            with suppress(*GONE), anyio.move_on_after(PATIENCE, shield=True) as patience:
+                await self._stream.send(pack(dumps(document)))
+            if patience.cancelled_caught:
+                await self._stream.aclose()
 
     async def run(self) -> None:
-        connection = self._server.pipeline.connection(self._server.serving)
-        async with connection as providers, anyio.create_task_group() as tasks:
-            with suppress(anyio.BrokenResourceError):
-                await self._read(tasks, providers)
-            for endpoint, call in self._calls.values():
-                endpoint.disconnect(call)
+        async with anyio.create_task_group() as tasks:
+            # Who does not speak frames is not spoken to.
+            with suppress(*GONE, FrameError, ValueError, KeyError, TypeError):
+                await self._read(tasks)
+            for flight in self._known.values():
+                flight.leave()
 
-    async def _read(self, tasks: TaskGroup, providers: Any) -> None:
+    async def _read(self, tasks: TaskGroup) -> None:
         frames = Unpacker()
         async for data in self._stream:
             for payload in frames.feed(data):
                 frame = json.loads(payload)
-                known = self._calls.get(frame["id"])
+                known = self._known.get(frame["id"])
                 if known is None and "op" in frame:
-                    endpoint = self._server.endpoints[frame["op"]]
-                    call = FrameCall(endpoint, frame, self)
-                    self._calls[frame["id"]] = endpoint, call
-                    tasks.start_soon(self._call, endpoint, call, providers)
+                    self._known[frame["id"]] = flight = _Flight(frame, self)
+                    tasks.start_soon(self._answer, flight)
                 elif known is not None and "item" in frame:
-                    known[1].items[0].send_nowait(frame["item"])
+                    with suppress(*GONE):
+                        await known.put.send(frame["item"])
                 elif known is not None and frame.get("end"):
-                    known[1].items[0].close()
+                    known.put.close()
                 elif known is not None:
-                    known[0].disconnect(known[1])
+                    known.leave()
 
-    async def _call(self, endpoint: Endpoint[Any], call: FrameCall, providers: Any) -> None:
-        try:
-            body = await endpoint.run(call, connection=providers)
-            answer = {"id": call.number, "body": json.loads(body) if body else None}
-        except OperationError as error:
-            answer = {"id": call.number, "error": error.describe()}
-        finally:
-            del self._calls[call.number]
-            for each in call.items:
-                each.close()
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+    async def _answer(self, flight: _Flight) -> None:
+        number = flight.frame["id"]
+        async with self._flights.inside() as endpoints:
+            try:
+                endpoint = endpoints.get(flight.frame["op"])
+                if endpoint is None:
+                    raise Unimplemented("there is no such operation")
+                body = await flight.run(endpoint, self._flights)
+                answer = {"id": number, "body": json.loads(body) if body else None}
+            except OperationError as error:
+                answer = {"id": number, "error": error.describe()}
+            finally:
+                del self._known[number]
+                flight.close()
             await self.send(answer)
 
 
-class FramedServer:
-    def __init__(self, pipeline: Pipeline, serving: Any) -> None:
-        self.pipeline, self.serving = pipeline, serving
-        self.endpoints = {
-            each.binding.address: each for each in pipeline.compile(serving, Framed, codec)
-        }
-
-    async def handle(self, stream: SocketStream) -> None:
-        async with stream:
-            await _Connection(self, stream).run()
+async def serve_frames(flights: Flights, stream: SocketStream) -> None:
+    """One connection, until the client closes it."""
+    async with stream:
+        await _Connection(flights, stream).run()
 
 
-class FramedClient:
-    """One connection; answers are told apart by their number."""
+class Multiplexed(ABC):
+    """A client whose answers come as frames and are told apart by their number."""
 
-    def __init__(self, stream: SocketStream) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
         self._numbers = count()
         self._waiting: dict[int, Any] = {}
 
-    async def read(self) -> None:
-        frames = Unpacker()
-        try:
-            async for data in self._stream:
-                for payload in frames.feed(data):
-                    frame = json.loads(payload)
-                    self._waiting[frame["id"]].send_nowait(frame)
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass
-
+    @abstractmethod
     async def write(self, document: Any) -> None:
-        await self._stream.send(pack(dumps(document)))
+        """Send a frame: a call's first, an item, the end of the items, or that it is cancelled."""
+
+    def answered(self, frame: Any) -> None:
+        """Hand an answer to who waits for it."""
+        self._waiting[frame["id"]].send_nowait(frame)
 
     @asynccontextmanager
-    async def _sent(
+    async def sent(
         self, name: str, data: Any, token: str, timeout: float | None
-    ) -> AsyncIterator[_Answers]:
+    ) -> AsyncIterator[Answers]:
         number = next(self._numbers)
         put, answers = anyio.create_memory_object_stream[Any](100)
         self._waiting[number] = put
@@ -162,18 +190,18 @@ class FramedClient:
             await self.write(
                 {"id": number, "op": name, "data": data, "token": token, "timeout": timeout}
             )
-            yield _Answers(self, number, answers)
+            yield Answers(self, number, answers)
 
     async def call(
         self, name: str, data: dict[str, Any], *, token: str = "", timeout: float | None = None
     ) -> Any:
-        async with self._sent(name, data, token, timeout) as answers:
+        async with self.sent(name, data, token, timeout) as answers:
             return await answers.answer()
 
     async def upload(
         self, name: str, items: Sequence[Any], *, token: str = "", timeout: float | None = None
     ) -> Any:
-        async with self._sent(name, {}, token, timeout) as answers:
+        async with self.sent(name, {}, token, timeout) as answers:
             for item in items:
                 await self.write({"id": answers.number, "item": item})
             await self.write({"id": answers.number, "end": True})
@@ -183,7 +211,7 @@ class FramedClient:
     async def stream(
         self, name: str, data: dict[str, Any], *, token: str = "", timeout: float | None = None
     ) -> AsyncIterator[AsyncIterator[Any]]:
-        async with self._sent(name, data, token, timeout) as answers:
+        async with self.sent(name, data, token, timeout) as answers:
             async with aclosing(answers.items()) as items:
                 yield items
             await answers.cancel()
@@ -192,9 +220,9 @@ class FramedClient:
     @asynccontextmanager
     async def abandoned(
         self, name: str, data: dict[str, Any], *, token: str = ""
-    ) -> AsyncIterator[_Answers]:
+    ) -> AsyncIterator[Answers]:
         async with (
-            self._sent(name, data, token, None) as answers,
+            self.sent(name, data, token, None) as answers,
             anyio.create_task_group() as tasks,
         ):
             answers.tasks = tasks
@@ -205,10 +233,28 @@ class FramedClient:
                 answers.result = refused
 
 
-class _Answers:
+class FramedClient(Multiplexed):
+    """One connection."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    async def read(self) -> None:
+        frames = Unpacker()
+        with suppress(*GONE):
+            async for data in self._stream:
+                for payload in frames.feed(data):
+                    self.answered(json.loads(payload))
+
+    async def write(self, document: Any) -> None:
+        await self._stream.send(pack(dumps(document)))
+
+
+class Answers:
     tasks: TaskGroup
 
-    def __init__(self, client: FramedClient, number: int, answers: Any) -> None:
+    def __init__(self, client: Multiplexed, number: int, answers: Any) -> None:
         self._client, self.number, self._answers = client, number, answers
         self._ended = False
         self.result: Any = None
