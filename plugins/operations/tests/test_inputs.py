@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from operations_testbed.plain import Plain, PlainCall, Service, by_text, plain
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from covet_kernel.contracts import Operation
+from covet_kernel.contracts import Capability, Operation
 from covet_operations import Codec, Invalid, Signature, operation
 
 
@@ -36,6 +36,7 @@ def text(n: str) -> str:
 
 
 NUMBER, TEXT = Service(number, codec=by_text), Service(text, codec=by_text)
+PORT = Capability[int]("test.port")
 ADAPTERS: dict[str, TypeAdapter[Any]] = {"int": TypeAdapter(int), "str": TypeAdapter(str)}
 
 
@@ -224,3 +225,12 @@ async def test_extra_inputs_can_be_ignored() -> None:
 
     service = Service(number, config=OperationsConfig(refuse_extra=False))
     assert await service.run(document=b'{"n": 1, "m": 2}') == b"1"
+
+
+async def test_a_capability_of_a_built_in_type_fills_no_input_unasked() -> None:
+    @operation(effect="read")
+    @plain()
+    def add(n: int, port: Annotated[int, PORT]) -> int:
+        return n + port
+
+    assert await Service(add, provided={PORT: 80}).run(document=b'{"n": 2}') == b"82"

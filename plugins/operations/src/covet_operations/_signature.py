@@ -157,7 +157,9 @@ class Resolver:
         self, tokens: Sequence[Capability[Any]], providers: Mapping[Any, Any] | None = None
     ) -> None:
         self._defaults: list[tuple[Any, Capability[Any]]] = [
-            (token.contract, token) for token in tokens if not token.name
+            (token.contract, token)
+            for token in tokens
+            if not token.name and not _is_data(token.contract)
         ]
         self._tokens = tuple(tokens)
         self.providers = providers or {}
@@ -218,6 +220,11 @@ class Resolver:
                 fix=f"Enable a plugin that provides it{_advice(token)}.",
             )
         return token
+
+
+def _is_data(contract: Any) -> bool:
+    """Whether it is a built-in type: a plugin that provides an ``int`` must not fill every ``id``."""
+    return getattr(get_origin(contract) or contract, "__module__", "") == "builtins"
 
 
 def compile_signature(

@@ -239,6 +239,7 @@ class FramedClient(Multiplexed):
     def __init__(self, stream: SocketStream) -> None:
         super().__init__()
         self._stream = stream
+        self._sending = anyio.Lock()
 
     async def read(self) -> None:
         frames = Unpacker()
@@ -248,7 +249,8 @@ class FramedClient(Multiplexed):
                     self.answered(json.loads(payload))
 
     async def write(self, document: Any) -> None:
-        await self._stream.send(pack(dumps(document)))
+        async with self._sending:
+            await self._stream.send(pack(dumps(document)))
 
 
 class Answers:
