@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
@@ -50,7 +49,7 @@ class Pipeline:
     ) -> None:
         self.config = config or OperationsConfig()
         self.providers = providers
-        self._plans: WeakKeyDictionary[Serving, Plan] = WeakKeyDictionary()
+        self._plans: dict[Serving, Plan] = {}
 
     def assemble(self, serving: Serving) -> None:
         """Check everything a phase declared and make ready to compile it.
@@ -63,6 +62,9 @@ class Pipeline:
         plan = Plan(
             serving, self.providers, config.deadline, config.commit_grace, config.refuse_extra
         )
+        # Phases before this one are over. Weak keys would keep them all: a plan knows its phase.
+        number = serving.number
+        self._plans = {each: old for each, old in self._plans.items() if each.number >= number}
         self._plans[serving] = plan
         fail(plan.errors)
 
