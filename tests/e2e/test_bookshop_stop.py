@@ -151,3 +151,4 @@ def test_a_reload_that_fails_changes_nothing(
         assert found.refused == 0
         assert service.request("GET", "/books/1").json()["stock"] == 77
         assert service.stop() == 0, service.output
+        assert "Traceback" not in service.output, "the user's mistake"

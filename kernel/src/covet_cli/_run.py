@@ -79,4 +79,6 @@ async def _reload(args: Namespace, kernel: Kernel) -> None:
         log.info("reloaded: %s", ", ".join(changed) or "nothing has changed")
     except Exception as error:
         for leaf in flatten(error):
-            log.error("not reloaded: %s", leaf, exc_info=leaf.__cause__)
+            # What is wrong in a configuration says so itself; a traceback would only hide it.
+            cause = None if isinstance(leaf, ConfigurationError) else leaf.__cause__
+            log.error("not reloaded: %s", leaf, exc_info=cause)
