@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from e2e.protocols.bed import TRANSPORTS, bed
+from e2e.protocols.bed import TRANSPORTS, bed, until
 from e2e.protocols.web import CUT_OFF
 from operations_testbed.cases import BAD, EMMA, GOOD, ORDER, forever
 from operations_testbed.client import Refused
@@ -190,6 +190,22 @@ async def test_past_its_deadline_a_stream_in_is_rolled_back(tmp_path: Path, tran
         assert await made.stock(1) == 3
 
 
+@pytest.mark.parametrize("transport", ["topic", "framed"])
+async def test_a_stream_past_its_callers_deadline_is_no_clean_end(
+    tmp_path: Path, transport: str
+) -> None:
+    """Over HTTP callers have no deadline of their own but to leave."""
+    async with bed(tmp_path, transport) as made:
+        made.probe.pause = forever
+        data = {"book_id": 1}
+        with pytest.raises(Refused) as caught:
+            async with made.client.stream("watch_stock", data, timeout=0.1) as items:
+                assert await anext(items) == EMMA
+                await anext(items)
+        assert caught.value.kind == "deadline_exceeded"
+        assert made.log[-3:] == ["cancelled", "watched", "end Cancelled"]
+
+
 VANISHING: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
     "order": ("place_order", ORDER, []),
     "stream out": ("watch_stock", {"book_id": 1}, []),
@@ -207,8 +223,7 @@ async def test_a_caller_that_vanishes_takes_its_call_along(
         with anyio.fail_after(20):
             async with made.client.vanishing(name, data, token="ann", items=items):
                 if items:
-                    while len(made.steps) < 7:
-                        await anyio.sleep(0.002)
+                    await until(lambda: "transact who tx" in made.steps)
                 else:
                     await made.probe.reached.wait()
         await made.ended()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
+from anyio.abc import TaskStatus
 from e2e.protocols.framed import FRAMED_PORT, FramedTcp, tcp_client
 from e2e.protocols.shop import Shop
 from e2e.protocols.topics import TOPICS, Topics, topic_client
 from e2e.protocols.watched import WATCHED, Auth, Watch
 from e2e.protocols.web import web_client
+from operations_testbed import client
 from operations_testbed.shop import PROBE, Probe
 
 from covet_http import HTTP, Http, HttpBinding
@@ -25,6 +27,8 @@ from covet_operations import Operations
 from covet_sqlite import Sqlite
 
 TRANSPORTS = ("http", "topic", "framed")
+TOO_LONG = 40.0
+"""Seconds after which a test hangs."""
 CLASSES: Mapping[str, type[Plugin[Any]]] = {
     "operations": Operations,
     "hypercorn": Hypercorn,
@@ -39,18 +43,9 @@ CLASSES: Mapping[str, type[Plugin[Any]]] = {
 }
 
 
-class Client(Protocol):
-    """What a test does to the shop, whatever the transport."""
+class Client(client.Client, Protocol):
+    """A client whose caller can vanish."""
 
-    async def call(
-        self, name: str, data: dict[str, Any], *, token: str = "", timeout: float | None = None
-    ) -> Any: ...
-    async def upload(
-        self, name: str, items: Sequence[Any], *, token: str = "", timeout: float | None = None
-    ) -> Any: ...
-    def stream(
-        self, name: str, data: dict[str, Any], *, token: str = "", timeout: float | None = None
-    ) -> AbstractAsyncContextManager[AsyncIterator[Any]]: ...
     def vanishing(
         self, name: str, data: dict[str, Any], *, token: str = "", items: Sequence[Any] = ()
     ) -> AbstractAsyncContextManager[None]:
@@ -67,7 +62,9 @@ def assembly(
     }
     for name, table in tables.items():
         plugins[name] = {**plugins.get(name, {}), **table}
-    return assembly_of(CLASSES, plugins, directory=folder, kernel=kernel or {})
+    return assembly_of(
+        CLASSES, plugins, directory=folder, kernel={"drain_timeout": 5.0, **(kernel or {})}
+    )
 
 
 class Bed:
@@ -76,12 +73,13 @@ class Bed:
     Attributes:
         clients: By transport.
         client: The one of the transport under test.
+        stop: Ends the kernel.
     """
 
     client: Client
 
-    def __init__(self, kernel: Kernel, clients: Mapping[str, Client]) -> None:
-        self.kernel, self.clients = kernel, clients
+    def __init__(self, kernel: Kernel, clients: Mapping[str, Client], stop: anyio.Event) -> None:
+        self.kernel, self.clients, self.stop = kernel, clients, stop
 
     @property
     def probe(self) -> Probe:
@@ -107,11 +105,20 @@ class Bed:
         rows = await self.kernel.require(SQL).fetch_all("select key from orders order by key")
         return [row["key"] for row in rows]
 
-    async def ended(self, calls: int = 1) -> None:
-        """Until that many calls have left their chains."""
-        with anyio.fail_after(20):
-            while sum(line.startswith("end ") for line in self.log) < calls:
-                await anyio.sleep(0.002)
+    async def begun(self, calls: int) -> None:
+        """Until that many calls have entered their chains."""
+        await until(lambda: sum(line.startswith("begin ") for line in self.log) >= calls)
+
+    async def ended(self) -> None:
+        """Until a call has left its chain."""
+        await until(lambda: any(line.startswith("end ") for line in self.log))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that no event tells of."""
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.002)
 
 
 @asynccontextmanager
@@ -138,8 +145,21 @@ async def clients(kernel: Kernel) -> AsyncIterator[dict[str, Client]]:
 async def bed(
     folder: Path, transport: str = "http", **tables: Mapping[str, Any]
 ) -> AsyncIterator[Bed]:
-    """The shop in ``folder``, and a client of it over ``transport``."""
-    async with Kernel(assembly(folder, **tables)).running() as kernel, clients(kernel) as found:
-        made = Bed(kernel, found)
-        made.client = found[transport]
-        yield made
+    """The shop in ``folder``, and a client of it over ``transport``; clients outlive the kernel."""
+    stop = anyio.Event()
+
+    async def serve(*, task_status: TaskStatus[Kernel]) -> None:
+        async with Kernel(assembly(folder, **tables)).running() as kernel:
+            task_status.started(kernel)
+            await stop.wait()
+
+    with anyio.fail_after(TOO_LONG):
+        async with anyio.create_task_group() as tasks:
+            kernel = await tasks.start(serve)
+            async with clients(kernel) as found:
+                made = Bed(kernel, found, stop)
+                made.client = found[transport]
+                try:
+                    yield made
+                finally:
+                    stop.set()

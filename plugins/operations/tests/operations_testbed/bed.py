@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from operations_testbed import shop
 from operations_testbed.asgi import Asgi
-from operations_testbed.client import Client
+from operations_testbed.client import AbandoningClient
 from operations_testbed.database import Database
 from operations_testbed.flights import Flights
 from operations_testbed.framed import Framed, FramedClient, codec, serve_frames
@@ -120,7 +120,7 @@ class Bed:
             permissions=["orders:write", "books:write"],
         )
         self.pipeline.assemble(self.serving)
-        self.client: Client
+        self.client: AbandoningClient
 
     async def stock(self, book: int) -> int:
         return int(await self.db.fetch_value("select stock from books where id = ?", [book]))
@@ -140,7 +140,7 @@ async def bed(transport: str, **options: Any) -> AsyncIterator[Bed]:
 
 
 @asynccontextmanager
-async def _client(transport: str, made: Bed, tasks: Any) -> AsyncIterator[Client]:
+async def _client(transport: str, made: Bed, tasks: Any) -> AsyncIterator[AbandoningClient]:
     if transport == "asgi":
         yield Asgi(made.pipeline, made.serving)
     elif transport == "topic":

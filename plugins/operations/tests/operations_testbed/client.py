@@ -40,6 +40,11 @@ class Client(Protocol):
     def stream(
         self, name: str, data: dict[str, Any], *, token: str = "", timeout: float | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Any]]: ...
+
+
+class AbandoningClient(Client, Protocol):
+    """A client whose caller can lose interest."""
+
     def abandoned(
         self, name: str, data: dict[str, Any], *, token: str = ""
     ) -> AbstractAsyncContextManager[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,7 +69,7 @@ class Database:
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         return sum([await self.execute(sql, row) for row in rows])
 
-    async def stream(self, sql: str, params: Params = ()) -> AsyncIterator[Row]:
+    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         for row in await self._run(sql, params):
             yield row
 
