@@ -329,3 +329,52 @@ def test_a_table_is_a_copy(tree: dict[str, Any]) -> None:
     settings.table("plugins")["new"] = 1
     assert settings.table("plugins") == tree
     assert settings.table("absent", "deeper") == {}
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "covet.toml"
+    path.write_bytes(b"\xef\xbb\xbf[plugins.http]\r\nport = 1\r\n")
+    settings = Settings.load(path)
+    assert settings.tree == {"plugins": {"http": {"port": 1}}}
+    assert settings.source(("plugins", "http", "port")) == f"{path}:2"
+
+
+@pytest.mark.parametrize("value", ["[" * 20_000 + "]" * 20_000, "9" * 5_000])
+def test_what_no_parser_takes_is_a_syntax_error(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "covet.toml"
+    path.write_text(f"[kernel]\ndrain_timeout = {value}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(path)
+    assert caught.value.code == "COVET-CONFIG-SYNTAX"
+    assert caught.value.place == str(path)
+    settings = Settings.load(None, overrides=[f"plugins.x.y=[{value}]"])
+    assert leaf(settings, "plugins", "x", "y") == f"[{value}]"
+
+
+def test_a_malformed_set_is_told_without_its_value() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(None, overrides=["plugins.my shop.password=s3cret"])
+    assert "plugins.my shop.password" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_lists_of_lists_do_not_hide_the_lines_below(tmp_path: Path) -> None:
+    path = tmp_path / "covet.toml"
+    path.write_text("[plugins.http]\nnames = [\n[1, 2],\n[3],\n]\nport = 1\n")
+    assert Settings.load(path).source(("plugins", "http", "port")) == f"{path}:6"
+
+
+def test_a_file_is_searched_for_its_keys_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from covet_kernel import _settings
+
+    count = 300
+    path = tmp_path / "covet.toml"
+    path.write_text("".join(f'[plugins."p/{n}"]\nport = {n}\n' for n in range(count)))
+    parsed: list[str] = []
+    path_of = _settings._path_of
+    monkeypatch.setattr(_settings, "_path_of", lambda line: parsed.append(line) or path_of(line))
+    settings = Settings.load(path)
+    assert settings.source(("plugins", f"p/{count - 1}", "port")) == f"{path}:{2 * count}"
+    assert len(parsed) <= 2 * count

@@ -58,7 +58,7 @@ class Settings:
             key, equals, value = override.partition("=")
             target = _path_of(f"{key} = 0")
             if not equals or not target:
-                raise ConfigurationError.of("COVET-CONFIG-OVERRIDE", override=override)
+                raise ConfigurationError.of("COVET-CONFIG-OVERRIDE", override=key)
             settings.put(target, _parse(value), f"--set {key}")
         for key in settings.tree.keys() - TABLES:
             settings.wrong("COVET-CONFIG-KEY", (key,), valid=TABLES, given=key)
@@ -66,15 +66,22 @@ class Settings:
 
     def _read(self, path: Path) -> None:
         try:
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
             tree = tomllib.loads(text)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigurationError.of("COVET-CONFIG-FILE", path=path, reason=reason) from error
-        except tomllib.TOMLDecodeError as error:
+        except _UNREADABLE as error:
             place = str(path)
             raise ConfigurationError.of("COVET-CONFIG-SYNTAX", place=place, reason=error) from error
-        self.put((), tree, lambda key: f"{path}:{_line_of(text, key)}")
+        lines = _lines_of(text)
+
+        def source(key: KeyPath) -> str:
+            while key not in lines:
+                key = key[:-1]
+            return f"{path}:{lines[key]}"
+
+        self.put((), tree, source)
 
     def put(self, path: KeyPath, value: Any, source: str | Callable[[KeyPath], str]) -> None:
         """Lay ``value`` over what is at ``path``; tables merge, anything else replaces.
@@ -150,11 +157,15 @@ class Settings:
             node = keys.get(key)
 
 
+_UNREADABLE = (ValueError, RecursionError)
+"""What `tomllib` raises: also of numbers with too many digits, and of nesting without end."""
+
+
 def _parse(text: str) -> Any:
     """Strings stay strings, for the model to convert; lists and tables are written as in TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"] if text[:1] in ("[", "{") else text
-    except tomllib.TOMLDecodeError:
+    except _UNREADABLE:
         return text
 
 
@@ -163,7 +174,7 @@ def _path_of(line: str) -> KeyPath:
     path: list[str] = []
     try:
         node: Any = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
+    except _UNREADABLE:
         return ()
     while isinstance(node, dict) and node:
         key, node = next(iter(node.items()))
@@ -171,16 +182,16 @@ def _path_of(line: str) -> KeyPath:
     return tuple(path)
 
 
-def _line_of(text: str, path: KeyPath) -> int:
-    """The number of the line that sets ``path``, else of the nearest table around it."""
+def _lines_of(text: str) -> dict[KeyPath, int]:
+    """The number of the line that sets each key or opens each table; the top is at the first."""
     table: KeyPath = ()
-    best, depth = 1, 0
-    for number, line in enumerate(text.splitlines(), 1):
+    lines = {table: 1}
+    for number, line in enumerate(text.split("\n"), 1):
         if line.lstrip().startswith("["):
-            here = table = _path_of(line)
+            # A line that opens no table goes on with a list.
+            here = table = _path_of(line) or table
         else:
             key, equals, _ = line.partition("=")
             here = (*table, *_path_of(f"{key} = 0")) if equals else ()
-        if len(here) > depth and here == path[: len(here)]:
-            best, depth = number, len(here)
-    return best
+        lines.setdefault(here, number)
+    return lines
