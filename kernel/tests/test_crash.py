@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import anyio
@@ -260,3 +262,29 @@ def test_what_ends_the_process_comes_out_and_everything_is_left(
     assert [type(leaf) for leaf in flatten(caught.value)] == [error]
     assert journal.count("good down") == journal.count("good starts") == 1
     assert journal.count("bad down") == journal.count("bad starts") == 1
+
+
+ENDS_AT_ONCE = """
+import sys
+import anyio
+from covet_kernel.testing import fake_plugin, run_kernel
+
+async def end(ctx):
+    raise SystemExit(7)
+
+async def main():
+    async with run_kernel({"bad": fake_plugin(start=end), "late": fake_plugin()}):
+        await anyio.sleep_forever()
+
+try:
+    anyio.run(main, backend=sys.argv[1])
+except BaseExceptionGroup as group:
+    [error] = group.exceptions
+    raise error
+"""
+
+
+def test_the_end_of_the_process_does_not_wait_for_tasks_that_never_ran(anyio_backend: str) -> None:
+    # In a process of its own, since asyncio lets a task that raised this haunt its loop.
+    command = [sys.executable, "-c", ENDS_AT_ONCE, anyio_backend]
+    assert subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 7

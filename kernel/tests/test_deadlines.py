@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import re
 import threading
 from typing import Any
@@ -204,3 +205,9 @@ async def test_who_blocks_the_thread_is_named(caplog: pytest.LogCaptureFixture, 
     [message] = [text for text in caplog.messages if "COVET-LOOP-BLOCKED" in text]
     assert re.search(r"culprit has blocked the event loop for \d+\.\d s", message)
     assert "threading.py" in message
+
+
+async def test_never_is_a_time_too() -> None:
+    forever = {"start_timeout": math.inf, "report_after": math.inf}
+    async with run_kernel({"a": fake_plugin()}, kernel=forever) as kernel:
+        assert kernel.state == "running"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -403,3 +405,59 @@ async def test_a_call_in_flight_finishes_in_the_phase_it_began_in() -> None:
             assert kernel.require(SHOP).config.version == 1
             go_on.set()
     assert seen == [1, 2]
+
+
+async def test_modules_that_come_and_go_reach_every_plugin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("module_one", "module_two"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+
+    class Reader(Plugin[None]):
+        @asynccontextmanager
+        async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            seen.append([module.__name__ for module in ctx.modules])
+            yield
+
+    seen: list[list[str]] = []
+
+    def assembly(*modules: str) -> Assembly:
+        return assembly_of({"reader": Reader}, app={"modules": list(modules)})
+
+    async with Kernel(assembly("module_one")).running() as kernel:
+        assert "reader" in await kernel.reload(assembly("module_one", "module_two"))
+        assert "reader" in await kernel.reload(assembly())
+        assert await kernel.reload(assembly()) == []
+    assert seen == [["module_one"], ["module_one", "module_two"], []]
+
+
+async def test_force_ends_a_reload_that_cannot_be_undone_either() -> None:
+    starts: list[anyio.Event] = [anyio.Event(), anyio.Event()]
+
+    class Stuck(Plugin[ShopConfig]):
+        """Starts once and never again."""
+
+        @asynccontextmanager
+        async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            again = starts[0].is_set()
+            starts[again].set()
+            if again:
+                await anyio.sleep_forever()
+            yield
+
+    def assembly(version: int) -> Assembly:
+        return assembly_of({"stuck": Stuck}, {"stuck": {"version": version}})
+
+    kernel = Kernel(assembly(1))
+
+    async def reload() -> None:
+        with pytest.raises(ExceptionGroup, match="the kernel stops"):
+            await kernel.reload(assembly(2))
+
+    with anyio.fail_after(5), pytest.raises(ExceptionGroup) as caught:
+        async with anyio.create_task_group() as tasks, kernel.running():
+            tasks.start_soon(reload)
+            await starts[1].wait()
+            kernel.force()
+            await anyio.sleep_forever()
+    assert set(codes(caught.value)) == {"COVET-START-TIMEOUT"}

@@ -186,3 +186,22 @@ async def test_force_while_starting_ends_the_start() -> None:
             async with kernel.running():
                 pass
     assert journal == ["a starts", "a down"]
+
+
+@pytest.mark.parametrize("how", ["cancel", "force"])
+async def test_a_kernel_may_be_told_to_stop_before_it_starts(how: str) -> None:
+    journal: list[str] = []
+    kernel = Kernel(assembly_of({"a": fake_plugin(journal=journal)}))
+    getattr(kernel, how)()
+    reached = False
+    with anyio.fail_after(5):
+        try:
+            async with kernel.running():
+                await anyio.lowlevel.checkpoint()
+                reached = True
+        except ExceptionGroup as group:
+            assert how == "force"
+            assert {leaf.code[-7:] for leaf in flatten(group)} == {"TIMEOUT"}
+    assert not reached
+    assert kernel.state == "stopped"
+    assert journal.count("a starts") == journal.count("a down")

@@ -21,6 +21,7 @@ from covet_kernel._watchdog import Watchdog, where
 from covet_kernel.contracts import Capability, Event
 
 T = TypeVar("T")
+Edges = Mapping[str, Iterable[str]]
 log = logging.getLogger("covet")
 
 _VERBS = {"starting": "start", "running": "run", "stopping": "stop"}
@@ -56,7 +57,7 @@ class Kernel:
         self._batch: _Batch | None = None
         self._forced = False
         self._tasks: TaskGroup
-        self._body: anyio.CancelScope
+        self._body = anyio.CancelScope()
         self._idle = anyio.Event()
         self._reloading = anyio.Lock(fast_acquire=True)
 
@@ -89,7 +90,6 @@ class Kernel:
             ExceptionGroup: Of `LifecycleError` and `ConfigurationError`, whatever failed on the
                 way up, while running and on the way down.
         """
-        self._body = anyio.CancelScope()
         inner: tuple[BaseException, ...] = ()
         try:
             async with anyio.create_task_group() as self._tasks:
@@ -154,6 +154,9 @@ class Kernel:
         changed = set(old.nodes.keys() ^ assembly.nodes.keys())
         kept = old.nodes.keys() & assembly.nodes.keys()
         changed |= {name for name in kept if not old.nodes[name].same(assembly.nodes[name])}
+        if old.modules != assembly.modules:
+            # Any plugin may have read them in its lifespan.
+            changed |= kept
         affected = old.closure(changed) | assembly.closure(changed)
         # Made before anything stops, so that what fails here fails while all is well.
         fallback = assemble(old.settings, old.classes)
@@ -165,13 +168,14 @@ class Kernel:
                 if failures:
                     self._failures = []
                     await self._replace(assembly, fallback, affected)
-        nodes = self.assembly.nodes.values()
+        nodes, outcome = self.assembly.nodes.values(), "the former configuration is back"
         if self._failures or any(node.state != "running" for node in nodes):
-            self._failures = [*failures, *self._failures]
+            self._failures = list(dict.fromkeys([*failures, *self._failures]))
             self.cancel()
+            outcome = "and the kernel stops"
         self._set("running")
         if failures:
-            raise ExceptionGroup("the reload failed, the former configuration is back", failures)
+            raise ExceptionGroup(f"the reload failed, {outcome}", failures)
         return sorted(affected)
 
     # Start and stop
@@ -184,14 +188,19 @@ class Kernel:
             self._serve()
 
     def _launch(self, node: Node) -> bool:
-        node.state, node.due = "starting", anyio.current_time() + node.start_timeout
+        node.due = anyio.current_time() + (0 if self._forced else node.start_timeout)
         node.stop, node.scope = anyio.Event(), anyio.CancelScope(shield=True)
         self._tasks.start_soon(self._live, node, name=f"covet {node.name}")
         return True
 
     async def _live(self, node: Node) -> None:
         """A plugin's whole life, in one task."""
+        if not (self._batch and node in self._batch.active):
+            # The start was given up before this task ran. Nobody waits for that: at the end of
+            # the process asyncio drops such a task unseen.
+            return
         error: Exception | None = None
+        node.state = "starting"
         try:
             with node.scope:
                 lifespan = getattr(node.plugin, "covet_lifespan", None)
@@ -385,11 +394,7 @@ class _Batch:
     """Nodes on their way up or down, each after those its edges name."""
 
     def __init__(
-        self,
-        what: str,
-        nodes: Mapping[str, Node],
-        edges: Mapping[str, Iterable[str]],
-        begin: Callable[[Node], bool],
+        self, what: str, nodes: Mapping[str, Node], edges: Edges, begin: Callable[[Node], bool]
     ) -> None:
         self.what = what
         self.nodes = nodes

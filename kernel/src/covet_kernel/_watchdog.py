@@ -60,7 +60,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         told = 0.0
-        while not self._leave.acquire(timeout=self._patience / 4):
+        while not self._leave.acquire(timeout=min(self._patience / 4, 60)):
             silent = monotonic() - self._last
             frame = sys._current_frames().get(self._loop)
             if frame and silent >= self._patience and told != self._last:
