@@ -208,3 +208,32 @@ def test_entry_points_are_not_read_for_given_classes(install: Install) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         assemble(settings, {})
     assert [error.code for error in flatten(caught.value)] == ["COVET-PLUGIN-MISSING"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "def __init__(self, config):\n        raise OSError('not today')",
+        "@property\n    def requires(self):\n        raise OSError('not today')",
+        "@property\n    def implies(self):\n        raise OSError('not today')",
+        "def covet_add_hookspecs(self, pm):\n        raise OSError('not today')",
+    ],
+)
+def test_a_plugin_that_cannot_be_made_is_named(install: Install, body: str) -> None:
+    source = f"from covet_kernel import Plugin\nclass Bad(Plugin[None]):\n    {body}\n"
+    install("covet-bad", {"bad": "bad_made:Bad"}, bad_made=source)
+    errors = errors_of({"bad": {}, "nowhere": {}})
+    found = {error.code: error for error in errors}
+    assert set(found) == {"COVET-PLUGIN-FAILED", "COVET-PLUGIN-MISSING"}
+    error = found["COVET-PLUGIN-FAILED"]
+    assert "'bad'" in error.problem
+    assert "OSError: not today" in error.problem
+    assert error.place.endswith(f"bad_made.py:{source.count(chr(10))}")
+
+
+def test_a_module_that_exits_while_it_is_imported_is_named(install: Install) -> None:
+    install("covet-bad", {"bad": "bad_exit:Bad"}, bad_exit="raise SystemExit('goodbye')\n")
+    [error] = errors_of({"bad": {}})
+    assert error.code == "COVET-PLUGIN-IMPORT"
+    assert "SystemExit: goodbye" in error.problem
+    assert error.place.endswith("bad_exit.py:1")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from covet_kernel._discovery import Classes, Points, installed, load_class, load_module
+from covet_kernel._discovery import Classes, Points, blame, installed, load_class, load_module
 from covet_kernel._errors import ConfigurationError, LifecycleError
 from covet_kernel._graph import link
 from covet_kernel._hooks import Hooks
-from covet_kernel._model import AppConfig, InstanceConfig, KernelConfig
+from covet_kernel._model import AppConfig, InstanceConfig, KernelConfig, PluginConfig
 from covet_kernel._node import Node
-from covet_kernel._settings import Settings
+from covet_kernel._settings import KeyPath, Settings
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
@@ -90,13 +91,10 @@ def assemble(settings: Settings, classes: Classes | None = None) -> Assembly:
     _add_plugins(assembly, points)
     for name in dict.fromkeys(app.modules) if app else ():
         label = f"module {name}" if name in assembly.nodes else name
-        try:
+        with _noting(settings, name, ("app", "modules")):
             assembly.modules += (load_module(name),)
             module = Node(label, assembly.modules[-1], "[app] modules", assembly.kernel)
             assembly.nodes[label] = module
-        except ConfigurationError as error:
-            error.place = error.place or settings.source(("app", "modules"))
-            errors.append(error)
     _add_hooks(assembly)
     # A graph with holes would report needs that are missing only because of the errors above.
     if not errors:
@@ -113,16 +111,11 @@ def _add_plugins(assembly: Assembly, points: Points) -> None:
         name, implied_by = pending.pop(0)
         if implied_by and any(node.type == name for node in nodes.values()):
             continue
-        try:
-            node = _node(assembly, name, implied_by, points)
-        except ConfigurationError as error:
-            asked = f"implied by {implied_by}" if implied_by else settings.source(("plugins", name))
-            error.place = error.place or asked
-            settings.errors.append(error)
-        else:
-            if node:
-                nodes[name] = node
+        asked = f"implied by {implied_by}" if implied_by else ("plugins", name)
+        with _noting(settings, name, asked):
+            if node := _node(assembly, name, implied_by, points):
                 pending += [(other, name) for other in node.plugin.implies]
+                nodes[name] = node
 
 
 def _node(assembly: Assembly, name: str, implied_by: str, points: Points) -> Node | None:
@@ -132,28 +125,43 @@ def _node(assembly: Assembly, name: str, implied_by: str, points: Points) -> Nod
     own = {key: values.pop(key) for key in InstanceConfig.model_fields if key in values}
     instance = settings.validate(InstanceConfig, own, path) or InstanceConfig.model_construct()
     cls, origin = load_class(name.partition("/")[0], instance.use, points, assembly.classes or {})
-    config = None
-    if cls.config_type is not None:
-        config = settings.validate(cls.config_type, values, path)
-        if config is None:
-            return None
-    for key in values if cls.config_type is None else ():
-        settings.wrong("COVET-CONFIG-KEY", (*path, key))
-    node = Node(name, cls(config), origin, assembly.kernel, implied_by=implied_by)
+    config = settings.validate(cls.config_type or PluginConfig, values, path)
+    if config is None and cls.config_type:
+        return None
+    plugin = cls(config if cls.config_type else None)
+    node = Node(name, plugin, origin, assembly.kernel, implied_by=implied_by)
     node.start_timeout = instance.start_timeout or node.start_timeout
     node.stop_timeout = instance.stop_timeout or node.stop_timeout
     return node
 
 
 def _add_hooks(assembly: Assembly) -> None:
-    nodes, errors = assembly.nodes.values(), assembly.settings.errors
-    for node in nodes:
+    settings, hooks = assembly.settings, assembly.hooks
+    nodes = [(node, f"plugin {node.name} ({node.origin})") for node in assembly.nodes.values()]
+    for node, place in nodes:
         if hasattr(node.plugin, "covet_add_hookspecs"):
-            node.plugin.covet_add_hookspecs(assembly.hooks)
-    for node in nodes:
-        try:
-            assembly.hooks.add(node.plugin, node.name)
-        except ConfigurationError as error:
-            error.place = f"plugin {node.name} ({node.origin})"
-            errors.append(error)
-    errors += assembly.hooks.unknown()
+            with _noting(settings, node.name, place):
+                node.plugin.covet_add_hookspecs(hooks)
+    for node, place in nodes:
+        with _noting(settings, node.name, place):
+            hooks.add(node.plugin, node.name)
+    settings.errors += hooks.unknown()
+
+
+@contextmanager
+def _noting(settings: Settings, name: str, place: str | KeyPath) -> Iterator[None]:
+    """Note whatever goes wrong with one plugin or module, and go on to the next.
+
+    Args:
+        settings: Gets the error.
+        name: Whose error it is.
+        place: Where to look unless the error knows better: in words, or a key of the settings.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as raised:
+        error = raised
+        if not isinstance(error, ConfigurationError):
+            error = blame("COVET-PLUGIN-FAILED", name, raised)
+        error.place = error.place or (place if isinstance(place, str) else settings.source(place))
+        settings.errors.append(error)

@@ -75,8 +75,13 @@ def load_module(name: str) -> ModuleType:
     """
     try:
         return import_module(name)
-    except Exception as error:
-        last = extract_tb(error.__traceback__)[-1]
-        place = "" if "importlib" in last.filename else f"{last.filename}:{last.lineno}"
-        fields = {"name": name, "reason": f"{type(error).__name__}: {error}"}
-        raise ConfigurationError.of("COVET-PLUGIN-IMPORT", place=place, **fields) from error
+    except (Exception, SystemExit) as error:
+        raise blame("COVET-PLUGIN-IMPORT", name, error) from error
+
+
+def blame(code: str, name: str, raised: BaseException) -> ConfigurationError:
+    """An error that says what ``name`` raised, and at which line."""
+    last = extract_tb(raised.__traceback__)[-1]
+    place = "" if "importlib" in last.filename else f"{last.filename}:{last.lineno}"
+    reason = f"{type(raised).__name__}: {raised}"
+    return ConfigurationError.of(code, place=place, name=name, reason=reason)

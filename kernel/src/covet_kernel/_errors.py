@@ -37,16 +37,9 @@ class CovetError(Exception):
         self.fix = f"Did you mean {near[0]!r}? {fix}".strip() if near else fix
 
     @classmethod
-    def of(
-        cls,
-        code: str,
-        *,
-        place: str = "",
-        valid: Iterable[str] = (),
-        given: str = "",
-        **fields: Any,
-    ) -> Self:
+    def of(cls, code: str, *, place: str = "", valid: Iterable[str] = (), **fields: Any) -> Self:
         """One of the kernel's own errors; ``fields`` fill the texts of ``catalogue.toml``."""
+        given = fields.get("given", "")
         entry = _catalogue()[code]
         problem, fix = (entry[text].format(**fields) for text in ("problem", "fix"))
         return cls(code, problem, place=place, valid=valid, fix=fix, given=given)
