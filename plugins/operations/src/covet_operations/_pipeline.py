@@ -114,7 +114,9 @@ class Pipeline:
     def connection(self, serving: Serving) -> AbstractAsyncContextManager[ProviderScope]:
         """Open the connection-scoped providers; what it gives goes to ``endpoint.run(connection=...)``.
 
-        Also keeps the app-scoped providers open. Enter and leave it in one task.
+        Also keeps the app-scoped providers open, so the phase cannot end before it is left: a
+        connection that outlives its phase leaves it once ``serving.draining`` is set and its calls
+        are answered, and enters the next phase's. Enter and leave it in one task.
         """
         return self._plans[serving].connect()
 
