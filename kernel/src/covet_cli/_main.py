@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a plugin failed, 2 the user's mistake.
+        0 done, 1 a plugin failed, 2 the user's mistake, 130 interrupted.
     """
     console: Console = PlainConsole()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -51,8 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.run is not run:
             gc.enable()
         code: int = args.run(args, assembly)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read our output has had enough; Python must not complain of it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,10 +87,13 @@ def _parser(assembly: Assembly | None) -> ArgumentParser:
         prog="covet", description="Run services made of plugins.", parents=[common_options()]
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    extra: list[Command] = (
-        [command for _, command in assembly.declared("covet_commands")] if assembly else []
-    )
-    for command in [*COMMANDS.values(), *extra]:
+    extra: list[tuple[str, Command]] = assembly.declared("covet_commands") if assembly else []
+    owners: dict[str, str] = {}
+    for owner, command in [*(("covet", command) for command in COMMANDS.values()), *extra]:
+        if command.name in owners:
+            names = {"one": owners[command.name], "other": owner}
+            raise ConfigurationError.of("COVET-COMMAND-TWICE", name=command.name, **names)
+        owners[command.name] = owner
         options = [common_options(behind=True)]
         sub = commands.add_parser(
             command.name, help=command.help, description=command.help, parents=options

@@ -15,6 +15,7 @@ from covet_cli._settings import load_settings
 from covet_kernel import Assembly, ConfigurationError, Kernel, assemble, flatten
 
 log = logging.getLogger("covet")
+STOPS = [signal.SIGTERM, signal.SIGINT]
 RELOADS = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 
 
@@ -30,6 +31,9 @@ def configure_run(parser: ArgumentParser) -> None:
 
 def run(args: Namespace, assembly: Assembly) -> int:
     """Start, serve, drain and stop; failures are raised as one group."""
+    if not assembly.nodes:
+        place = str(args.config or assembly.settings.directory)
+        raise ConfigurationError.of("COVET-RUN-NOTHING", place=place)
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
@@ -41,7 +45,7 @@ def run(args: Namespace, assembly: Assembly) -> int:
 
 async def _serve(args: Namespace, assembly: Assembly) -> None:
     kernel, begun = Kernel(assembly), perf_counter()
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *RELOADS) as signals:
+    with anyio.open_signal_receiver(*STOPS, *RELOADS) as signals:
         async with anyio.create_task_group() as tasks:
             with anyio.CancelScope() as scope:
 
@@ -55,10 +59,11 @@ async def _serve(args: Namespace, assembly: Assembly) -> None:
                             stopping = True
                             scope.cancel()
                         else:
+                            # What even this cannot end, the third signal ends, whichever it is.
+                            for each in STOPS:
+                                signal.signal(each, signal.SIG_DFL)
                             log.warning("%s again: forced to stop", signal.Signals(number).name)
                             kernel.force()
-                            # What even this cannot end, the third signal ends.
-                            signal.signal(number, signal.SIG_DFL)
 
                 tasks.start_soon(watch)
                 try:
