@@ -460,4 +460,6 @@ async def test_force_ends_a_reload_that_cannot_be_undone_either() -> None:
             await starts[1].wait()
             kernel.force()
             await anyio.sleep_forever()
-    assert set(codes(caught.value)) == {"COVET-START-TIMEOUT"}
+    # On a slow machine what is forced may not have stopped by the next look either.
+    assert "COVET-START-TIMEOUT" in codes(caught.value)
+    assert set(codes(caught.value)) <= {"COVET-START-TIMEOUT", "COVET-STOP-TIMEOUT"}

@@ -198,3 +198,13 @@ async def test_a_lifespan_that_swallows_its_cancellation_is_still_left() -> None
     assert len(swallowed) == 1
     assert [leaf.code for leaf in flatten(caught.value)] == ["COVET-START-FAILED"]
     assert journal.count("stubborn down") == 1
+
+
+def test_a_kernel_may_be_made_where_no_event_loop_runs() -> None:
+    kernel = Kernel(assembly_of({"a": fake_plugin()}))
+
+    async def run() -> str:
+        async with kernel.running():
+            return kernel.state
+
+    assert anyio.run(run) == "running"

@@ -57,7 +57,8 @@ class Kernel:
         self._batch: _Batch | None = None
         self._forced = False
         self._tasks: TaskGroup
-        self._body = anyio.CancelScope()
+        self._body: anyio.CancelScope | None = None
+        self._cancelled = False
         self._idle = anyio.Event()
         self._reloading = anyio.Lock(fast_acquire=True)
 
@@ -90,6 +91,8 @@ class Kernel:
             ExceptionGroup: Of `LifecycleError` and `ConfigurationError`, whatever failed on the
                 way up, while running and on the way down.
         """
+        # Made here, since a kernel may be made where no event loop runs yet.
+        self._body = anyio.CancelScope(deadline=-math.inf if self._cancelled else math.inf)
         inner: tuple[BaseException, ...] = ()
         try:
             async with anyio.create_task_group() as self._tasks:
@@ -122,7 +125,9 @@ class Kernel:
 
     def cancel(self) -> None:
         """Leave the ``running`` block."""
-        self._body.cancel()
+        self._cancelled = True
+        if self._body:
+            self._body.cancel()
 
     def force(self) -> None:
         """Stop without waiting: what drains or stops is cancelled at once, and reported."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
@@ -11,7 +12,6 @@ import anyio
 from covet_kernel._errors import LifecycleError
 
 if TYPE_CHECKING:
-    import logging
     from pathlib import Path
     from types import ModuleType
 
@@ -130,9 +130,7 @@ class Context:
     @property
     def log(self) -> logging.Logger:
         """A logger named ``covet.<name>``."""
-        from logging import getLogger
-
-        return getLogger(f"covet.{self.name}")
+        return logging.getLogger(f"covet.{self.name}")
 
     def provide(self, capability: Capability[T], value: T) -> None:
         """Hand ``value`` to whoever requires ``capability``; it must be in ``provides``."""
