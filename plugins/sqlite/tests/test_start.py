@@ -145,3 +145,14 @@ async def test_starts_and_stops_leave_no_thread_and_no_file_behind(tmp_path: Pat
         (tmp_path / "other.db").write_bytes(b"no database" * 100)
         await refusal(tmp_path, path="other.db")
     assert workers() == 0
+
+
+async def test_first_starts_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    async def start(name: str) -> None:
+        async with run_kernel({"sqlite": Sqlite}, {"sqlite": {"path": name}}, directory=tmp_path):
+            pass
+
+    for number in range(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(start, f"new{number}.db")

@@ -236,9 +236,27 @@ class Connection:
         if self._reader:
             raw.execute("PRAGMA query_only=1").fetchall()
         else:
-            raw.execute("PRAGMA journal_mode=wal").fetchall()
+            self._use_wal(raw)
         raw.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()  # reads the whole schema
         raw.exec_trace = self._check
+
+    def _use_wal(self, raw: apsw.Connection) -> None:
+        """Turn the write-ahead log on, which the file remembers.
+
+        Two who do that at once would wait for each other, so SQLite has one of them fail without
+        asking its busy handler. Trying again is safe.
+        """
+        until = monotonic() + self._config.busy_timeout
+        while True:
+            try:
+                raw.execute("PRAGMA journal_mode=wal").fetchall()
+            except apsw.BusyError:
+                job = self._worker.job
+                if job is None or job.cancelled or monotonic() >= until:
+                    raise
+                sleep(0.002)
+            else:
+                return
 
     def _close(self) -> None:
         raw, self._raw = self._raw, None
