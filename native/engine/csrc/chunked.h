@@ -1,0 +1,38 @@
+/* The chunked coding of request bodies (RFC 9112, 7.1), strict, decoded in place. */
+#ifndef COVET_CHUNKED_H
+#define COVET_CHUNKED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct cv_chunked {
+    uint64_t left; /* of the present chunk's data */
+    uint32_t overhead; /* framing bytes since the last data byte counted in, see the limit */
+    uint32_t trailer_size; /* trailer bytes so far */
+    uint16_t trailer_fields;
+    uint8_t state; /* 0 at the beginning */
+    uint8_t digits;
+} cv_chunked;
+
+typedef struct cv_chunked_limits {
+    uint32_t max_overhead; /* framing bytes beyond what one byte of data in a hundred would need: 413 */
+    uint32_t max_trailer_size;
+    uint16_t max_trailer_fields;
+} cv_chunked_limits;
+
+enum cv_chunked_result {
+    CV_CHUNKED_MORE = 0, /* everything was taken; more is to come */
+    CV_CHUNKED_DONE = 1 /* the body and its trailer section are complete */
+    /* negative: the status of the refusal: -400, -413 or -431 */
+};
+
+/* Decode `size` bytes at `at`.
+ *
+ * The data is moved together at the beginning of `at`; `*data` is its size. `*taken` is how many of
+ * the bytes given were used; less than `size` only when done: the rest is the next request's. The
+ * trailer section is checked and dropped; names that frame, route or authenticate are refused.
+ */
+int cv_chunked_decode(cv_chunked *state, const cv_chunked_limits *limits, uint8_t *at, size_t size,
+                      size_t *data, size_t *taken);
+
+#endif

@@ -1,0 +1,238 @@
+/* What Python sees of the engine. The lines between the two marks are given to cffi as they are. */
+#ifndef COVET_ENGINE_H
+#define COVET_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cffi: begin */
+
+/* An engine is used by one thread at a time. Times are seconds on CLOCK_MONOTONIC where they are
+ * doubles. Offsets are from the arena's first byte; the arena never moves. */
+
+enum cv_limit {
+    CV_PARAMS = 8, /* path parameters of one route */
+    CV_EVENTS = 1024 /* events of one poll */
+};
+
+typedef struct cv_options {
+    uint32_t max_connections; /* beyond it accepting pauses */
+    uint32_t max_in_flight; /* requests at once that Python holds; beyond it nothing more is parsed */
+    uint32_t max_pipelined; /* requests of one connection at once */
+    uint32_t max_header_bytes; /* request line and fields, at most 65,535 */
+    uint32_t max_fields;
+    uint32_t max_chunk_overhead;
+    uint32_t block_size; /* of one input buffer; raised to hold a whole head */
+    uint64_t arena_size; /* of all input buffers: address space, touched only where used */
+    uint32_t high_water; /* bytes of answers that may wait for a slow client before a stream pauses */
+    uint32_t low_water;
+    uint32_t work; /* requests parsed for one connection before others get a turn */
+    double header_timeout; /* for a whole head, from its first byte */
+    double idle_timeout; /* between two requests, and before the first */
+    double read_timeout; /* the longest pause while a body arrives */
+    double write_timeout; /* the longest pause of a client that does not read its answer */
+    double linger; /* while stopping: for connections between two requests */
+    uint8_t access_log; /* collect lines for cv_engine_log */
+} cv_options;
+
+/* Written by the engine, read by Python through a view over the whole array. 24 bytes. */
+typedef struct cv_event {
+    uint64_t handle; /* of a request: slot in the low half, generation in the high half */
+    uint32_t at; /* REQUEST: offset of its cv_request; BODY: offset of the bytes */
+    uint32_t size; /* BODY: how many; ROOM: bytes that have left; REQUEST: bytes of a complete body */
+    uint16_t route; /* REQUEST */
+    uint8_t kind; /* enum cv_event_kind */
+    uint8_t flags; /* enum cv_event_flag */
+    uint32_t extra; /* GONE: why, enum cv_gone; REFUSED: status; TIMER: the number it was armed with */
+} cv_event;
+
+enum cv_event_kind {
+    CV_REQUEST = 1, /* a request for Python */
+    CV_BODY = 2, /* the piece of the body that was asked for; valid until the next poll */
+    CV_ROOM = 3, /* bytes of a streamed answer have left */
+    CV_GONE = 4, /* the client has left; the handle stays valid for the one answer nobody reads */
+    CV_TIMER = 5, /* a call's deadline has come */
+    CV_EMPTY = 6, /* stopping: no connection is left */
+    CV_LOG = 7, /* access-log lines are waiting */
+    CV_REFUSED = 8 /* a reply could not be sent as it is (a line end in a field); 500 was sent */
+};
+
+enum cv_event_flag {
+    CV_BODY_COMPLETE = 1, /* REQUEST: the whole body is in the arena; BODY: this is its end */
+    CV_BODY_NONE = 2, /* REQUEST: there is none */
+    CV_HEAD_ONLY = 4, /* REQUEST: the method is HEAD */
+    CV_BODY_BROKEN = 8 /* BODY: the body ended early or was malformed; no more comes */
+};
+
+enum cv_gone { CV_GONE_CLOSED = 1, CV_GONE_TIMEOUT = 2, CV_GONE_MALFORMED = 3, CV_GONE_STOPPED = 4 };
+
+/* In the arena at `event.at`, until the request is answered. Offsets in spans are from `head`. */
+typedef struct cv_request {
+    uint32_t head; /* offset of the head's first byte */
+    uint32_t head_size; /* with the empty line; names are in lower case */
+    uint32_t body; /* offset of a complete body */
+    uint32_t body_size;
+    uint64_t content_length; /* all ones if it was not given */
+    uint16_t method_at, method_size;
+    uint16_t target_at, target_size;
+    uint16_t path_at, path_size;
+    uint16_t query_at, query_size;
+    uint16_t host_at, host_size;
+    uint16_t content_type_at, content_type_size;
+    uint16_t head_flags; /* enum cv_head_flag */
+    uint8_t minor; /* HTTP/1.minor */
+    uint8_t params; /* how many path parameters */
+    uint16_t param[16]; /* at, size of each */
+    uint16_t port; /* of the peer, 0 if it has none */
+    uint8_t family; /* 4, 6, or 0 for none */
+    uint8_t listener; /* number of the listening socket it came by */
+    uint8_t peer[16]; /* the peer's address in network order, the first 4 bytes for family 4 */
+    double arrived; /* when the head was complete */
+} cv_request;
+
+/* One reply, followed by `size` bytes of payload; the next begins right behind. 16 bytes. */
+typedef struct cv_reply {
+    uint64_t handle;
+    uint32_t size;
+    uint16_t code; /* ANSWER: a template; HEAD: a status */
+    uint8_t op; /* enum cv_op */
+    uint8_t flags; /* enum cv_reply_flag */
+} cv_reply;
+
+enum cv_op {
+    CV_ANSWER = 1, /* template `code`, the payload is the body: complete */
+    CV_REPLY = 2, /* status `code`; payload: u32 size of the fields, the fields ("name: value" lines,
+                     each with CRLF, without date, connection and transfer-encoding; content-length
+                     only where it is known and more is to come), then the first bytes of the body.
+                     Complete unless CV_MORE: then chunked, or until close for HTTP/1.0 */
+    CV_CHUNK = 3, /* more of a body; CV_MORE: not the last */
+    CV_ABORT = 4, /* the answer cannot be completed: cut the connection so that it shows */
+    CV_READ = 5, /* the handler wants the next piece of the body: one BODY event follows */
+    CV_ARM = 6, /* payload: u32 number, u32 milliseconds: a TIMER event, unless answered before */
+    CV_DROP = 7, /* no answer follows and none is needed: the client is gone */
+    CV_TRAILERS = 8 /* payload: fields; ends a chunked answer */
+};
+
+enum cv_reply_flag {
+    CV_MORE = 1,
+    CV_CLOSE = 2 /* close the connection after this answer */
+};
+
+enum cv_route_flag {
+    CV_ROUTE_WAIT = 1 /* hold the request back until a body that fits a block is complete */
+};
+
+/* Counts since the engine was made, read by Python through a view. All are uint64_t. */
+typedef struct cv_counters {
+    uint64_t accepted, connections, refused_connections; /* connections: open now */
+    uint64_t requests, native, in_flight; /* in_flight: held by Python now */
+    uint64_t status[6]; /* answers by hundreds: [0] unknown, [1] 1xx, ... [5] 5xx */
+    uint64_t bytes_in, bytes_out;
+    uint64_t malformed, header_timeouts, idle_timeouts, read_timeouts, write_timeouts;
+    uint64_t disconnects; /* clients that left before their answer */
+    uint64_t aborted; /* answers that were cut */
+    uint64_t stale; /* replies whose handle was no longer valid */
+    uint64_t polls, submits;
+    uint64_t blocks; /* input buffers in use now */
+    uint64_t log_lost; /* access-log lines that found no room */
+    uint64_t service[32]; /* answers by the time from readable to written: bucket i is below 2^i/8 us */
+} cv_counters;
+
+typedef struct cv_engine cv_engine;
+typedef struct cv_routes cv_routes;
+
+void cv_options_default(cv_options *options);
+
+/* NULL if the system refuses; errno says why. */
+cv_engine *cv_engine_new(const cv_options *options);
+void cv_engine_free(cv_engine *engine);
+
+int cv_engine_fd(const cv_engine *engine); /* readable when poll has something to do */
+uint8_t *cv_engine_arena(const cv_engine *engine, uint64_t *size);
+cv_event *cv_engine_events(const cv_engine *engine); /* CV_EVENTS of them */
+cv_counters *cv_engine_counters(const cv_engine *engine);
+
+/* Adopt a listening, non-blocking socket; it stays the caller's to close, after remove. Any number of
+ * processes may poll the same socket. Returns 0 or -errno. */
+int cv_engine_listen(cv_engine *engine, int fd);
+
+/* Serve with this table from now on; accepting and parsing begin. The engine keeps the table, and
+ * frees it when another takes its place and its last answer is written. */
+void cv_engine_begin(cv_engine *engine, cv_routes *routes);
+
+/* Connections live and are accepted, but no new request is parsed until the next begin. */
+void cv_engine_hold(cv_engine *engine);
+
+/* Accept what waits in the backlog, then forget the listening sockets; answers carry Connection: close;
+ * one EMPTY event follows when no connection is left. */
+void cv_engine_stop(cv_engine *engine);
+
+/* End every connection at once. */
+void cv_engine_close(cv_engine *engine);
+
+/* Do what can be done without waiting. Returns how many events there are: 0 to CV_EVENTS. The events
+ * of the last poll are overwritten. */
+int cv_engine_poll(cv_engine *engine);
+
+/* Apply replies and write. Returns 0, or -1 if the buffer is not a whole number of replies (those
+ * before the bad one are applied). */
+int cv_engine_submit(cv_engine *engine, const uint8_t *replies, size_t size);
+
+/* Whether this request still waits for its answer. */
+int cv_engine_is_current(const cv_engine *engine, uint64_t handle);
+
+/* Move waiting access-log lines (JSON, ASCII, each ended by a line feed) out; returns the size, 0: none. */
+size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size);
+
+/* Connections without sockets, for tests and other transports. All of it acts at once, but events come
+ * with the next poll. Returns a connection number, or 0 if there are too many. */
+uint64_t cv_engine_open(cv_engine *engine);
+/* Returns how many bytes were taken: fewer if the connection is paused; -1: it is closed. */
+int64_t cv_engine_feed(cv_engine *engine, uint64_t connection, const uint8_t *bytes, size_t size);
+void cv_engine_feed_end(cv_engine *engine, uint64_t connection); /* the client sends no more */
+/* Returns how many bytes were put into `into`; -1: nothing is left and the engine has closed. */
+int64_t cv_engine_drain(cv_engine *engine, uint64_t connection, uint8_t *into, size_t size);
+void cv_engine_drop(cv_engine *engine, uint64_t connection); /* the client resets */
+/* Let this much time pass for every timeout, in seconds; tests need not wait. */
+void cv_engine_advance(cv_engine *engine, double seconds);
+
+/* Routes. Every function copies what it is given and returns 0 or a negative number, or an index. */
+cv_routes *cv_routes_new(void);
+void cv_routes_free(cv_routes *routes); /* gives up this hold on it */
+
+/* The head of answers whose body comes from Python: `fields` as in CV_REPLY. Returns its code. */
+int cv_routes_add_template(cv_routes *routes, int status, const char *fields, size_t fields_size);
+
+/* A complete answer. `etag` with its quotes, or size 0: then it is not conditional. Returns its number. */
+int cv_routes_add_answer(cv_routes *routes, int status, const char *fields, size_t fields_size,
+                         const char *body, size_t body_size, const char *etag, size_t etag_size);
+
+/* What is at a path. The template's text is like "/books/{}/pages/{}"; `types` has a letter for each
+ * parameter: 'i' a whole number, 'u' a UUID, 's' anything but nothing. Where several match, 'i' wins
+ * over 'u' over 's', and plain text over all. Returns the leaf's number, the same for the same path;
+ * -1: malformed, -2: too many parameters. */
+int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, const char *types);
+
+/* Let a method of a leaf lead to Python (`route`, enum cv_route_flag) or to an answer. The method "" is
+ * for those that are not there: the 405. HEAD falls back on GET, OPTIONS on the table's own answer. */
+int cv_routes_set_route(cv_routes *routes, int leaf, const char *method, int route, int flags);
+int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int answer);
+
+/* The answers of the table: 404 for no such path, 400 for a path that cannot be decoded, and `*` for
+ * OPTIONS with an asterisk. */
+int cv_routes_set_default(cv_routes *routes, int status, int answer);
+
+/* Instead of all that: every request leads to this route. */
+void cv_routes_set_everything(cv_routes *routes, int route, int flags);
+
+/* For tests: what a target leads to. Returns the route, or -answer - 1; params as in cv_request. */
+int cv_routes_try(const cv_routes *routes, const char *method, const char *path, size_t path_size,
+                  uint16_t *param, int *params);
+
+/* cffi: end */
+
+_Static_assert(sizeof(cv_event) == 24, "Python unpacks it");
+_Static_assert(sizeof(cv_reply) == 16, "Python packs it");
+_Static_assert(sizeof(cv_request) == 112, "Python unpacks it");
+
+#endif

@@ -1,0 +1,91 @@
+/* The request head: strict HTTP/1.1 (RFC 9110, RFC 9112), parsed in place, no copies, no I/O. */
+#ifndef COVET_HEAD_H
+#define COVET_HEAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A piece of the head; `at` counts from the head's first byte. */
+typedef struct cv_span {
+    uint16_t at;
+    uint16_t size;
+} cv_span;
+
+/* Anything else is CV_METHOD_OTHER: a valid token that is none of these. */
+enum cv_method {
+    CV_METHOD_OTHER,
+    CV_METHOD_GET,
+    CV_METHOD_HEAD,
+    CV_METHOD_POST,
+    CV_METHOD_PUT,
+    CV_METHOD_DELETE,
+    CV_METHOD_OPTIONS,
+    CV_METHOD_PATCH,
+    CV_METHOD_CONNECT,
+    CV_METHOD_TRACE,
+    CV_METHODS
+};
+
+enum cv_head_flag {
+    CV_HEAD_KEEP_ALIVE = 1 << 0, /* what version and Connection amount to */
+    CV_HEAD_CHUNKED = 1 << 1,
+    CV_HEAD_LENGTH = 1 << 2, /* a Content-Length was given */
+    CV_HEAD_EXPECT = 1 << 3, /* Expect: 100-continue, HTTP/1.1 only */
+    CV_HEAD_UPGRADE = 1 << 4, /* Connection: upgrade together with an Upgrade field */
+    CV_HEAD_QUERY = 1 << 5, /* the target has a '?' */
+    CV_HEAD_ESCAPED = 1 << 6, /* the path has a '%' */
+    CV_HEAD_AUTHORIZATION = 1 << 7, /* an Authorization field is there */
+    CV_HEAD_CONDITIONAL = 1 << 8 /* an If-None-Match field is there */
+};
+
+typedef struct cv_head {
+    uint32_t size; /* of the whole head with its empty line */
+    uint16_t flags;
+    uint16_t fields; /* how many header fields */
+    uint8_t method; /* enum cv_method */
+    uint8_t minor; /* HTTP/1.minor: 0 or 1 */
+    cv_span method_name;
+    cv_span target;
+    cv_span path; /* of origin- and absolute-form, "*" of asterisk-form; the host is checked already */
+    cv_span query; /* without the question mark */
+    cv_span host; /* the value of Host; size 0 where HTTP/1.0 has none */
+    cv_span content_type; /* the value; size 0 if there is none */
+    uint64_t content_length; /* with CV_HEAD_LENGTH */
+} cv_head;
+
+typedef struct cv_head_limits {
+    uint32_t max_size; /* of the head; at most 65,535. Beyond it: 431, or 414 within the request line */
+    uint16_t max_fields; /* beyond it: 431 */
+} cv_head_limits;
+
+/* How far an incomplete head was read. All zero for a new head. */
+typedef struct cv_head_progress {
+    uint32_t scanned; /* no line feed in the incomplete line before this offset */
+    uint32_t line; /* where the incomplete line begins */
+    uint16_t seen; /* what has been seen of the fields that may come once */
+    uint16_t started; /* the request line is behind us */
+} cv_head_progress;
+
+/* Read a head that begins at `at`, of which `size` bytes are there.
+ *
+ * Called again with the same beginning and more bytes, it goes on where it was; the total time is
+ * linear in the head's size however it is split, and so is the outcome the same. Field names are
+ * turned to lower case where they stand.
+ *
+ * Returns 1 for a whole head, 0 if more bytes are needed, else the negative status of the refusal:
+ * -400, -414, -417, -431, -501 or -505. Leading empty lines are the caller's to skip.
+ */
+int cv_head_read(uint8_t *at, size_t size, const cv_head_limits *limits, cv_head_progress *progress,
+                 cv_head *head);
+
+/* The value of the first field of this name (lower case), its whitespace trimmed, beginning the
+ * search after the field whose value is `after` (size and at 0: from the start). Returns 0 if none.
+ * The head was read already. */
+int cv_head_field(const uint8_t *at, const cv_head *head, const char *name, size_t name_size,
+                  cv_span after, cv_span *value);
+
+/* Whether bytes may be a field's value, or a field's name, in an answer we send. */
+int cv_is_value(const uint8_t *at, size_t size);
+int cv_is_token(const uint8_t *at, size_t size);
+
+#endif
