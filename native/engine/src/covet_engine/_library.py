@@ -1,0 +1,56 @@
+"""The native library: loaded when it is first needed, and what is wrong where it cannot be."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from covet_kernel import ConfigurationError
+
+if TYPE_CHECKING:
+    from covet_engine._native import FFI, Lib
+
+
+class Library(NamedTuple):
+    """What cffi gives: ``ffi`` makes and reads C data, ``lib`` has the functions and constants."""
+
+    ffi: FFI
+    lib: Lib
+
+
+def unusable() -> str:
+    """Why the engine cannot run here, as a sentence; ``""`` if it can."""
+    try:
+        load()
+    except ConfigurationError as error:
+        return error.problem
+    return ""
+
+
+@lru_cache(maxsize=1)
+def load() -> Library:
+    """The library, the same each time.
+
+    Raises:
+        ConfigurationError: It cannot be loaded here.
+    """
+    if not sys.platform.startswith("linux"):
+        raise ConfigurationError(
+            "COVET-ENGINE-LIBRARY",
+            f"the native engine needs Linux, and this is {sys.platform}.",
+            place="plugins.engine",
+            fix="Use the portable server: pip install covet-hypercorn.",
+        )
+    try:
+        from covet_engine._native import ffi, lib
+    except (ImportError, OSError) as error:
+        # cffi raises its own error, an ImportError, where its backend does not fit.
+        raise ConfigurationError(
+            "COVET-ENGINE-LIBRARY",
+            f"the native engine's library cannot be loaded: {error}.",
+            place="plugins.engine",
+            fix="Install a C compiler and the headers of this Python, then "
+            "pip install --force-reinstall covet-engine; or use covet-hypercorn.",
+        ) from error
+    return Library(ffi, lib)
