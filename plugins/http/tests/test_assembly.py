@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
 
 import covet_http as http
-from covet_http._plugin import choose_server
-from covet_kernel import ConfigurationError, installed
+from covet_http._plugin import _tell, choose_server
+from covet_kernel import ConfigurationError
 from covet_operations import operation
 
 
@@ -157,17 +160,67 @@ async def test_a_port_is_free_again_after_a_failed_start(web: Any) -> None:
         assert (await service.ask("GET", "/")).status == 404
 
 
-def test_which_server_is_chosen() -> None:
-    assert choose_server("auto", ["hypercorn", "engine"]) == "engine"
-    assert choose_server("auto", ["hypercorn", "other"]) == "hypercorn"
-    assert choose_server("auto", ["other"]) == "other"
-    assert choose_server("hypercorn", ["hypercorn", "engine"]) == "hypercorn"
-    assert choose_server("auto", installed("covet.http_servers")) == "hypercorn"
-    for wanted, servers in (("hypercron", ["hypercorn"]), ("auto", []), ("auto", ["a", "b"])):
-        with pytest.raises(ConfigurationError) as caught:
-            choose_server(wanted, servers)
-        assert caught.value.code == "COVET-HTTP-SERVER-UNKNOWN"
-        assert caught.value.valid == ("auto", *servers)
+def points(**values: str) -> dict[str, list[EntryPoint]]:
+    group = "covet.http_servers"
+    return {name: [EntryPoint(name, value, group)] for name, value in values.items()}
+
+
+class Unfit:
+    @classmethod
+    def unusable(cls) -> str:
+        return "it needs another planet"
+
+
+FIT, ABSENT, UNFIT = "covet_http:Http", "covet_nowhere:Server", f"{__name__}:Unfit"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "servers", "chosen"),
+    [
+        ("auto", points(hypercorn=FIT, engine=FIT), "engine"),
+        ("auto", points(hypercorn=FIT, other=FIT), "hypercorn"),
+        ("auto", points(other=FIT), "other"),
+        ("auto", points(engine=ABSENT, hypercorn=FIT), "hypercorn"),
+        ("auto", points(engine=UNFIT, hypercorn=FIT), "hypercorn"),
+        ("hypercorn", points(hypercorn=FIT, engine=FIT), "hypercorn"),
+        # The portable server is not imported for the question.
+        ("auto", points(hypercorn=ABSENT), "hypercorn"),
+    ],
+)
+def test_which_server_is_chosen(
+    wanted: str, servers: dict[str, list[EntryPoint]], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(Unfit=Unfit))
+    assert choose_server(wanted, servers) == chosen
+
+
+@pytest.mark.parametrize(
+    ("wanted", "servers", "problem"),
+    [
+        ("hypercron", points(hypercorn=FIT), "'hypercron' is not installed"),
+        ("auto", {}, "no HTTP server is installed"),
+        ("auto", points(a=FIT, b=FIT), "no HTTP server is installed that 'auto' could take"),
+        ("auto", points(engine=UNFIT), "it needs another planet"),
+        ("engine", points(engine=UNFIT, hypercorn=FIT), "cannot run here: it needs another planet"),
+        ("engine", points(engine=ABSENT, hypercorn=FIT), "covet_nowhere"),
+    ],
+)
+def test_which_server_is_refused(
+    wanted: str, servers: dict[str, list[EntryPoint]], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, __name__, SimpleNamespace(Unfit=Unfit))
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        choose_server(wanted, servers)
+    assert caught.value.code == "COVET-HTTP-SERVER-UNKNOWN"
+    assert caught.value.valid == ("auto", *sorted(servers))
+
+
+def test_passing_a_server_over_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    _tell.cache_clear()
+    servers = points(engine=ABSENT, hypercorn=FIT)
+    assert choose_server("auto", servers) == choose_server("auto", servers) == "hypercorn"
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith("the HTTP server 'engine' is not used: covet_nowhere:Server")
 
 
 async def test_an_unknown_server(web: Any) -> None:

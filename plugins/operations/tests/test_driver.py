@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import AsyncIterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import anyio
@@ -17,11 +17,14 @@ from covet_kernel.contracts import Call, Cause
 from covet_operations import (
     Cancelled,
     DeadlineExceeded,
+    Endpoint,
     Lane,
     NotFound,
     OperationError,
     OperationsConfig,
+    Suspended,
     Unavailable,
+    ended,
     operation,
 )
 
@@ -78,15 +81,38 @@ async def items() -> AsyncIterator[int]:
     yield 1
 
 
-async def run(service: Service, number: int, driver: str, **options: Any) -> Any:
-    endpoint, call = service.call(number, **options)
+async def step(endpoint: Endpoint[Any], call: Call) -> Any:
+    """What a transport does that drives calls itself."""
+    with anyio.CancelScope() as scope:
+        call.scope = scope
+        if endpoint.timeout != math.inf:
+            scope.deadline = anyio.current_time() + endpoint.timeout
+        coroutine, context = endpoint.start(call), copy_context()
+        try:
+            trap = context.run(coroutine.send, None)
+            await Suspended(coroutine, context, trap)
+        except StopIteration:
+            pass
+        except Exception as error:
+            raise endpoint.failure(call, error) from error
+        return call.body
+    raise ended(call)
+
+
+async def drive(endpoint: Endpoint[Any], call: Call, driver: str) -> Any:
+    if driver == "step":
+        return await step(endpoint, call)
     if driver == "lane":
         async with Lane() as lane:
             return await lane.run(endpoint, call)
     return await endpoint.run(call)
 
 
-@pytest.fixture(params=["run", "lane"])
+async def run(service: Service, number: int, driver: str, **options: Any) -> Any:
+    return await drive(*service.call(number, **options), driver)
+
+
+@pytest.fixture(params=["run", "lane", "step"])
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -111,11 +137,7 @@ async def test_the_first_cause_wins(driver: str, cause: Cause, error: type[Opera
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cancel)
         with pytest.raises(error):
-            if driver == "lane":
-                async with Lane() as lane:
-                    await lane.run(endpoint, call)
-            else:
-                await endpoint.run(call)
+            await drive(endpoint, call, driver)
     assert call.cause == cause
 
 

@@ -1,11 +1,14 @@
 """REST for covet: ``import covet_http as http`` and decorate with ``http.get``, ``http.post`` and so on."""
 
+from covet_http._asgi import AsgiApplication
 from covet_http._binding import Header, HttpBinding, Query, delete, get, patch, post, put
 from covet_http._config import HttpConfig
+from covet_http._dispatch import Dispatcher
 from covet_http._plugin import HTTP, Http, HttpService
-from covet_http._problem import BodyTimeout, Malformed
-from covet_http._request import Request
-from covet_http._route import StreamAbortedError
+from covet_http._problem import BodyTimeout, Malformed, Problems
+from covet_http._request import Limits, Request
+from covet_http._route import Reply, Route, StreamAbortedError
+from covet_http._router import Leaf, Router
 from covet_http._server import (
     DISCONNECT,
     HTTP_SERVER,
@@ -24,7 +27,9 @@ __all__ = [
     "HTTP",
     "HTTP_SERVER",
     "Application",
+    "AsgiApplication",
     "BodyTimeout",
+    "Dispatcher",
     "Header",
     "Http",
     "HttpBinding",
@@ -32,11 +37,17 @@ __all__ = [
     "HttpListener",
     "HttpServer",
     "HttpService",
+    "Leaf",
+    "Limits",
     "Malformed",
     "Message",
+    "Problems",
     "Query",
     "Receive",
+    "Reply",
     "Request",
+    "Route",
+    "Router",
     "Scope",
     "Send",
     "ServerOptions",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -101,12 +101,17 @@ class AsgiApplication:
 
     Attributes:
         dispatcher: The routes, for servers that do not speak ASGI.
-        in_flight: Requests that are being answered.
+        in_flight: Requests that are being answered here.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
-        self.in_flight: set[AsgiRequest] = set()
+        self.in_flight: set[Request] = set()
+        self._elsewhere: Callable[[], Iterable[Request]] = tuple
+
+    def track(self, in_flight: Callable[[], Iterable[Request]]) -> None:
+        """Let a server that drives calls itself say which of them are in flight."""
+        self._elsewhere = in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,7 +144,7 @@ class AsgiApplication:
 
     def shut_down(self) -> None:
         """Cancel what is in flight; each of them is answered 503."""
-        for request in tuple(self.in_flight):
+        for request in (*self.in_flight, *self._elsewhere()):
             request.cancel("shutdown")
 
 

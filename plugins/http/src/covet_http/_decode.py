@@ -68,13 +68,22 @@ def _from_header(name: str) -> Text:
     return find
 
 
-def _required_body(request: Request) -> Awaitable[bytes]:
+def _required_body(request: Request) -> bytes | Awaitable[bytes]:
     request.require_content(JSON)
-    return request.body_bytes()
+    body = request.body_now()
+    return request.body_bytes() if body is None else body
 
 
-async def _optional_body(request: Request) -> bytes | Mapping[str, Any]:
-    body = await request.body_bytes()
+def _optional_body(request: Request) -> bytes | Mapping[str, Any] | Awaitable[Any]:
+    body = request.body_now()
+    return _read_optional(request) if body is None else _unless_empty(request, body)
+
+
+async def _read_optional(request: Request) -> bytes | Mapping[str, Any]:
+    return _unless_empty(request, await request.body_bytes())
+
+
+def _unless_empty(request: Request, body: bytes) -> bytes | Mapping[str, Any]:
     if not body:
         return {}
     request.require_content(JSON)

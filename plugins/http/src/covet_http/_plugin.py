@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -24,6 +26,13 @@ from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Operation, Record
 from covet_operations import OPERATIONS, Endpoint, Pipeline
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+log = logging.getLogger("covet.http")
+
+_ENGINE = "engine"
+_PORTABLE = "hypercorn"
 # Past the drain deadline calls are told to stop and get this long to say so to their clients.
 _LAST_WORDS = 1.0
 
@@ -131,35 +140,66 @@ def _place(operation: Operation) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else operation.name
 
 
-def choose_server(wanted: str, servers: Iterable[str]) -> str:
+def choose_server(wanted: str, servers: Mapping[str, Sequence[EntryPoint]]) -> str:
     """The id of the server plugin to use.
+
+    For ``"auto"`` that is the native engine if it is installed and can run here, else the portable
+    server; a line in the log says why the engine was passed over.
 
     Args:
         wanted: ``"auto"`` or an id.
-        servers: Ids of those that are installed.
+        servers: The entry points of those that are installed.
 
     Raises:
-        ConfigurationError: None is installed, or not this one.
+        ConfigurationError: None is installed, not this one, or it cannot run here.
     """
-    names = set(servers)
     if wanted == "auto":
-        for name in ("engine", "hypercorn"):
-            if name in names:
-                return name
-        if len(names) == 1:
-            return names.pop()
-    elif wanted in names:
-        return wanted
+        passed_over = ""
+        for name in (_ENGINE, _PORTABLE, *(servers if len(servers) == 1 else ())):
+            if name in servers:
+                passed_over = unusable(servers[name])
+                if not passed_over:
+                    return name
+                _tell(name, passed_over)
+        problem = passed_over or "no HTTP server is installed that 'auto' could take"
+    elif wanted in servers:
+        problem = unusable(servers[wanted])
+        if not problem:
+            return wanted
+        problem = f"the HTTP server {wanted!r} cannot run here: {problem}"
+    else:
+        problem = f"the HTTP server {wanted!r} is not installed"
     raise ConfigurationError(
         "COVET-HTTP-SERVER-UNKNOWN",
-        f"the HTTP server {wanted!r} is not installed."
-        if wanted != "auto"
-        else "no HTTP server is installed that 'auto' could take.",
+        f"{problem}.",
         place="plugins.http.server",
-        valid=["auto", *sorted(names)],
+        valid=["auto", *sorted(servers)],
         given=wanted if wanted != "auto" else "",
         fix="Install one: pip install covet-hypercorn.",
     )
+
+
+@cache
+def _tell(name: str, problem: str) -> None:
+    """Once, however often the question is asked."""
+    log.warning("the HTTP server %r is not used: %s", name, problem)
+
+
+def unusable(points: Sequence[EntryPoint]) -> str:
+    """Why a server cannot run here, ``""`` if it can.
+
+    A server plugin may say so by a class method ``unusable``, which loads what it needs. One without
+    it, such as the portable server, is not even imported for the question.
+    """
+    for point in points:
+        if point.name == _PORTABLE:
+            return ""
+        try:
+            ask: Callable[[], str] | None = getattr(point.load(), "unusable", None)
+        except Exception as error:
+            return f"{point.value} cannot be imported: {error}"
+        return str(ask()) if ask is not None else ""
+    return "nothing provides it"
 
 
 def _url(bound: socket.socket) -> str:

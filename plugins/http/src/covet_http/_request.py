@@ -112,6 +112,11 @@ class Request(Call):
         """The next piece of the body, empty at its end. Cancels the call if the client left before it."""
         raise NotImplementedError
 
+    @property
+    def buffered(self) -> bytes | None:
+        """The whole body, where the server has it already and nobody need wait; `read` it otherwise."""
+        return None
+
     def body_complete(self) -> None:
         """The whole body was read, though its end may not have been announced."""
 
@@ -142,6 +147,17 @@ class Request(Call):
             return
         raise Unsupported(f"the body has to be {expected}, and 'Content-Type' has to say so")
 
+    def body_now(self) -> bytes | None:
+        """The whole body if it is `buffered`.
+
+        Raises:
+            TooLarge: It is over ``max_body_bytes``.
+        """
+        body = self.buffered
+        if body is not None and len(body) > self.limits.max_body_bytes:
+            raise TooLarge(f"the body may have {self.limits.max_body_bytes} bytes")
+        return body
+
     async def body_bytes(self) -> bytes:
         """The whole body.
 
@@ -149,6 +165,9 @@ class Request(Call):
             TooLarge: It is over ``max_body_bytes``, declared or found so while reading.
             BodyTimeout: The rest of it took longer than ``body_timeout``.
         """
+        whole = self.body_now()
+        if whole is not None:
+            return whole
         limit = self.limits.max_body_bytes
         declared = self.declared_length()
         if declared is not None and declared > limit:

@@ -23,9 +23,20 @@ class StreamAbortedError(Exception):
 
 
 class Route:
-    """What the router finds, whatever the server."""
+    """What the router finds, whatever the server.
 
-    __slots__ = ("_location", "_problems", "binding", "endpoint", "operation", "status", "streams")
+    Attributes:
+        endpoint: The operation at this route, for servers that drive it themselves: what its
+            coroutine leaves goes to `succeeded`, the error `Endpoint.failure` makes to `failed`.
+        status: The status of success.
+        streams: Whether the answer is a stream of items that goes through ``request.send``.
+        constant: The headers of every success, without the length, if they are always the same.
+    """
+
+    __slots__ = (
+        "_location", "_problems", "binding", "constant", "endpoint", "operation", "status",
+        "streams",
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
         self.endpoint = endpoint
@@ -37,6 +48,9 @@ class Route:
         self._problems = problems
         template = self.binding.location
         self._location = compile_location(template) if template is not None else None
+        self.constant: Headers | None = None
+        if self._location is None and not self.streams:
+            self.constant = [] if self.status in (204, 205) else [_JSON]
 
     async def answer(
         self, request: Request, watch: Callable[[], Awaitable[None]] | None = None
@@ -56,12 +70,13 @@ class Route:
         try:
             body = await self.endpoint.run(request, watch=watch)
         except OperationError as error:
-            return self._failed(request, error)
+            return self.failed(request, error)
         if self.streams:
             return None
-        return self._succeeded(request, body)
+        return self.succeeded(request, body)
 
-    def _succeeded(self, request: Request, body: Any) -> Reply:
+    def succeeded(self, request: Request, body: Any) -> Reply:
+        """The complete answer of a call that has returned; not for streams."""
         headers: Headers
         if self.status in (204, 205):
             headers, body = [], b""
@@ -71,7 +86,12 @@ class Route:
             headers.append((b"location", self._location(request.value)))
         return self.status, headers, body
 
-    def _failed(self, request: Request, error: OperationError) -> Reply | None:
+    def failed(self, request: Request, error: OperationError) -> Reply | None:
+        """The answer of a call that has failed, ``None`` if the client is gone.
+
+        Raises:
+            StreamAbortedError: The stream had begun.
+        """
         if request.streaming:
             raise StreamAbortedError(str(error)) from error
         if request.cause == "disconnect":

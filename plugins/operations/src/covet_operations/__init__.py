@@ -1,7 +1,7 @@
 """The call pipeline every transport shares."""
 
 from covet_operations._codec import Codec, TransportBinding
-from covet_operations._driver import Lane
+from covet_operations._driver import Lane, Suspended, ended
 from covet_operations._endpoint import Endpoint
 from covet_operations._errors import (
     Cancelled,
@@ -56,12 +56,14 @@ __all__ = [
     "ProviderScope",
     "RateLimited",
     "Signature",
+    "Suspended",
     "TooLarge",
     "TransportBinding",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "Unsupported",
+    "ended",
     "mark",
     "operation",
     "operations_of",

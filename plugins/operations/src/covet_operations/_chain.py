@@ -8,12 +8,12 @@ or annotation of a user ever becomes part of it. Objects are reached through the
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
 from covet_kernel.contracts import Call, Layer
 
-Chain: TypeAlias = Callable[[Call], Awaitable[Any]]
+Chain: TypeAlias = Callable[[Call], Coroutine[Any, Any, Any]]
 
 
 class Source:

@@ -110,11 +110,20 @@ async def stepped(
         scope.deadline = call.deadline
     if begin is not None:
         begin()
-    return await _Rest(coroutine, context, trap)
+    return await Suspended(coroutine, context, trap)
 
 
-class _Rest:
-    """What is left of a coroutine that has begun to wait: forwards its waits and their results."""
+class Suspended:
+    """What is left of a coroutine that has begun to wait: forwards its waits and their results.
+
+    For drivers that step calls themselves: awaited in the task that took the first step, it runs the
+    rest there.
+
+    Args:
+        coroutine: Was stepped once.
+        context: The context it was stepped in; every further step is taken in it too.
+        trap: What it yielded.
+    """
 
     __slots__ = ("_context", "_coroutine", "_trap")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +31,9 @@ class Endpoint(Generic[B_co]):
         signature: Parameters and result.
         timeout: Seconds a call may take; the tightest of binding and operation, else the configured
             default, which streams out do not have.
+        start: For drivers of their own: a call's coroutine, not yet begun. It enters no scope and
+            looks at no clock: deadline, scope and context are the driver's, which gives what the
+            coroutine raises to `failure`. When it has returned, the encoded answer is in ``call.body``.
     """
 
     __slots__ = (
@@ -41,6 +44,7 @@ class Endpoint(Generic[B_co]):
         "binding",
         "operation",
         "signature",
+        "start",
         "timeout",
     )
 
@@ -64,6 +68,9 @@ class Endpoint(Generic[B_co]):
         self._translator = translator
         self._phase = phase
         self._connect = connect
+        self.start: Callable[[Call], Coroutine[Any, Any, Any]] = (
+            chain if phase is None and connect is None else self._provided
+        )
 
     @property
     def kind(self) -> Kind:
@@ -89,29 +96,35 @@ class Endpoint(Generic[B_co]):
         Raises:
             OperationError: The typed answer; nothing else, save cancellation from outside.
         """
-        self._begin(call)
+        self._begin(call, connection)
         if self.operation.on_disconnect == "finish":
             watch = None
         try:
-            await drive(self._coroutine(call, connection), call, watch, self.disconnect)
+            await drive(self.start(call), call, watch, self.disconnect)
         except OperationError:
             raise
         except Exception as error:
-            raise answer(call, error, self._translator) from error
+            raise self.failure(call, error) from error
         return call.body
 
     async def carry(
         self, call: Call, scope: anyio.CancelScope, connection: ProviderScope | None
     ) -> Any:
         """`run` for a driver that brings the scope: it sets ``call.scope`` and tells cancellation apart."""
-        self._begin(call)
+        self._begin(call, connection)
         try:
-            await stepped(self._coroutine(call, connection), call, scope)
+            await stepped(self.start(call), call, scope)
         except OperationError:
             raise
         except Exception as error:
-            raise answer(call, error, self._translator) from error
+            raise self.failure(call, error) from error
         return call.body
+
+    def failure(self, call: Call, error: Exception) -> OperationError:
+        """The typed error to answer with, for what the coroutine of `start` raised."""
+        if isinstance(error, OperationError):
+            return error
+        return answer(call, error, self._translator)
 
     def disconnect(self, call: Call) -> None:
         """Tell a call that its caller is gone; the operation's policy decides what that does."""
@@ -119,7 +132,9 @@ class Endpoint(Generic[B_co]):
         if self.operation.on_disconnect == "cancel":
             call.cancel("disconnect")
 
-    def _begin(self, call: Call) -> None:
+    def _begin(self, call: Call, connection: ProviderScope | None) -> None:
+        if connection is not None:
+            call.state[CONNECTION] = connection
         if self.timeout != math.inf or call.deadline != math.inf:
             now = anyio.current_time()
             if call.deadline <= now:
@@ -128,23 +143,15 @@ class Endpoint(Generic[B_co]):
         if call.cause is not None:
             raise ended(call)
 
-    def _coroutine(self, call: Call, connection: ProviderScope | None) -> Any:
-        if self._phase is None and self._connect is None:
-            return self._chain(call)
-        return self._provided(call, connection)
-
-    async def _provided(self, call: Call, connection: ProviderScope | None) -> Any:
+    async def _provided(self, call: Call) -> Any:
         """The chain inside the wider provider scopes it needs."""
         if self._phase is not None:
             async with self._phase():
-                return await self._connected(call, connection)
-        return await self._connected(call, connection)
+                return await self._connected(call)
+        return await self._connected(call)
 
-    async def _connected(self, call: Call, connection: ProviderScope | None) -> Any:
-        if self._connect is None:
-            return await self._chain(call)
-        if connection is not None:
-            call.state[CONNECTION] = connection
+    async def _connected(self, call: Call) -> Any:
+        if self._connect is None or CONNECTION in call.state:
             return await self._chain(call)
         async with self._connect() as own:
             call.state[CONNECTION] = own
