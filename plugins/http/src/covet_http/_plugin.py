@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -195,7 +195,7 @@ def unusable(points: Sequence[EntryPoint]) -> str:
         if point.name == _PORTABLE:
             return ""
         try:
-            ask: Callable[[], str] | None = getattr(point.load(), "unusable", None)
+            ask = getattr(point.load(), "unusable", None)
         except Exception as error:
             return f"{point.value} cannot be imported: {error}"
         return str(ask()) if ask is not None else ""
