@@ -155,7 +155,8 @@ def choose_server(wanted: str, servers: Mapping[str, Sequence[EntryPoint]]) -> s
     """
     if wanted == "auto":
         passed_over = ""
-        for name in (_ENGINE, _PORTABLE, *(servers if len(servers) == 1 else ())):
+        others = list(servers) if len(servers) == 1 else []
+        for name in (_ENGINE, _PORTABLE, *others):
             if name in servers:
                 passed_over = unusable(servers[name])
                 if not passed_over:
