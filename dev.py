@@ -6,7 +6,8 @@ python3 dev.py test [ARGS]      run every test; ARGS go to pytest
 python3 dev.py install          every distribution, editable, into the environment of this python
 
 The first two keep environments of their own, `.venv-bookshop` and `.venv`, and rebuild them when
-the checkout has changed.
+the checkout has changed. The last two compile the native engine, which takes Linux, a C compiler and
+the headers of this Python; elsewhere than on Linux they leave it out. The bookshop does without.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 PIP = ("-m", "pip", "--disable-pip-version-check")
+LEFT_OUT = ("__pycache__", "tests", "build", "dist")
 
 
 def read(directory: Path) -> dict[str, Any]:
@@ -69,8 +74,24 @@ def sources(directories: Sequence[Path]) -> Iterator[Path]:
     """The files that a build of these distributions reads."""
     for directory in directories:
         for folder, folders, files in os.walk(directory):
-            folders[:] = [f for f in folders if f not in ("__pycache__", "tests", "build", "dist")]
-            yield from (Path(folder, file) for file in files if not file.endswith(".pyc"))
+            folders[:] = [f for f in folders if f not in LEFT_OUT and not f.endswith(".egg-info")]
+            yield from (Path(folder, file) for file in files if not file.endswith((".pyc", ".so")))
+
+
+def natives() -> list[Path]:
+    """The distributions with a library to compile, which only Linux can."""
+    return [each for each in distributions().values() if (each / "setup.py").is_file()]
+
+
+def lacking() -> str:
+    """What this machine lacks to compile them, or ``""``."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    if not shutil.which(compiler):
+        return f"there is no C compiler {compiler!r}: install gcc or clang, or name one in CC"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        return f"there is no {header}: install the headers of this Python (python3-dev)"
+    return ""
 
 
 def run(*command: str) -> None:
@@ -98,12 +119,28 @@ def environment(name: str, state: str, *command: str) -> Path:
 def install() -> None:
     """Every distribution, editable, with what the tests need."""
     directories = list(distributions().values())
+    if not sys.platform.startswith("linux"):
+        print("Without the native engine, which needs Linux.", flush=True)
+        directories = [each for each in directories if each not in natives()]
+    elif natives() and (reason := lacking()):
+        sys.exit(f"The native engine cannot be compiled here: {reason}.")
     # Their build requirements once, instead of one isolated environment for each of them.
     builds = {line for each in directories for line in read(each)["build-system"]["requires"]}
     quiet = (sys.executable, *PIP, "install", "--quiet")
     run(*quiet, *sorted(builds), "editables")
     editable = [part for each in directories for part in ("-e", str(each))]
     run(*quiet, "--no-build-isolation", *editable, *group("test"))
+
+
+def compile_anew(python: Path) -> None:
+    """Compile the libraries of an environment again if what they are made of has changed."""
+    made_of = (path for path in sources(natives()) if "src" not in path.relative_to(ROOT).parts)
+    state, stamp = digest(made_of), python.parent.parent / "covet-native-stamp"
+    if not stamp.exists() or stamp.read_text("utf-8") != state:
+        for each in natives():
+            script = str(each / "setup.py")
+            run(str(python), script, "--quiet", "build_ext", "--inplace", "--force")
+        stamp.write_text(state, "utf-8")
 
 
 def bookshop(arguments: Sequence[str]) -> None:
@@ -124,6 +161,10 @@ def test(arguments: Sequence[str]) -> None:
     """Run every test, or those that the arguments choose; ends as pytest ends."""
     state = digest(each / "pyproject.toml" for each in [ROOT, *distributions().values()])
     python = environment(".venv", state, str(ROOT / "dev.py"), "install")
+    if sys.platform.startswith("linux"):
+        compile_anew(python)
+    else:
+        arguments = ["--ignore=native", *arguments]
     os.chdir(ROOT)
     os.execv(python, [str(python), "-m", "pytest", *arguments])  # noqa: S606
 

@@ -19,7 +19,9 @@ from layout.checkout import (
 )
 
 EXTENDS: dict[str, set[str]] = {
-    "hypercorn": {"http"},  # a server is plugged into covet-http, by the types of its public door
+    # Servers are plugged into covet-http, by the types of its public door.
+    "engine": {"http"},
+    "hypercorn": {"http"},
 }
 """Which plugin may import which other, because it extends it. Nothing else goes sideways."""
 

@@ -38,7 +38,9 @@ def misnamed(root: Path) -> list[str]:
         expected = PREFIX if each.is_metapackage else f"{PREFIX}-{each.id}"
         if each.project.get("name") != expected:
             wrong.append(f"{where} is called {each.project.get('name')!r}, not {expected!r}")
-        packages = {path.name for path in (each.path / "src").glob("*/")} - IGNORED
+        folders = (each.path / "src").glob("*/")
+        # Setuptools keeps the metadata of an editable install beside the package.
+        packages = {path.name for path in folders if path.suffix != ".egg-info"} - IGNORED
         if not {each.import_name} & each.packages <= packages <= each.packages:
             wrong.append(f"{where}/src holds {sorted(packages)}, not {each.import_name!r} alone")
         if not (each.path / "README.md").is_file():

@@ -1,6 +1,7 @@
 """Every distribution as its users get it: an sdist, the wheel of that sdist, installed, imported.
 
-Run by `tox -e pkg`, with every interpreter that is present; the same wheel has to serve them all.
+Run by `tox -e pkg`, with every interpreter that is present; the same wheel has to serve them all,
+also where it holds a compiled library, which is then made to do something.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ for name in sys.argv[1:]:
         folder = importlib.import_module(module).__path__[0]
         assert "site-packages" in folder, folder
         assert importlib.resources.files(module).joinpath("py.typed").is_file(), module
+if "covet-engine" in sys.argv:
+    from covet_engine._native import ffi, lib
+    options = ffi.new("cv_options *")
+    lib.cv_options_default(options)
+    engine = lib.cv_engine_new(options)
+    assert engine and lib.cv_engine_fd(engine) >= 0 and lib.cv_engine_poll(engine) == 0
+    lib.cv_engine_free(engine)
 """
 
 
@@ -43,6 +51,9 @@ def build(folder: Path, directory: Path) -> Path:
     (wheel,) = directory.glob("*.whl")
     assert sdist.stat().st_size
     assert wheel.stat().st_size
+    # One file for all interpreters: without a library for every machine, with one for this kind.
+    expected = "-cp311-abi3-linux_" if (folder / "setup.py").is_file() else "-py3-none-any.whl"
+    assert expected in wheel.name, wheel.name
     return wheel
 
 

@@ -92,6 +92,82 @@ def test_an_environment_that_could_not_be_filled_is_not_taken_for_ready(
     assert not (workspace / ".venv-x" / "covet-stamp").exists()
 
 
+@pytest.fixture
+def native(workspace: Path) -> Path:
+    """A distribution whose build writes a line into ``built``, in that workspace."""
+    members = 'members = ["kernel", "plugins/*", "native/*"]\n'
+    setup = "import sys; open('built', 'a').write(' '.join(sys.argv[1:]) + '\\n')"
+    tree = {
+        "pyproject.toml": f"[tool.uv.workspace]\n{members}",
+        "native/engine/pyproject.toml": '[project]\nname = "covet-engine"\n'
+        "[build-system]\nrequires = []\n",
+        "native/engine/setup.py": setup,
+        "native/engine/csrc/a.c": "int a;",
+    }
+    return plant(workspace, tree) / "native" / "engine"
+
+
+def test_a_change_of_c_is_compiled_and_of_python_is_not(
+    dev: ModuleType, native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+
+    def times() -> int:
+        dev.compile_anew(python)
+        return (tmp_path / "built").read_text("utf-8").count("build_ext --inplace --force")
+
+    assert [times(), times()] == [1, 1]
+    plant(native, {"src/covet_engine/_a.py": "", "src/covet_engine/_native.so": ""})
+    plant(native, {"src/covet_engine.egg-info/PKG-INFO": "", "build/x.o": ""})
+    assert times() == 1
+    plant(native, {"csrc/a.c": "int b;"})
+    assert [times(), times()] == [2, 2]
+    plant(native, {"csrc/b.h": ""})
+    assert times() == 3
+
+
+def test_without_a_compiler_one_sentence_says_so(
+    dev: ModuleType, native: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert native.is_dir()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("CC", "no-such-compiler -O2")
+    with pytest.raises(SystemExit, match=r"^The native engine .* no C compiler 'no-such-compiler'"):
+        dev.install()
+    monkeypatch.setenv("CC", sys.executable)
+    monkeypatch.setattr(dev.sysconfig, "get_path", lambda name: "/no/such/folder")
+    with pytest.raises(SystemExit, match=r"there is no /no/such/folder/Python.h: install"):
+        dev.install()
+
+
+def test_elsewhere_than_on_linux_the_engine_is_left_out(
+    dev: ModuleType, native: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(
+        native.parents[1],
+        {
+            "pyproject.toml": '[tool.uv.workspace]\nmembers = ["native/*"]\n'
+            "[dependency-groups]\ntest = []\n"
+        },
+    )
+    commands: list[tuple[str, ...]] = []
+    monkeypatch.setattr(dev, "run", lambda *words: commands.append(words))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    dev.install()
+    assert not any(str(native) in words for words in commands)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(dev, "lacking", lambda: "")
+    dev.install()
+    assert any(str(native) in words for words in commands)
+
+
+def test_the_bookshop_does_not_need_the_engine(dev: ModuleType) -> None:
+    assert not set(dev.closure("covet")) & set(dev.natives())
+
+
 def test_help_names_the_commands_and_nonsense_fails() -> None:
     def dev_py(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "dev.py"), *words]
