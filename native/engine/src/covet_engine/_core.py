@@ -1,0 +1,221 @@
+"""One engine as Python sees it: its events, its arena, and the replies collected for it.
+
+Everything a turn of the event loop has to say to the engine is collected in `Core.parts` and handed
+over in one call: a call into C gives the interpreter's lock away and has to get it back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from enum import IntEnum, IntFlag
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from covet_engine._exchange import Exchange
+
+Event: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""``handle, at, size, route, kind, flags, extra`` of a ``cv_event``."""
+
+EVENT: Final = Struct("=QIIHBBI")
+"""``cv_event``."""
+REPLY: Final = Struct("=QIHBB")
+"""``cv_reply``: handle, size, code, op, flags."""
+NO_LENGTH: Final = 2**64 - 1
+"""``cv_request.content_length`` where none was given."""
+
+
+class Kind(IntEnum):
+    """What an event is about: ``enum cv_event_kind``."""
+
+    REQUEST = 1
+    BODY = 2
+    ROOM = 3
+    GONE = 4
+    TIMER = 5
+    EMPTY = 6
+    LOG = 7
+    REFUSED = 8
+
+
+class Flag(IntFlag):
+    """More about an event: ``enum cv_event_flag``."""
+
+    BODY_COMPLETE = 1
+    BODY_NONE = 2
+    HEAD_ONLY = 4
+    BODY_BROKEN = 8
+
+
+class Gone(IntEnum):
+    """Why a client is gone: ``enum cv_gone``."""
+
+    CLOSED = 1
+    TIMEOUT = 2
+    MALFORMED = 3
+    STOPPED = 4
+
+
+# Plain names: looking up a member of an enumeration is a call, and these are used per request.
+ANSWER: Final = 1
+_REPLY: Final = 2
+_CHUNK: Final = 3
+_ABORT: Final = 4
+_READ: Final = 5
+_ARM: Final = 6
+_DROP: Final = 7
+_TRAILERS: Final = 8
+_MORE: Final = 1
+_CLOSE: Final = 2
+
+_ARMED = Struct("=II")
+_SIZE = Struct("=I")
+_LONGEST = 2**32 - 1
+
+
+class EngineError(Exception):
+    """The engine and Python do not understand each other: a defect of covet."""
+
+
+class Core:
+    """Owns one engine. Used by the one thread that runs the event loop.
+
+    Args:
+        lib: The compiled library.
+        ffi: Its ``ffi``.
+        options: A ``cv_options *``.
+
+    Attributes:
+        engine: The ``cv_engine *``.
+        fd: Readable when `poll` has something to do.
+        arena: All input buffers; offsets in events and requests count from its first byte.
+        high_water: Bytes a stream out may send before the first of them have left.
+        parts: What is collected for the next `flush`: whole replies.
+        live: Calls that wait, by handle; they are told of events.
+        soon: Arranges that `flush` is called at the end of this turn of the event loop. Set by
+            whoever knows the loop.
+        turn: Whether a batch of events is being worked on, which ends with a `flush` anyway.
+    """
+
+    def __init__(self, lib: Any, ffi: Any, options: Any) -> None:
+        engine = lib.cv_engine_new(options)
+        if engine == ffi.NULL:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self.lib = lib
+        self.ffi = ffi
+        self.engine = engine
+        self.high_water = int(options.high_water)
+        self.fd: int = lib.cv_engine_fd(engine)
+        size = ffi.new("uint64_t *")
+        self.arena = memoryview(ffi.buffer(lib.cv_engine_arena(engine, size), size[0]))
+        self.parts: list[bytes] = []
+        self.live: dict[int, Exchange] = {}
+        self.soon: Callable[[], object] = self.flush
+        self.turn = False
+        self.counters = lib.cv_engine_counters(engine)
+        self._events = memoryview(
+            ffi.buffer(lib.cv_engine_events(engine), lib.CV_EVENTS * EVENT.size)
+        )
+        self._poll = lib.cv_engine_poll
+        self._submit = lib.cv_engine_submit
+        self._due = False
+
+    def poll(self) -> Iterator[Event]:
+        """Let the engine do what it can without waiting; the events, valid until the next poll."""
+        self.turn = True
+        return EVENT.iter_unpack(self._events[: self._poll(self.engine) * EVENT.size])
+
+    def flush(self) -> None:
+        """Give the engine everything collected, in one call. Ends the turn."""
+        self.turn = self._due = False
+        parts = self.parts
+        if parts:
+            replies = b"".join(parts)
+            parts.clear()
+            if self._submit(self.engine, replies, len(replies)):
+                raise EngineError("replies that are none")
+
+    def flush_soon(self) -> None:
+        """Flush at the end of this turn of the event loop, once however often this is asked for."""
+        if not self.turn and not self._due:
+            self._due = True
+            self.soon()
+
+    def answer(self, handle: int, code: int, body: bytes) -> None:
+        """A complete answer: the head of a template and this body."""
+        self.parts += (REPLY.pack(handle, len(body), code, ANSWER, 0), _plain(body))
+
+    def reply(
+        self,
+        handle: int,
+        status: int,
+        fields: bytes,
+        body: bytes = b"",
+        *,
+        more: bool = False,
+        close: bool = False,
+    ) -> None:
+        """An answer, or its beginning.
+
+        Args:
+            handle: Of the request.
+            status: The status code.
+            fields: ``name: value`` lines, each with its CRLF, without date, connection and
+                transfer-encoding; content-length only where it is known and more is to come.
+            body: The first bytes of the body, all of them unless ``more``.
+            more: Whether `chunk` follows.
+            close: Close the connection behind it.
+        """
+        payload = _SIZE.pack(len(fields)) + fields + _plain(body)
+        flags = (_MORE if more else 0) | (_CLOSE if close else 0)
+        self.parts += (REPLY.pack(handle, len(payload), status, _REPLY, flags), payload)
+
+    def chunk(self, handle: int, body: bytes, *, more: bool = True) -> None:
+        """The next bytes of an answer, its last ones unless ``more``."""
+        body = _plain(body)
+        self.parts += (REPLY.pack(handle, len(body), 0, _CHUNK, _MORE if more else 0), body)
+
+    def trailers(self, handle: int, fields: bytes) -> None:
+        """End a chunked answer with these fields."""
+        self.parts += (REPLY.pack(handle, len(fields), 0, _TRAILERS, 0), fields)
+
+    def abort(self, handle: int) -> None:
+        """The answer cannot be completed: cut the connection so that it shows."""
+        self.parts.append(REPLY.pack(handle, 0, 0, _ABORT, 0))
+
+    def drop(self, handle: int) -> None:
+        """No answer follows and none is needed: the client is gone."""
+        self.parts.append(REPLY.pack(handle, 0, 0, _DROP, 0))
+
+    def read(self, handle: int) -> None:
+        """Ask for the next piece of a request's body; one BODY event follows."""
+        self.parts.append(REPLY.pack(handle, 0, 0, _READ, 0))
+
+    def arm(self, handle: int, number: int, seconds: float) -> None:
+        """Ask for a TIMER event with this number in so many seconds, unless answered before."""
+        milliseconds = min(max(0, -int(-seconds * 1000 // 1)), _LONGEST)
+        self.parts.append(
+            REPLY.pack(handle, _ARMED.size, 0, _ARM, 0) + _ARMED.pack(number, milliseconds)
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that Python holds, by the engine's count: what is not flushed is still held."""
+        return int(self.counters.in_flight)
+
+    def close(self) -> None:
+        """End every connection and free the engine; its memory is gone after this."""
+        if self.engine is not None:
+            self.live.clear()
+            self.parts.clear()
+            self._events.release()
+            self.arena.release()
+            self.lib.cv_engine_close(self.engine)
+            self.lib.cv_engine_free(self.engine)
+            self.engine = None
+
+
+def _plain(body: Any) -> bytes:
+    """What can be joined and has as many bytes as items; anything else is the caller's mistake."""
+    return body if body.__class__ is bytes else bytes(memoryview(body))
