@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from operations_testbed.plain import Service, plain
 
 from covet_kernel.contracts import Binding, Call, Layer, Next, Operation, Phase
 from covet_operations import Conflict, NotFound, operation
-from covet_operations._chain import compose
+from covet_operations._chain import Source, compose, compose_direct
 
 
 class Given:
@@ -91,7 +93,7 @@ async def test_none_stays_out_of_the_chain() -> None:
     assert await service.run(document=b'{"n": 1}') == b"2"
 
 
-SHAPES = st.sets(st.sampled_from(["before", "after", "around", "async"]), min_size=1)
+SHAPES = st.sets(st.sampled_from(["before", "after", "around", "async", "hands back"]), min_size=1)
 
 
 @given(st.lists(st.tuples(SHAPES, st.booleans()), max_size=6), st.booleans())
@@ -108,6 +110,9 @@ def test_generated_code_does_what_nesting_does(layers: list[Any], fails: bool) -
         async def before_async(call: Call) -> None:
             before(call)
 
+        def hands_back(call: Call) -> Awaitable[None]:
+            return before_async(call)
+
         def after(call: Call, result: Any, error: BaseException | None) -> None:
             log.append(f"after {number} {type(error).__name__}")
 
@@ -118,9 +123,9 @@ def test_generated_code_does_what_nesting_does(layers: list[Any], fails: bool) -
             finally:
                 log.append(f"left {number}")
 
-        has_before = "before" in shape or "async" in shape
+        forms = {"async": before_async, "hands back": hands_back, "before": before}
         return Layer(
-            before=(before_async if "async" in shape else before) if has_before else None,
+            before=next((forms[form] for form in forms if form in shape), None),
             after=after if "after" in shape else None,
             around=around if "around" in shape else None,
         )
@@ -132,12 +137,31 @@ def test_generated_code_does_what_nesting_does(layers: list[Any], fails: bool) -
         return "result"
 
     made = [layer(number, shape, refuses) for number, (shape, refuses) in enumerate(layers)]
-    chain = compose(made, lambda source: source.line(f"r = {source.name(handler)}()"))
+
+    def inner(source: Source) -> None:
+        source.line(f"r = {source.name(handler)}()")
+
+    expected, error = modelled(layers, fails)
+    outcome = {"Conflict": Conflict, "NotFound": NotFound}.get(error)
+    with pytest.raises(outcome) if outcome else nullcontext():
+        finish(compose(made, inner)(object()))  # type: ignore[arg-type]
+    assert log == expected
+    log.clear()
+    direct = compose_direct(made, inner)
+    assert (direct is None) == any(shape & {"around", "async"} for shape, _ in layers)
+    if direct is not None:
+        with pytest.raises(outcome) if outcome else nullcontext():
+            finish(direct(object()))  # type: ignore[arg-type]
+        assert log == expected
+
+
+def modelled(layers: list[tuple[set[str], bool]], fails: bool) -> tuple[list[str], str]:
+    """What nested layers log, and the error that leaves them."""
     expected: list[str] = []
     entered: list[tuple[int, set[str]]] = []
     error = "NotFound" if fails else "NoneType"
     for number, (shape, refuses) in enumerate(layers):
-        if shape & {"before", "async"}:
+        if shape & {"before", "async", "hands back"}:
             expected.append(f"before {number}")
             if refuses:
                 error = "Conflict"
@@ -150,11 +174,44 @@ def test_generated_code_does_what_nesting_does(layers: list[Any], fails: bool) -
     for number, shape in reversed(entered):
         expected += [f"left {number}"] if "around" in shape else []
         expected += [f"after {number} {error}"] if "after" in shape else []
-    coroutine: Any = chain(object())  # type: ignore[arg-type]
-    with pytest.raises((StopIteration, Conflict, NotFound)) as caught:
-        coroutine.send(None)
-    assert log == expected
-    assert isinstance(caught.value, StopIteration) == (error == "NoneType")
+    return expected, error
+
+
+def finish(coroutine: Any) -> None:
+    """Run a coroutine that is known not to wait; or nothing."""
+    if coroutine is not None:
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+
+
+def test_a_chain_that_waits_inside_is_never_a_plain_function() -> None:
+    def inner(source: Source) -> None:
+        source.line("async with x as r:")
+        source.line("    pass")
+
+    assert compose_direct([], inner) is None
+
+
+@operation(effect="read")
+@plain()
+def triple(n: int) -> int:
+    return 3 * n
+
+
+@operation(effect="read")
+@plain()
+async def halve(n: int) -> float:
+    return n / 2
+
+
+async def test_a_plain_handler_runs_without_a_coroutine() -> None:
+    endpoint, call = Service(triple).call()
+    call.document = b'{"n": 4}'
+    assert endpoint.direct is not None
+    assert endpoint.direct(call) is None
+    assert call.body == b"12"
+    endpoint, call = Service(halve).call()
+    assert endpoint.direct is None
 
 
 def test_no_text_of_a_user_becomes_source() -> None:

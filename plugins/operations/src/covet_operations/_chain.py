@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from covet_kernel.contracts import Call, Layer
 
 Chain: TypeAlias = Callable[[Call], Coroutine[Any, Any, Any]]
+Direct: TypeAlias = Callable[[Call], "Coroutine[Any, Any, Any] | None"]
+"""A chain that need not wait. What it returns, if anything, is the rest of it, which does."""
 
 
 class Source:
@@ -57,10 +59,37 @@ def compose(layers: Sequence[Layer], inner: Inner, again: Inner | None = None) -
     """
     source = Source()
     _function(source, tuple(layers), inner, again)
+    chain: Chain = _compiled(source, "chain_0")
+    return chain
+
+
+def compose_direct(layers: Sequence[Layer], inner: Inner) -> Direct | None:
+    """The same as a plain function, ``None`` if something in it always waits.
+
+    A plain ``before`` may still hand back an awaitable. Then the rest of the chain is a coroutine,
+    one for each place where that can happen: it awaits, and goes on behind that layer.
+    """
+    if any(layer.around is not None or is_async(layer.before) for layer in layers):
+        return None
+    source = Source()
+    source.line("def direct(call):")
+    source.depth = 1
+    waits = _hooks(source, layers, inner, direct=True)
+    if any("await " in line or "async " in line for line in source.lines):
+        return None
+    for number in waits:
+        source.depth = 0
+        source.line(f"async def rest_{number}(call, w):")
+        source.depth = 1
+        _hooks(source, layers, inner, entered=number)
+    direct: Direct = _compiled(source, "direct")
+    return direct
+
+
+def _compiled(source: Source, name: str) -> Any:
     code = compile("\n".join(source.lines), "<covet chain>", "exec")
     exec(code, source.names)  # noqa: S102 - our own template over integers, see above
-    chain: Chain = source.names["chain_0"]
-    return chain
+    return source.names[name]
 
 
 def _function(
@@ -92,30 +121,58 @@ def _function(
     source.line("return r")
 
 
-def _hooks(source: Source, layers: tuple[Layer, ...], inner: Inner) -> None:
-    if not layers:
+def _hooks(
+    source: Source,
+    layers: Sequence[Layer],
+    inner: Inner,
+    number: int = 0,
+    *,
+    direct: bool = False,
+    entered: int = -1,
+) -> list[int]:
+    """Write layers from ``number`` on.
+
+    Args:
+        source: Takes the lines.
+        layers: Outermost first.
+        inner: Writes the innermost lines.
+        number: The first layer to write.
+        direct: For a plain function.
+        entered: The layers up to this one are entered already, but for what its ``before`` handed
+            back.
+
+    Returns:
+        The layers whose ``before`` may hand back an awaitable.
+    """
+    if number == len(layers):
         inner(source)
-        return
-    layer, rest = layers[0], layers[1:]
-    if isinstance(layer, Written) and layer.write is not None:
+        return []
+    layer = layers[number]
+    waits: list[int] = []
+    if number == entered:
+        source.line("await w")
+    elif number < entered:
+        pass
+    elif isinstance(layer, Written) and layer.write is not None:
         layer.write(source)
     elif layer.before is not None:
-        _before(source, layer.before)
+        _before(source, layer.before, number if direct else None)
+        waits.append(number)
     if layer.after is None:
-        _hooks(source, rest, inner)
-        return
+        return waits + _hooks(source, layers, inner, number + 1, direct=direct, entered=entered)
     after = source.name(layer.after)
     source.line("try:")
     source.depth += 1
-    _hooks(source, rest, inner)
+    waits += _hooks(source, layers, inner, number + 1, direct=direct, entered=entered)
     source.depth -= 1
     source.line("except BaseException as e:")
     source.line(f"    {after}(call, None, e)")
     source.line("    raise")
     source.line(f"{after}(call, r, None)")
+    return waits
 
 
-def _before(source: Source, before: Callable[[Call], Any]) -> None:
+def _before(source: Source, before: Callable[[Call], Any], rest: int | None) -> None:
     name = source.name(before)
     if is_async(before):
         source.line(f"await {name}(call)")
@@ -123,10 +180,10 @@ def _before(source: Source, before: Callable[[Call], Any]) -> None:
     # A plain function may still hand back an awaitable; testing for None costs next to nothing.
     source.line(f"w = {name}(call)")
     source.line("if w is not None:")
-    source.line("    await w")
+    source.line("    await w" if rest is None else f"    return rest_{rest}(call, w)")
 
 
-def is_async(function: Callable[..., Any]) -> bool:
+def is_async(function: Callable[..., Any] | None) -> bool:
     """Whether calling it always gives a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - the method itself is wanted

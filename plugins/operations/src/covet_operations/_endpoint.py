@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from covet_kernel.contracts import Binding, Call, Operation
-from covet_operations._chain import Chain
+from covet_operations._chain import Chain, Direct
 from covet_operations._driver import Watch, answer, drive, ended, stepped
 from covet_operations._errors import OperationError
 from covet_operations._inner import CONNECTION
@@ -38,7 +38,9 @@ class Endpoint(Generic[B_co]):
 
     __slots__ = (
         "_chain",
+        "_compose_direct",
         "_connect",
+        "_direct",
         "_phase",
         "_translator",
         "binding",
@@ -59,6 +61,7 @@ class Endpoint(Generic[B_co]):
         timeout: float,
         phase: Opens | None = None,
         connect: Opens | None = None,
+        compose_direct: Callable[[], Direct | None] | None = None,
     ) -> None:
         self.operation = operation
         self.binding: B_co = binding
@@ -68,6 +71,8 @@ class Endpoint(Generic[B_co]):
         self._translator = translator
         self._phase = phase
         self._connect = connect
+        self._compose_direct = compose_direct
+        self._direct: Direct | None = None
         self.start: Callable[[Call], Coroutine[Any, Any, Any]] = (
             chain if phase is None and connect is None else self._provided
         )
@@ -75,6 +80,18 @@ class Endpoint(Generic[B_co]):
     @property
     def kind(self) -> Kind:
         return self.signature.kind
+
+    @property
+    def direct(self) -> Direct | None:
+        """The same as `start` for a call that need not wait: a plain function of the call.
+
+        It returns ``None`` when the call is done, or a coroutine that does the rest, to be run in the
+        same context. ``None`` itself where the handler or a layer always waits. Compiled when first
+        asked for.
+        """
+        if self._compose_direct is not None:
+            self._direct, self._compose_direct = self._compose_direct(), None
+        return self._direct
 
     async def run(
         self, call: Call, *, watch: Watch | None = None, connection: ProviderScope | None = None

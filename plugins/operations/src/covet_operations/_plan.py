@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from covet_kernel import ConfigurationError, Serving
 from covet_kernel.contracts import SQL, Binding, Call, Interceptor, Layer, Operation
 from covet_operations._auth import Authenticate, Authorize, identified, is_anonymous
-from covet_operations._chain import compose
+from covet_operations._chain import compose, compose_direct
 from covet_operations._checks import check_binding, check_errors, check_names, check_operation
 from covet_operations._codec import Codec
 from covet_operations._endpoint import Endpoint
@@ -157,15 +158,17 @@ class Plan:
         )
         again = reply(signature, found) if signature.kind in ("unary", "client_stream") else None
         needed = {each.scope for each in self._graph.needed(signature.injected)}
+        layers = self._layers(operation, binding, decode)
         return Endpoint(
             operation,
             binding,
             signature,
-            chain=compose(self._layers(operation, binding, decode), inner, again),
+            chain=compose(layers, inner, again),
             translator=self._translator,
             timeout=self._timeout(operation, binding, signature),
             phase=self._phase.using if "app" in needed else None,
             connect=self.connect if "connection" in needed else None,
+            compose_direct=None if needed - {"call"} else partial(compose_direct, layers, inner),
         )
 
     def _layers(self, operation: Operation, binding: Binding, decode: Layer) -> list[Layer]:
