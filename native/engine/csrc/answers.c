@@ -1,0 +1,446 @@
+#include "answers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CV_FIELDS_MAX = 1 << 20 };
+
+const char *cv_reason(int status)
+{
+    switch (status) {
+    case 100:
+        return "Continue";
+    case 101:
+        return "Switching Protocols";
+    case 103:
+        return "Early Hints";
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 202:
+        return "Accepted";
+    case 203:
+        return "Non-Authoritative Information";
+    case 204:
+        return "No Content";
+    case 205:
+        return "Reset Content";
+    case 206:
+        return "Partial Content";
+    case 207:
+        return "Multi-Status";
+    case 300:
+        return "Multiple Choices";
+    case 301:
+        return "Moved Permanently";
+    case 302:
+        return "Found";
+    case 303:
+        return "See Other";
+    case 304:
+        return "Not Modified";
+    case 307:
+        return "Temporary Redirect";
+    case 308:
+        return "Permanent Redirect";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 402:
+        return "Payment Required";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 406:
+        return "Not Acceptable";
+    case 407:
+        return "Proxy Authentication Required";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
+    case 410:
+        return "Gone";
+    case 411:
+        return "Length Required";
+    case 412:
+        return "Precondition Failed";
+    case 413:
+        return "Content Too Large";
+    case 414:
+        return "URI Too Long";
+    case 415:
+        return "Unsupported Media Type";
+    case 416:
+        return "Range Not Satisfiable";
+    case 417:
+        return "Expectation Failed";
+    case 421:
+        return "Misdirected Request";
+    case 422:
+        return "Unprocessable Content";
+    case 423:
+        return "Locked";
+    case 424:
+        return "Failed Dependency";
+    case 425:
+        return "Too Early";
+    case 426:
+        return "Upgrade Required";
+    case 428:
+        return "Precondition Required";
+    case 429:
+        return "Too Many Requests";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 451:
+        return "Unavailable For Legal Reasons";
+    case 500:
+        return "Internal Server Error";
+    case 501:
+        return "Not Implemented";
+    case 502:
+        return "Bad Gateway";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "";
+    }
+}
+
+size_t cv_status_line(int status, uint8_t into[CV_STATUS_LINE])
+{
+    int size = snprintf((char *)into, CV_STATUS_LINE, "HTTP/1.1 %03u %s\r\n",
+                        (unsigned)status % 1000, cv_reason(status));
+    return (size_t)size;
+}
+
+/* Fields */
+
+typedef struct field {
+    const uint8_t *name;
+    size_t name_size;
+    const uint8_t *value;
+    size_t value_size;
+    const uint8_t *next; /* behind its CRLF */
+} field;
+
+static int is_blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+/* Take the line that begins at `at`; returns 0 if it is no field. */
+static int take(const uint8_t *at, const uint8_t *end, field *is)
+{
+    const uint8_t *line = memchr(at, '\n', (size_t)(end - at));
+    if (line == NULL || line == at || line[-1] != '\r')
+        return 0;
+    is->next = line + 1;
+    const uint8_t *stop = line - 1;
+    const uint8_t *colon = memchr(at, ':', (size_t)(stop - at));
+    if (colon == NULL)
+        return 0;
+    is->name = at;
+    is->name_size = (size_t)(colon - at);
+    is->value = colon + 1;
+    while (is->value < stop && is_blank(*is->value))
+        is->value++;
+    while (stop > is->value && is_blank(stop[-1]))
+        stop--;
+    is->value_size = (size_t)(stop - is->value);
+    return is->name_size > 0 && cv_is_token(is->name, is->name_size) &&
+           cv_is_value(is->value, is->value_size);
+}
+
+static int is_named(const field *is, const char *name)
+{
+    size_t size = strlen(name);
+    if (is->name_size != size)
+        return 0;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t byte = is->name[i];
+        if (byte >= 'A' && byte <= 'Z')
+            byte |= 0x20;
+        if (byte != (uint8_t)name[i])
+            return 0;
+    }
+    return 1;
+}
+
+static int is_number(const field *is)
+{
+    if (is->value_size == 0 || is->value_size > 19)
+        return 0;
+    for (size_t i = 0; i < is->value_size; i++)
+        if (is->value[i] < '0' || is->value[i] > '9')
+            return 0;
+    return 1;
+}
+
+int cv_fields_are_valid(const uint8_t *at, size_t size, int with_length)
+{
+    static const char *const ours[] = {"connection",        "date",    "keep-alive", "trailer",
+                                       "transfer-encoding", "upgrade", "te"};
+    if (size > CV_FIELDS_MAX || (at == NULL && size > 0))
+        return 0;
+    int lengths = 0;
+    field is;
+    for (const uint8_t *end = at + size; at < end; at = is.next) {
+        if (!take(at, end, &is))
+            return 0;
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+            if (is_named(&is, ours[i]))
+                return 0;
+        if (is_named(&is, "content-length") && (!with_length || lengths++ > 0 || !is_number(&is)))
+            return 0;
+    }
+    return 1;
+}
+
+/* Entity tags (RFC 9110, 8.8.3) */
+
+static int is_tag_byte(uint8_t byte)
+{
+    return byte == 0x21 || (byte >= 0x23 && byte != 0x7f);
+}
+
+/* The size of the tag at the beginning of some text, 0 if there is none. */
+static size_t tag_size(const uint8_t *at, size_t size)
+{
+    size_t i = size >= 2 && at[0] == 'W' && at[1] == '/' ? 2 : 0;
+    if (i >= size || at[i] != '"')
+        return 0;
+    for (i++; i < size; i++) {
+        if (at[i] == '"')
+            return i + 1;
+        if (!is_tag_byte(at[i]))
+            return 0;
+    }
+    return 0;
+}
+
+static int is_same_tag(const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size)
+{
+    if (one[0] == 'W') {
+        one += 2;
+        one_size -= 2;
+    }
+    if (two[0] == 'W') {
+        two += 2;
+        two_size -= 2;
+    }
+    return one_size == two_size && memcmp(one, two, one_size) == 0;
+}
+
+/* Whether a list of tags holds the answer's. What is malformed ends the search: the client gets a
+ * whole answer, which is never wrong. */
+static int list_matches(const uint8_t *at, size_t size, const cv_answer *answer)
+{
+    const uint8_t *end = at + size;
+    if (size == 1 && *at == '*')
+        return 1;
+    while (at < end) {
+        if (is_blank(*at) || *at == ',') {
+            at++;
+            continue;
+        }
+        size_t tag = tag_size(at, (size_t)(end - at));
+        if (tag == 0)
+            return 0;
+        if (is_same_tag(at, tag, answer->etag, answer->etag_size))
+            return 1;
+        at += tag;
+        while (at < end && is_blank(*at))
+            at++;
+        if (at < end && *at != ',')
+            return 0;
+    }
+    return 0;
+}
+
+int cv_etag_matches(const uint8_t *at, const cv_head *head, const cv_answer *answer)
+{
+    if (!(head->flags & CV_HEAD_CONDITIONAL) || answer->etag == NULL)
+        return 0;
+    if (head->method != CV_METHOD_GET && head->method != CV_METHOD_HEAD)
+        return 0;
+    cv_span value = {0, 0};
+    while (cv_head_field(at, head, "if-none-match", 13, value, &value))
+        if (list_matches(at + value.at, value.size, answer))
+            return 1;
+    return 0;
+}
+
+/* Building */
+
+/* Bytes that grow; once memory is missing they stay as they are and `failed` says so. */
+typedef struct text {
+    uint8_t *at;
+    size_t size, room;
+    int failed;
+} text;
+
+static void put(text *to, const void *from, size_t size)
+{
+    if (to->failed || size == 0)
+        return;
+    if (to->room - to->size < size) {
+        size_t room = to->size + size + 256;
+        uint8_t *at = realloc(to->at, room);
+        if (at == NULL) {
+            to->failed = 1;
+            return;
+        }
+        to->at = at;
+        to->room = room;
+    }
+    memcpy(to->at + to->size, from, size);
+    to->size += size;
+}
+
+static void put_status(text *to, int status)
+{
+    uint8_t line[CV_STATUS_LINE];
+    put(to, line, cv_status_line(status, line));
+}
+
+static void put_tag(text *to, const uint8_t *etag, size_t size)
+{
+    put(to, "etag: ", 6);
+    put(to, etag, size);
+    put(to, "\r\n", 2);
+}
+
+static uint8_t *copy(const uint8_t *from, size_t size, int *failed)
+{
+    uint8_t *to = malloc(size + 1);
+    if (to == NULL)
+        *failed = 1;
+    else if (size > 0)
+        memcpy(to, from, size);
+    return to;
+}
+
+/* How many fields have a name; `*found` is the first. The fields were checked. */
+static int count_named(const uint8_t *at, size_t size, const char *name, field *found)
+{
+    int count = 0;
+    field is;
+    for (const uint8_t *end = at + size; at < end && take(at, end, &is); at = is.next)
+        if (is_named(&is, name) && count++ == 0)
+            *found = is;
+    return count;
+}
+
+/* What a 304 repeats of its 200 (RFC 9110, 15.4.5). */
+static void put_unmodified(text *to, const uint8_t *at, size_t size)
+{
+    static const char *const kept[] = {"cache-control", "content-location", "etag", "expires",
+                                       "vary"};
+    put_status(to, 304);
+    field is;
+    for (const uint8_t *end = at + size; at < end && take(at, end, &is); at = is.next)
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+            if (is_named(&is, kept[i]))
+                put(to, at, (size_t)(is.next - at));
+}
+
+static int is_status(int status)
+{
+    return status >= 200 && status <= 599;
+}
+
+int cv_answer_make(cv_answer *answer, int status, const uint8_t *fields, size_t fields_size,
+                   const uint8_t *body, size_t body_size, const uint8_t *etag, size_t etag_size)
+{
+    memset(answer, 0, sizeof *answer);
+    int empty = status == 204 || status == 205 || status == 304;
+    if (!is_status(status) || !cv_fields_are_valid(fields, fields_size, 0) ||
+        body_size > INT32_MAX || (body == NULL && body_size > 0) || (empty && body_size > 0))
+        return -1;
+    if (etag == NULL && etag_size > 0)
+        return -1;
+    if (etag_size > CV_FIELDS_MAX ||
+        (etag_size > 0 && (status != 200 || tag_size(etag, etag_size) != etag_size)))
+        return -1;
+    field given = {0};
+    int tags = count_named(fields, fields_size, "etag", &given);
+    if (tags > 1 || (tags == 1 && etag_size > 0 &&
+                     (given.value_size != etag_size || memcmp(given.value, etag, etag_size) != 0)))
+        return -1;
+
+    text head = {0}, unmodified = {0};
+    int failed = 0;
+    put_status(&head, status);
+    put(&head, fields, fields_size);
+    if (etag_size > 0) {
+        if (tags == 0)
+            put_tag(&head, etag, etag_size);
+        put_unmodified(&unmodified, fields, fields_size);
+        if (tags == 0)
+            put_tag(&unmodified, etag, etag_size);
+        answer->etag = copy(etag, etag_size, &failed);
+        answer->etag_size = (uint32_t)etag_size;
+    }
+    if (status != 204 && status != 304) {
+        char line[48];
+        int size = snprintf(line, sizeof line, "content-length: %zu\r\n", body_size);
+        put(&head, line, (size_t)size);
+    }
+    answer->head = head.at;
+    answer->head_size = (uint32_t)head.size;
+    answer->body = copy(body, body_size, &failed);
+    answer->body_size = (uint32_t)body_size;
+    answer->status = (uint16_t)status;
+    answer->unmodified = unmodified.at;
+    answer->unmodified_size = (uint32_t)unmodified.size;
+    if (failed || head.failed || unmodified.failed) {
+        cv_answer_clear(answer);
+        return -3;
+    }
+    return 0;
+}
+
+int cv_template_make(cv_template *made, int status, const uint8_t *fields, size_t fields_size)
+{
+    memset(made, 0, sizeof *made);
+    if (!is_status(status) || !cv_fields_are_valid(fields, fields_size, 0))
+        return -1;
+    text head = {0};
+    put_status(&head, status);
+    put(&head, fields, fields_size);
+    made->head = head.at;
+    made->head_size = (uint32_t)head.size;
+    made->status = (uint16_t)status;
+    if (head.failed) {
+        cv_template_clear(made);
+        return -3;
+    }
+    return 0;
+}
+
+void cv_answer_clear(cv_answer *answer)
+{
+    free(answer->head);
+    free(answer->body);
+    free(answer->etag);
+    free(answer->unmodified);
+    memset(answer, 0, sizeof *answer);
+}
+
+void cv_template_clear(cv_template *made)
+{
+    free(made->head);
+    memset(made, 0, sizeof *made);
+}
