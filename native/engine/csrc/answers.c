@@ -192,8 +192,8 @@ int cv_fields_are_valid(const uint8_t *at, size_t size, int with_length)
 {
     static const char *const ours[] = {"connection",        "date",    "keep-alive", "trailer",
                                        "transfer-encoding", "upgrade", "te"};
-    if (size > CV_FIELDS_MAX || (at == NULL && size > 0))
-        return 0;
+    if (at == NULL || size > CV_FIELDS_MAX)
+        return size == 0;
     int lengths = 0;
     field is;
     for (const uint8_t *end = at + size; at < end; at = is.next) {
@@ -365,6 +365,8 @@ int cv_answer_make(cv_answer *answer, int status, const uint8_t *fields, size_t 
                    const uint8_t *body, size_t body_size, const uint8_t *etag, size_t etag_size)
 {
     memset(answer, 0, sizeof *answer);
+    if (fields == NULL && fields_size == 0)
+        fields = (const uint8_t *)""; /* nothing may be added to NULL, not even zero */
     int empty = status == 204 || status == 205 || status == 304;
     if (!is_status(status) || !cv_fields_are_valid(fields, fields_size, 0) ||
         body_size > INT32_MAX || (body == NULL && body_size > 0) || (empty && body_size > 0))
