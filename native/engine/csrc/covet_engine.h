@@ -196,7 +196,8 @@ void cv_engine_drop(cv_engine *engine, uint64_t connection); /* the client reset
 /* Let this much time pass for every timeout, in seconds; tests need not wait. */
 void cv_engine_advance(cv_engine *engine, double seconds);
 
-/* Routes. Every function copies what it is given and returns 0 or a negative number, or an index. */
+/* Routes. Every function copies what it is given and returns 0 or an index; or -1: it was given what
+ * cannot be, -2: too many, -3: no memory. */
 cv_routes *cv_routes_new(void);
 void cv_routes_free(cv_routes *routes); /* gives up this hold on it */
 
@@ -209,8 +210,8 @@ int cv_routes_add_answer(cv_routes *routes, int status, const char *fields, size
 
 /* What is at a path. The template's text is like "/books/{}/pages/{}"; `types` has a letter for each
  * parameter: 'i' a whole number, 'u' a UUID, 's' anything but nothing. Where several match, 'i' wins
- * over 'u' over 's', and plain text over all. Returns the leaf's number, the same for the same path;
- * -1: malformed, -2: too many parameters. */
+ * over 'u' over 's', and plain text over all; where one type stands alone it matches anything but
+ * nothing. Returns the leaf's number, the same for the same path and types; -2: too many parameters. */
 int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, const char *types);
 
 /* Let a method of a leaf lead to Python (`route`, enum cv_route_flag) or to an answer. The method "" is
@@ -218,14 +219,15 @@ int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, co
 int cv_routes_set_route(cv_routes *routes, int leaf, const char *method, int route, int flags);
 int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int answer);
 
-/* The answers of the table: 404 for no such path, 400 for a path that cannot be decoded, and `*` for
- * OPTIONS with an asterisk. */
+/* The answers of the table: 404 for no such path, 400 for a path that cannot be decoded, and '*' (the
+ * character) for OPTIONS with an asterisk. */
 int cv_routes_set_default(cv_routes *routes, int status, int answer);
 
 /* Instead of all that: every request leads to this route. */
 void cv_routes_set_everything(cv_routes *routes, int route, int flags);
 
-/* For tests: what a target leads to. Returns the route, or -answer - 1; params as in cv_request. */
+/* For tests: what a path leads to. Returns the route, or -answer - 1; params as in cv_request, but
+ * counted from the path. */
 int cv_routes_try(const cv_routes *routes, const char *method, const char *path, size_t path_size,
                   uint16_t *param, int *params);
 
