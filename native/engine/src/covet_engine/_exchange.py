@@ -25,14 +25,16 @@ class Exchange(Protocol):
     handle: int
 
     def start(self) -> Coroutine[Any, Any, Any] | None:
-        """The coroutine that answers, not yet begun; ``None`` if the answer is given already.
+        """Begin, in the call's own context: the coroutine that answers, which is run in it too.
+
+        ``None`` if that was not even necessary: then `finish` is called at once.
 
         Raises:
-            Exception: It becomes the answer, through `fail`.
+            BaseException: It becomes the answer, through `fail`.
         """
 
     def finish(self, result: Any) -> None:
-        """The coroutine has returned: append the reply to ``core.parts``.
+        """The coroutine has returned, or there was none: append the reply to ``core.parts``.
 
         An exchange that has waited leaves ``core.live`` here. The pool flushes.
         """
