@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from covet_kernel.contracts import Metric
@@ -81,11 +82,9 @@ class Meters:
             name: Gives the plugin instance's name, which labels every sample.
         """
         for metric, field, unit, text in _COUNTERS:
-            yield _single(
-                metric, "counter", name, lambda field=field: self.total(field), unit, text
-            )
+            yield _single(metric, "counter", name, partial(self.total, field), unit, text)
         for metric, field, text in _GAUGES:
-            yield _single(metric, "gauge", name, lambda field=field: self.now(field), "", text)
+            yield _single(metric, "gauge", name, partial(self.now, field), "", text)
         yield Metric(
             name="engine.responses",
             kind="counter",

@@ -1,0 +1,436 @@
+"""Any ASGI 3 application on the engine: one coroutine per request, in the pool of workers.
+
+An exchange holds the head of an answer back until it knows the first bytes of the body, so that a
+complete answer is one reply. ``receive`` and ``send`` wait only where they have to: for a piece of a
+body that is still on its way, and for a client that does not read.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_ntop
+from struct import Struct
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+import anyio
+import anyio.lowlevel
+
+from covet_engine._core import Core, Flag, Kind
+from covet_engine._exchange import Outgoing
+from covet_http import DISCONNECT, Message, StreamAbortedError
+
+if TYPE_CHECKING:
+    from covet_http import Application
+
+log = logging.getLogger("covet.engine")
+
+Address = tuple[str, int | None]
+
+# Of `cv_request`: head, head_size, body, body_size; method, target, path and query as at and size;
+# head_flags, minor; port, family, listener, peer.
+_REQUEST: Final = Struct("=4I8x8H8xHB33xHBB16s8x")
+_ESCAPED: Final = 1 << 6  # enum cv_head_flag: the path has a '%'
+_VERSION_LINE_END: Final = len(" HTTP/1.1\r\n")
+_VERSIONS: Final = ("1.0", "1.1")
+_BLANKS: Final = b" \t"
+
+# One line of an answer's fields. Whatever could end the line or begin another one is not in it.
+_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
+_length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
+_OURS: Final = frozenset(
+    (b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding")
+)
+_NOT_TRAILING: Final = _OURS | {
+    b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
+    b"expect", b"host", b"set-cookie", b"te", b"trailer",
+}  # fmt: skip
+_WITHOUT_BODY: Final = (204, 304)
+
+_PLAIN: Final = b"content-type: text/plain; charset=utf-8\r\n"
+_FAILED: Final = 500
+_STOPPED: Final = 503
+_SORRY: Final = {_FAILED: b"Internal Server Error", _STOPPED: b"Service Unavailable"}
+
+# How far an answer is. The head is held back until the first bytes of the body are there.
+_NOTHING: Final = 0
+_HEAD: Final = 1
+_STREAMING: Final = 2
+_TRAILERS: Final = 3
+_COMPLETE: Final = 4
+_EXPECTED: Final = (
+    "'http.response.start' has to come first",
+    "'http.response.body' has to follow the start",
+    "the body is not complete",
+    "trailers were announced",
+    "the answer is complete",
+)
+
+_MOST_PEERS: Final = 4096
+_FAMILIES: Final = {4: AF_INET, 6: AF_INET6}
+
+
+class ClientDisconnectedError(OSError):
+    """What ``send`` raises once the client is gone, as ASGI has it since its version 2.4."""
+
+
+class AsgiTarget:
+    """What a route leads to where an ASGI application answers: makes the exchanges.
+
+    Args:
+        core: The engine.
+        application: Called as ASGI 3 says.
+        servers: Where the listening sockets are bound, in the order of their adoption: host and
+            port, or path and ``None``.
+    """
+
+    def __init__(
+        self, core: Core, application: Application, servers: Sequence[Address | None] = ()
+    ) -> None:
+        self.core = core
+        self.application: Callable[..., Awaitable[Any]] = application
+        self.servers = [*servers, *[None] * (256 - len(servers))]
+
+    def __call__(self, handle: int, at: int, size: int, flags: int) -> AsgiExchange:
+        return AsgiExchange(self, handle, at, flags)
+
+
+class AsgiExchange:
+    """One request and its answer as ASGI messages.
+
+    ``receive`` and ``send`` may be called from any task of this event loop, and at any time: also
+    when the answer is complete, or its client is gone.
+    """
+
+    __slots__ = (
+        "_asked", "_at", "_bodiless", "_body", "_chunked", "_close", "_core", "_declared", "_event",
+        "_fields", "_fields_behind", "_flags", "_gone", "_more", "_on_disconnect", "_out", "_sent",
+        "_state", "_status", "_target", "_trailing", "handle",
+    )  # fmt: skip
+
+    def __init__(self, target: AsgiTarget, handle: int, at: int, flags: int) -> None:
+        self.handle = handle
+        self._target = target
+        self._core = target.core
+        self._at = at
+        self._flags = flags
+        # Coming in: a piece that waits for `receive`, whether another one follows, and is asked for.
+        self._body: bytes | None = None
+        self._more = False
+        self._asked = False
+        self._event: anyio.Event | None = None
+        self._gone = False
+        self._on_disconnect: list[Callable[[], object]] | None = None
+        # Going out.
+        self._state = _NOTHING
+        self._out: Outgoing | None = None
+        self._sent = 0
+        self._fields_behind = b""
+
+    # What the pool calls.
+
+    def start(self) -> Coroutine[Any, Any, Any]:
+        target = self._target
+        core = self._core
+        arena = core.arena
+        (
+            head_at, head_size, body_at, body_size,
+            method_at, method_size, target_at, target_size,
+            path_at, path_size, query_at, query_size,
+            head_flags, minor, port, family, listener, peer,
+        ) = _REQUEST.unpack_from(arena, self._at)  # fmt: skip
+        head = bytes(arena[head_at : head_at + head_size])
+        flags = self._flags
+        if flags & 3:  # Flag.BODY_COMPLETE or Flag.BODY_NONE
+            self._body = b"" if flags & 2 else bytes(arena[body_at : body_at + body_size])
+        else:
+            self._more = True
+        headers = []
+        fields = head[target_at + target_size + _VERSION_LINE_END : -4]
+        if fields:
+            for line in fields.split(b"\r\n"):
+                name, _, value = line.partition(b":")
+                headers.append((name, value.strip(_BLANKS)))
+        self._chunked = minor == 1
+        raw_path = head[path_at : path_at + path_size]
+        path = raw_path.decode("latin-1")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": _VERSIONS[minor],
+            "method": head[method_at : method_at + method_size].decode("ascii"),
+            "scheme": "http",
+            "path": unquote(path) if head_flags & _ESCAPED else path,
+            "raw_path": raw_path,
+            "query_string": head[query_at : query_at + query_size],
+            "root_path": "",
+            "headers": headers,
+            "client": (_address(family, peer), port) if family else None,
+            "server": target.servers[listener],
+            "extensions": {
+                DISCONNECT: {"subscribe": self.subscribe},
+                "http.response.trailers": {},
+            },
+        }
+        answering = target.application(scope, self.receive, self.send)
+        return answering if answering.__class__ is CoroutineType else _awaited(answering)
+
+    def finish(self, result: Any) -> None:
+        if self._state != _COMPLETE:
+            if not self._gone:
+                log.error("the ASGI application returned, and %s", _EXPECTED[self._state])
+            self._end(_FAILED)
+
+    def fail(self, error: BaseException) -> None:
+        stopped = isinstance(error, anyio.get_cancelled_exc_class())
+        if not (
+            stopped
+            or isinstance(error, StreamAbortedError)  # logged where it happened
+            or (self._gone and isinstance(error, OSError))  # ours, or what a framework makes of it
+        ):
+            log.error("the ASGI application failed", exc_info=error)
+        if self._state != _COMPLETE:
+            self._end(_STOPPED if stopped else _FAILED)
+
+    def suspended(self, scope: anyio.CancelScope) -> None:
+        if self._state != _COMPLETE:
+            self._core.live[self.handle] = self
+
+    def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
+        if kind == Kind.BODY:
+            self._asked = False
+            self._more = not flags & Flag.BODY_COMPLETE
+            if flags & Flag.BODY_BROKEN:
+                self._more = False
+                self._leave()
+            else:
+                self._body = bytes(self._core.arena[at : at + size])
+            self._wake()
+        elif kind == Kind.ROOM:
+            if self._out is not None:
+                self._out.on_room(size)
+        elif kind == Kind.GONE:
+            self._leave()
+            self._wake()
+        elif kind == Kind.REFUSED:
+            log.error("an answer could not be sent as it was; the client got %d", extra)
+            self._leave()
+            self._wake()
+
+    # What the application calls.
+
+    def subscribe(self, on_disconnect: Callable[[], object]) -> None:
+        """Have ``on_disconnect`` called if the client goes away before it has its answer."""
+        if self._gone:
+            on_disconnect()
+        elif self._on_disconnect is None:
+            self._on_disconnect = [on_disconnect]
+        else:
+            self._on_disconnect.append(on_disconnect)
+
+    async def receive(self) -> Message:
+        """ASGI's ``receive``."""
+        while True:
+            body = self._body
+            if body is not None and self._state != _COMPLETE:
+                self._body = None
+                return {"type": "http.request", "body": body, "more_body": self._more}
+            if self._gone or self._state == _COMPLETE:
+                return {"type": "http.disconnect"}
+            if self._more and not self._asked:
+                self._asked = True
+                self._core.read(self.handle)
+                self._core.flush_soon()
+            if self._event is None:
+                self._event = anyio.Event()
+            await self._event.wait()
+
+    async def send(self, message: Message) -> None:
+        """ASGI's ``send``.
+
+        Raises:
+            ClientDisconnectedError: Nobody is there to send to.
+            ValueError: A field, status or length is not possible; nothing of it was sent.
+            RuntimeError: This message does not follow the one before.
+        """
+        kind, state = message["type"], self._state
+        if kind == "http.response.start" and state == _NOTHING:
+            self._begin(message)
+        elif kind == "http.response.body" and _HEAD <= state <= _STREAMING:
+            body = message.get("body", b"")
+            if body.__class__ is not bytes:
+                body = bytes(memoryview(body))
+            more = message.get("more_body", False)
+            if state == _STREAMING or more or self._trailing:
+                await self._send_piece(body, more)
+            else:
+                self._send_whole(body)
+        elif kind == "http.response.trailers" and state == _TRAILERS:
+            self._send_trailers(message)
+        elif self._gone:
+            raise ClientDisconnectedError("the client has left")
+        else:
+            raise RuntimeError(f"{kind!r} was sent, and {_EXPECTED[state]}")
+
+    # The answer, from its head to its end.
+
+    def _begin(self, message: Message) -> None:
+        status = message["status"]
+        if not isinstance(status, int) or not 200 <= status <= 999:
+            raise ValueError(f"{status!r} is no status of an answer")
+        lines = []
+        declared = None
+        close = False
+        for name, value in message.get("headers", ()):
+            line = b"%b: %b\r\n" % (name, value)
+            if not _line(line):
+                raise ValueError(f"{bytes(name)!r}: {bytes(value)!r} is no header field")
+            lower = name.lower()
+            if lower not in _OURS:
+                lines.append(line)
+            elif lower == b"content-length":
+                if declared is not None or not _length(value):
+                    raise ValueError(f"{bytes(value)!r} is no content-length, or the second one")
+                declared = int(value)
+            elif lower == b"connection":
+                close = close or b"close" in value.lower()
+        self._status = int(status)
+        self._bodiless = bool(self._flags & 4) or status in _WITHOUT_BODY  # Flag.HEAD_ONLY
+        self._fields = b"".join(lines)
+        self._declared = declared
+        self._close = close
+        self._trailing = bool(message.get("trailers", False))
+        self._state = _HEAD
+
+    def _send_whole(self, body: bytes) -> None:
+        """Head and body in one reply, which gets its length from the library."""
+        declared = self._declared
+        self._reach()
+        core, handle = self._core, self.handle
+        if not self._bodiless:
+            if declared is not None and declared != len(body):
+                raise ValueError(f"a body of {len(body)} bytes, and content-length is {declared}")
+            core.reply(handle, self._status, self._fields, body, close=self._close)
+        elif declared is None or self._status == 204:
+            core.reply(handle, self._status, self._fields, body, close=self._close)
+        else:
+            # The length of what is not sent: of the answer to GET, or of what has not changed.
+            fields = b"%bcontent-length: %d\r\n" % (self._fields, declared)
+            core.reply(handle, self._status, fields, more=True, close=self._close)
+            core.chunk(handle, b"", more=False)
+        self._complete()
+
+    async def _send_piece(self, body: bytes, more: bool) -> None:
+        if self._bodiless:
+            body = b""
+            # Nothing is sent that could make this wait, and others have to have their turn.
+            await anyio.lowlevel.checkpoint()
+        else:
+            self._count(len(body), more)
+        self._reach()
+        core, handle, out = self._core, self.handle, self._out
+        if out is not None and not out.open:
+            await out.room()
+            self._reach()
+        last = not more and not self._trailing
+        if out is None:
+            fields = self._fields
+            if self._declared is not None and self._status != 204:
+                fields = b"%bcontent-length: %d\r\n" % (fields, self._declared)
+            self._out = out = Outgoing(core)
+            core.reply(handle, self._status, fields, body, more=True, close=self._close)
+            if last:
+                core.chunk(handle, b"", more=False)
+        elif body or last:
+            core.chunk(handle, body, more=not last)
+        if last:
+            self._complete()
+        else:
+            out.take(len(body))
+            self._state = _STREAMING if more else _TRAILERS
+            core.flush_soon()
+
+    def _send_trailers(self, message: Message) -> None:
+        lines = self._fields_behind
+        for name, value in message.get("headers", ()):
+            line = b"%b: %b\r\n" % (name, value)
+            if not _line(line) or name.lower() in _NOT_TRAILING:
+                raise ValueError(f"{bytes(name)!r}: {bytes(value)!r} is no trailer field")
+            lines += line
+        if message.get("more_trailers", False):
+            self._fields_behind = lines
+            return
+        self._reach()
+        if lines and self._chunked:
+            self._core.trailers(self.handle, lines)
+        else:
+            self._core.chunk(self.handle, b"", more=False)
+        self._complete()
+
+    def _count(self, size: int, more: bool) -> None:
+        """Keep what is sent as long as was declared."""
+        self._sent += size
+        if self._declared is not None and (
+            self._sent > self._declared or (self._sent < self._declared and not more)
+        ):
+            raise ValueError(
+                f"a body of {self._sent} bytes, and content-length is {self._declared}"
+            )
+
+    def _reach(self) -> None:
+        if self._gone or self._state == _COMPLETE:
+            raise ClientDisconnectedError("the client has left")
+
+    def _complete(self) -> None:
+        self._state = _COMPLETE
+        self._core.live.pop(self.handle, None)
+        self._core.flush_soon()
+        self._wake()
+
+    def _end(self, status: int) -> None:
+        """Give up on the application's answer: say so with a status if its head is still held back."""
+        core, handle = self._core, self.handle
+        core.live.pop(handle, None)
+        if self._gone:
+            core.drop(handle)
+        elif self._out is None:
+            core.reply(handle, status, _PLAIN, _SORRY[status], close=status == _STOPPED)
+        else:
+            core.abort(handle)
+        self._state = _COMPLETE
+        self._wake()
+
+    # The client's end.
+
+    def _leave(self) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        self._more = False
+        if self._out is not None:
+            self._out.on_gone()
+        told, self._on_disconnect = self._on_disconnect, None
+        for on_disconnect in told or ():
+            try:
+                on_disconnect()
+            except Exception:
+                log.exception("what was to be told of a client that left has failed")
+
+    def _wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+
+@lru_cache(_MOST_PEERS)
+def _address(family: int, peer: bytes) -> str:
+    return inet_ntop(_FAMILIES[family], peer[:4] if family == 4 else peer)
+
+
+async def _awaited(answering: Awaitable[Any]) -> None:
+    """What an application returns that is not a coroutine, as one."""
+    await answering
