@@ -60,17 +60,19 @@ typedef struct cv_head_limits {
 
 /* How far an incomplete head was read. All zero for a new head. */
 typedef struct cv_head_progress {
-    uint32_t scanned; /* no line feed in the incomplete line before this offset */
+    uint32_t scanned; /* the incomplete line does not end before this offset */
     uint32_t line; /* where the incomplete line begins */
     uint16_t seen; /* what has been seen of the fields that may come once */
-    uint16_t started; /* the request line is behind us */
+    uint16_t started; /* 0 within the request line, then one more than fields are behind us */
 } cv_head_progress;
 
 /* Read a head that begins at `at`, of which `size` bytes are there.
  *
  * Called again with the same beginning and more bytes, it goes on where it was; the total time is
  * linear in the head's size however it is split, and so is the outcome the same. Field names are
- * turned to lower case where they stand.
+ * turned to lower case where they stand. A line is judged when its end is there; a control character
+ * that is not part of a CRLF is refused at once. `*head` is complete with the last call; what it
+ * holds between the calls does not matter.
  *
  * Returns 1 for a whole head, 0 if more bytes are needed, else the negative status of the refusal:
  * -400, -414, -417, -431, -501 or -505. Leading empty lines are the caller's to skip.
