@@ -283,7 +283,7 @@ async def test_absolute_target(web: Any) -> None:
             None,
             400,
             "malformed",
-            "the request has a NUL character",
+            "the request has a target that is no path of this server or cannot be decoded",
         ),
         ("POST", "/books", {"id": "x"}, 422, "invalid", "the input does not fit"),
         ("POST", "/books", [1], 422, "invalid", "the input does not fit"),

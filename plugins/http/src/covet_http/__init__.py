@@ -1,9 +1,11 @@
 """REST for covet: ``import covet_http as http`` and decorate with ``http.get``, ``http.post`` and so on."""
 
+from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
 from covet_http._binding import Header, HttpBinding, Query, delete, get, patch, post, put
 from covet_http._config import HttpConfig
-from covet_http._dispatch import Dispatcher
+from covet_http._dispatch import Dispatcher, Target
+from covet_http._fixed import Fixed, fixed, redirect
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import BodyTimeout, Malformed, Problems
 from covet_http._request import Limits, Request
@@ -30,6 +32,7 @@ __all__ = [
     "AsgiApplication",
     "BodyTimeout",
     "Dispatcher",
+    "Fixed",
     "Header",
     "Http",
     "HttpBinding",
@@ -41,6 +44,7 @@ __all__ = [
     "Limits",
     "Malformed",
     "Message",
+    "PreparedAnswer",
     "Problems",
     "Query",
     "Receive",
@@ -52,9 +56,12 @@ __all__ = [
     "Send",
     "ServerOptions",
     "StreamAbortedError",
+    "Target",
     "delete",
+    "fixed",
     "get",
     "patch",
     "post",
     "put",
+    "redirect",
 ]

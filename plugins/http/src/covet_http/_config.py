@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from covet_http._fixed import plain_path
 from covet_http._request import Limits
 from covet_http._server import ServerOptions
 from covet_kernel import PluginConfig
@@ -19,6 +20,10 @@ class HttpConfig(PluginConfig):
     server: str = Field(
         default="auto",
         description="Which server: 'auto' takes the native engine if it is installed, else hypercorn.",
+    )
+    health_path: str = Field(
+        default="",
+        description="Where to answer 200 while requests are served, such as '/health'; empty: nowhere.",
     )
     problem_base: str = Field(
         default="/problems/",
@@ -52,6 +57,11 @@ class HttpConfig(PluginConfig):
         ge=0,
         description="On stop, how long idle connections may still send a request.",
     )
+
+    @field_validator("health_path")
+    @classmethod
+    def _is_plain(cls, path: str) -> str:
+        return plain_path(path) if path else path
 
     @property
     def limits(self) -> Limits:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
+from covet_http._answers import PreparedAnswer
 from covet_http._problem import Malformed, Problems
 from covet_http._request import Limits
 from covet_http._route import Reply, Route, problem
-from covet_http._router import Router
+from covet_http._router import Leaf, Router
 from covet_http._target import BadTargetError
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
 _KNOWN_HOSTS = 64
+
+Target: TypeAlias = Route | PreparedAnswer
+"""What a method at a path leads to."""
 
 
 class Dispatcher:
@@ -26,13 +31,36 @@ class Dispatcher:
         routes: The compiled routes.
         problems: Renders errors.
         limits: What a request may cost.
+        not_found: The answer where there is no such path.
+        malformed: The answer to a target that is no path or cannot be decoded.
+        asterisk: The answer to ``OPTIONS *``.
     """
 
-    def __init__(self, routes: Router[Route], problems: Problems, limits: Limits) -> None:
+    def __init__(self, routes: Router[Target], problems: Problems, limits: Limits) -> None:
         self.routes = routes
         self.problems = problems
         self.limits = limits
+        self.not_found = PreparedAnswer(
+            problem(*problems.plain(404, "no-such-path", "There is nothing at this path"))
+        )
+        self.malformed = PreparedAnswer(
+            self._bad("a target that is no path of this server or cannot be decoded")
+        )
+        self.asterisk = PreparedAnswer((204, [], b""))
+        self._options: dict[Leaf[Target], PreparedAnswer] = {}
+        self._not_allowed: dict[Leaf[Target], PreparedAnswer] = {}
+        for leaf in routes.leaves:
+            self._options[leaf] = PreparedAnswer((204, [(b"allow", leaf.allow)], b""))
+            self._not_allowed[leaf] = PreparedAnswer(self._refused(leaf.allow))
         self._hosts: set[bytes] = set()
+
+    def options(self, leaf: Leaf[Target]) -> PreparedAnswer:
+        """The answer to ``OPTIONS`` where no operation is bound to that."""
+        return self._options[leaf]
+
+    def not_allowed(self, leaf: Leaf[Target]) -> PreparedAnswer:
+        """The answer to a method that is not there."""
+        return self._not_allowed[leaf]
 
     def resolve(
         self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]
@@ -48,25 +76,27 @@ class Dispatcher:
             The route, the values of its path's parameters and the path; or the complete answer.
         """
         try:
-            path = self._path(method, target, self._host(headers))
-            leaf, values = self.routes.find(path)
+            host = self._host(headers)
         except BadTargetError as error:
-            return self._bad(error)
+            return self._bad(str(error))
+        try:
+            path = self._path(method, target, host)
+            leaf, values = self.routes.find(path)
+        except BadTargetError:
+            return self.malformed.reply
         if leaf is None:
-            if path == "*":
-                return 204, [], b""
-            return problem(
-                *self.problems.plain(404, "no-such-path", "There is nothing at this path")
-            )
-        route = leaf.methods.get(method)
-        if route is None:
+            return (self.asterisk if path == "*" else self.not_found).reply
+        found = leaf.methods.get(method)
+        if found is None:
             if method == "HEAD":
-                route = leaf.methods.get("GET")
+                found = leaf.methods.get("GET")
             elif method == "OPTIONS":
-                return 204, [(b"allow", leaf.allow)], b""
-            if route is None:
-                return self._not_allowed(leaf.allow)
-        return route, values, path
+                found = self._options[leaf]
+            if found is None:
+                found = self._not_allowed[leaf]
+        if isinstance(found, PreparedAnswer):
+            return found.to(method, headers)
+        return found, values, path
 
     def _host(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """The one ``Host`` header, checked, so that nobody who builds a URL of it is misled."""
@@ -95,7 +125,7 @@ class Dispatcher:
         except UnicodeDecodeError:
             raise BadTargetError("a path that is not ASCII") from None
 
-    def _not_allowed(self, allow: bytes) -> Reply:
+    def _refused(self, allow: bytes) -> Reply:
         return problem(
             *self.problems.plain(
                 405,
@@ -106,7 +136,7 @@ class Dispatcher:
             )
         )
 
-    def _bad(self, error: BadTargetError) -> Reply:
+    def _bad(self, what: str) -> Reply:
         return problem(
-            *self.problems.plain(400, "malformed", Malformed.title, f"the request has {error}")
+            *self.problems.plain(400, "malformed", Malformed.title, f"the request has {what}")
         )

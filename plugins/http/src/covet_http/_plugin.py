@@ -5,23 +5,26 @@ from __future__ import annotations
 import inspect
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import pluggy
 
 from covet_http._asgi import AsgiApplication
 from covet_http._bind import bind
 from covet_http._binding import HttpBinding
 from covet_http._config import HttpConfig
 from covet_http._decode import codec_for
-from covet_http._dispatch import Dispatcher
+from covet_http._dispatch import Dispatcher, Target
+from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._problem import Problems
 from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._server import HTTP_SERVER, HttpListener
+from covet_http._specs import Specs
 from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Operation, Record
 from covet_operations import OPERATIONS, Endpoint, Pipeline
@@ -65,6 +68,9 @@ class Http(Plugin[HttpConfig]):
     def implies(self) -> Sequence[str]:
         return ("operations", choose_server(self.config.server, installed("covet.http_servers")))
 
+    def covet_add_hookspecs(self, pm: pluggy.PluginManager) -> None:
+        pm.add_hookspecs(Specs)
+
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         pipeline = ctx.require(OPERATIONS)
@@ -80,7 +86,10 @@ class Http(Plugin[HttpConfig]):
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
         endpoints = pipeline.compile(serving, HttpBinding, codec_for)
         problems = Problems(self.config.problem_base)
-        routes = route(endpoints, problems, serving)
+        fixed = list(serving.collect("covet_http_fixed"))
+        if self.config.health_path:
+            fixed.append(("plugins.http.health_path", health(self.config.health_path)))
+        routes = route(endpoints, problems, serving, fixed)
         self._next = AsgiApplication(Dispatcher(routes, problems, self.config.limits))
 
     async def _serve(
@@ -104,14 +113,17 @@ class Http(Plugin[HttpConfig]):
 
 
 def route(
-    endpoints: Sequence[Endpoint[HttpBinding]], problems: Problems, serving: Serving
-) -> Router[Route]:
-    """Put endpoints into a router.
+    endpoints: Sequence[Endpoint[HttpBinding]],
+    problems: Problems,
+    serving: Serving,
+    fixed: Iterable[tuple[str, Fixed]] = (),
+) -> Router[Target]:
+    """Put endpoints and fixed answers, each with who declared it, into a router.
 
     Raises:
         ConfigurationError: Two of them have one method and path; several conflicts as one group.
     """
-    routes: Router[Route] = Router()
+    routes: Router[Target] = Router()
     conflicts: list[ConfigurationError] = []
     for endpoint in endpoints:
         binding, operation = endpoint.binding, endpoint.operation
@@ -126,6 +138,11 @@ def route(
                 owner=f"{operation.name} ({owner})" if owner else operation.name,
                 place=_place(operation),
             )
+        except ConfigurationError as error:
+            conflicts.append(error)
+    for owner, each in fixed:
+        try:
+            add_fixed(routes, each, owner)
         except ConfigurationError as error:
             conflicts.append(error)
     if len(conflicts) == 1:

@@ -5,7 +5,8 @@ Built when a serving phase begins and never changed: a reload builds another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -16,37 +17,34 @@ from covet_kernel import ConfigurationError
 R = TypeVar("R")
 
 _NO_VALUES: tuple[str, ...] = ()
-
-
-def _is_int(text: str) -> bool:
-    digits = text[1:] if text[:1] in "+-" else text
-    return digits.isascii() and digits.isdigit()
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
-
+_INT = re.compile(r"[+-]?[0-9]+\Z")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-?)(?:[0-9A-Fa-f]{4}\1){3}[0-9A-Fa-f]{12}\Z")
 
 # Only asked where parameters of several types stand in the same place; narrowest first.
-_TESTS: dict[Any, tuple[int, Callable[[str], bool]]] = {int: (0, _is_int), UUID: (1, _is_uuid)}
-_ANY: tuple[int, Callable[[str], bool]] = (2, lambda text: True)
+_TESTS: tuple[Callable[[str], object], ...] = (_INT.match, _UUID.match, lambda text: True)
+_LETTERS = "ius"
+_RANKS: dict[Any, int] = {int: 0, UUID: 1}
+_ANY = 2
 
 
 class Leaf(Generic[R]):
     """What is at one path: its routes by method.
 
     Attributes:
+        path: The template, with the names of whoever came first.
+        shape: The template without names: ``"/books/{}"``. Two leaves of one shape differ in types.
+        types: A letter for each parameter: ``"i"`` a whole number, ``"u"`` a UUID, ``"s"`` others.
+        methods: What each method leads to.
+        owners: Who declared that.
         allow: The value of the ``Allow`` header.
     """
 
-    __slots__ = ("allow", "methods", "owners", "path")
+    __slots__ = ("allow", "methods", "owners", "path", "shape", "types")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, shape: str = "", types: str = "") -> None:
         self.path = path
+        self.shape = shape or path
+        self.types = types
         self.methods: dict[str, R] = {}
         self.owners: dict[str, str] = {}
         self.allow = b"OPTIONS"
@@ -65,7 +63,7 @@ class _Node(Generic[R]):
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node[R]] = {}
-        self.parameters: list[tuple[int, Callable[[str], bool], _Node[R]]] = []
+        self.parameters: list[tuple[int, _Node[R]]] = []
         self.leaf: Leaf[R] | None = None
 
 
@@ -96,12 +94,16 @@ class Router(Generic[R]):
             ConfigurationError: Another route has this method and path.
         """
         segments = parse_template(path)
+        ranks = [_RANKS.get(each, _ANY) for each in types]
         node = self._root
-        waiting = list(types)
+        waiting = iter(ranks)
         for segment in segments:
             node = self._step(node, segment, waiting)
         if node.leaf is None:
-            node.leaf = Leaf(path)
+            shape = "".join(
+                "/{}" if isinstance(segment, Parameter) else f"/{segment}" for segment in segments
+            )
+            node.leaf = Leaf(path, shape, "".join(_LETTERS[rank] for rank in ranks))
             self.leaves.append(node.leaf)
         leaf = node.leaf
         if method in leaf.methods:
@@ -119,15 +121,15 @@ class Router(Generic[R]):
         if not any(isinstance(segment, Parameter) for segment in segments):
             self._static[path] = leaf
 
-    def _step(self, node: _Node[R], segment: Segment, waiting: list[Any]) -> _Node[R]:
+    def _step(self, node: _Node[R], segment: Segment, waiting: Iterator[int]) -> _Node[R]:
         if isinstance(segment, str):
             return node.literals.setdefault(segment, _Node())
-        rank, test = _TESTS.get(waiting.pop(0), _ANY)
-        for known, _, child in node.parameters:
+        rank = next(waiting)
+        for known, child in node.parameters:
             if known == rank:
                 return child
         child = _Node()
-        node.parameters.append((rank, test, child))
+        node.parameters.append((rank, child))
         node.parameters.sort(key=lambda entry: entry[0])
         return child
 
@@ -165,8 +167,8 @@ class Router(Generic[R]):
         if not segment:
             return None
         alone = len(node.parameters) == 1
-        for _, test, child in node.parameters:
-            if alone or test(segment):
+        for rank, child in node.parameters:
+            if alone or _TESTS[rank](segment):
                 values.append(segment)
                 leaf = self._descend(child, segments, index + 1, values)
                 if leaf is not None:

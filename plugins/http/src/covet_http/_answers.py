@@ -1,0 +1,79 @@
+"""Answers that are complete before anybody asks, and the condition they may be asked under.
+
+A server in C answers from these same objects, so that which server runs cannot be told from an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from covet_http._route import Reply
+
+# What a 304 repeats of its 200 (RFC 9110, 15.4.5).
+_KEPT = frozenset((b"cache-control", b"content-location", b"etag", b"expires", b"vary"))
+_BLANK = b" \t"
+
+
+class PreparedAnswer:
+    """One answer, whoever asks.
+
+    Attributes:
+        reply: Status, headers and body; ``content-length`` among the headers where there may be one.
+        etag: The entity tag with its quotes; empty: not conditional.
+        unmodified: The 304 for those who have it already; ``reply`` if it is not conditional.
+    """
+
+    __slots__ = ("etag", "reply", "unmodified")
+
+    def __init__(self, reply: Reply, etag: bytes = b"") -> None:
+        self.reply = reply
+        self.etag = etag
+        self.unmodified = reply
+        if etag:
+            kept = [header for header in reply[1] if header[0] in _KEPT]
+            self.unmodified = 304, kept, b""
+
+    def to(self, method: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
+        """The reply for one request.
+
+        Args:
+            method: As sent.
+            headers: With lower-case names.
+        """
+        if self.etag and method in ("GET", "HEAD"):
+            for name, value in headers:
+                if name == b"if-none-match" and _holds(value, self.etag):
+                    return self.unmodified
+        return self.reply
+
+
+def _holds(value: bytes, etag: bytes) -> bool:
+    """Whether one ``If-None-Match`` line holds a tag (weak comparison, RFC 9110, 13.1.2).
+
+    What is malformed ends the search: the client gets a whole answer, which is never wrong.
+    """
+    value = value.strip(_BLANK)
+    if value == b"*":
+        return True
+    wanted = etag.removeprefix(b"W/")
+    at = 0
+    while at < len(value):
+        if value[at] in b" \t,":
+            at += 1
+            continue
+        begin = at + 2 if value.startswith(b"W/", at) else at
+        end = value.find(b'"', begin + 1) + 1
+        if value[begin : begin + 1] != b'"' or not end or not _is_tag(value[begin + 1 : end - 1]):
+            return False
+        if value[begin:end] == wanted:
+            return True
+        at = end
+        while at < len(value) and value[at] in _BLANK:
+            at += 1
+        if at < len(value) and value[at] != ord(","):
+            return False
+    return False
+
+
+def _is_tag(text: bytes) -> bool:
+    return all(byte > 0x20 and byte != 0x7F for byte in text)
