@@ -4,126 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "status.h"
+
 enum { CV_FIELDS_MAX = 1 << 20 };
-
-const char *cv_reason(int status)
-{
-    switch (status) {
-    case 100:
-        return "Continue";
-    case 101:
-        return "Switching Protocols";
-    case 103:
-        return "Early Hints";
-    case 200:
-        return "OK";
-    case 201:
-        return "Created";
-    case 202:
-        return "Accepted";
-    case 203:
-        return "Non-Authoritative Information";
-    case 204:
-        return "No Content";
-    case 205:
-        return "Reset Content";
-    case 206:
-        return "Partial Content";
-    case 207:
-        return "Multi-Status";
-    case 300:
-        return "Multiple Choices";
-    case 301:
-        return "Moved Permanently";
-    case 302:
-        return "Found";
-    case 303:
-        return "See Other";
-    case 304:
-        return "Not Modified";
-    case 307:
-        return "Temporary Redirect";
-    case 308:
-        return "Permanent Redirect";
-    case 400:
-        return "Bad Request";
-    case 401:
-        return "Unauthorized";
-    case 402:
-        return "Payment Required";
-    case 403:
-        return "Forbidden";
-    case 404:
-        return "Not Found";
-    case 405:
-        return "Method Not Allowed";
-    case 406:
-        return "Not Acceptable";
-    case 407:
-        return "Proxy Authentication Required";
-    case 408:
-        return "Request Timeout";
-    case 409:
-        return "Conflict";
-    case 410:
-        return "Gone";
-    case 411:
-        return "Length Required";
-    case 412:
-        return "Precondition Failed";
-    case 413:
-        return "Content Too Large";
-    case 414:
-        return "URI Too Long";
-    case 415:
-        return "Unsupported Media Type";
-    case 416:
-        return "Range Not Satisfiable";
-    case 417:
-        return "Expectation Failed";
-    case 421:
-        return "Misdirected Request";
-    case 422:
-        return "Unprocessable Content";
-    case 423:
-        return "Locked";
-    case 424:
-        return "Failed Dependency";
-    case 425:
-        return "Too Early";
-    case 426:
-        return "Upgrade Required";
-    case 428:
-        return "Precondition Required";
-    case 429:
-        return "Too Many Requests";
-    case 431:
-        return "Request Header Fields Too Large";
-    case 451:
-        return "Unavailable For Legal Reasons";
-    case 500:
-        return "Internal Server Error";
-    case 501:
-        return "Not Implemented";
-    case 502:
-        return "Bad Gateway";
-    case 503:
-        return "Service Unavailable";
-    case 504:
-        return "Gateway Timeout";
-    case 505:
-        return "HTTP Version Not Supported";
-    default:
-        return "";
-    }
-}
-
-size_t cv_status_line(int status, uint8_t into[CV_STATUS_LINE])
-{
-    int size = snprintf((char *)into, CV_STATUS_LINE, "HTTP/1.1 %03u %s\r\n",
-                        (unsigned)status % 1000, cv_reason(status));
-    return (size_t)size;
-}
 
 /* Fields */
 
@@ -178,23 +61,12 @@ static int is_named(const field *is, const char *name)
     return 1;
 }
 
-static int is_number(const field *is)
+int cv_fields_are_ready(const uint8_t *at, size_t size)
 {
-    if (is->value_size == 0 || is->value_size > 19)
-        return 0;
-    for (size_t i = 0; i < is->value_size; i++)
-        if (is->value[i] < '0' || is->value[i] > '9')
-            return 0;
-    return 1;
-}
-
-int cv_fields_are_valid(const uint8_t *at, size_t size, int with_length)
-{
-    static const char *const ours[] = {"connection",        "date",    "keep-alive", "trailer",
-                                       "transfer-encoding", "upgrade", "te"};
+    static const char *const ours[] = {"connection", "content-length", "date", "keep-alive", "te",
+                                       "trailer",    "transfer-encoding", "upgrade"};
     if (at == NULL || size > CV_FIELDS_MAX)
         return size == 0;
-    int lengths = 0;
     field is;
     for (const uint8_t *end = at + size; at < end; at = is.next) {
         if (!take(at, end, &is))
@@ -202,8 +74,6 @@ int cv_fields_are_valid(const uint8_t *at, size_t size, int with_length)
         for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
             if (is_named(&is, ours[i]))
                 return 0;
-        if (is_named(&is, "content-length") && (!with_length || lengths++ > 0 || !is_number(&is)))
-            return 0;
     }
     return 1;
 }
@@ -311,8 +181,8 @@ static void put(text *to, const void *from, size_t size)
 
 static void put_status(text *to, int status)
 {
-    uint8_t line[CV_STATUS_LINE];
-    put(to, line, cv_status_line(status, line));
+    char line[64];
+    put(to, line, cv_status_line(line, status));
 }
 
 static void put_tag(text *to, const uint8_t *etag, size_t size)
@@ -368,7 +238,7 @@ int cv_answer_make(cv_answer *answer, int status, const uint8_t *fields, size_t 
     if (fields == NULL && fields_size == 0)
         fields = (const uint8_t *)""; /* nothing may be added to NULL, not even zero */
     int empty = status == 204 || status == 205 || status == 304;
-    if (!is_status(status) || !cv_fields_are_valid(fields, fields_size, 0) ||
+    if (!is_status(status) || !cv_fields_are_ready(fields, fields_size) ||
         body_size > INT32_MAX || (body == NULL && body_size > 0) || (empty && body_size > 0))
         return -1;
     if (etag == NULL && etag_size > 0)
@@ -417,7 +287,7 @@ int cv_answer_make(cv_answer *answer, int status, const uint8_t *fields, size_t 
 int cv_template_make(cv_template *made, int status, const uint8_t *fields, size_t fields_size)
 {
     memset(made, 0, sizeof *made);
-    if (!is_status(status) || !cv_fields_are_valid(fields, fields_size, 0))
+    if (!is_status(status) || !cv_fields_are_ready(fields, fields_size))
         return -1;
     text head = {0};
     put_status(&head, status);

@@ -1,5 +1,6 @@
 """Builds and runs the C tests of heads and of the chunked coding, on every instruction set there is,
-under the sanitizers and under valgrind."""
+under the sanitizers and under valgrind.
+"""
 
 from __future__ import annotations
 

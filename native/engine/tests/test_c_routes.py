@@ -16,6 +16,7 @@ SOURCES = [
     # Names and values of fields are judged where heads are read.
     CSRC / "head.c",
     CSRC / "scan.c",
+    CSRC / "status.c",
 ]
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 # The tests let every single allocation fail.

@@ -1,0 +1,182 @@
+"""From the routes of covet-http to the engine's table, which answers in C what needs no Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from covet_engine._core import Core, EngineError
+from covet_engine._dispatch import request_class
+from covet_engine._request import EngineRequest
+from covet_http import Dispatcher, Leaf, PreparedAnswer, Route, Target
+from covet_kernel import ConfigurationError
+
+if TYPE_CHECKING:
+    from covet_engine._native import FFI, CData, Lib
+
+Lines: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+_NO_MEMORY = -3
+_MOST_ROUTES = 1 << 16
+# For the methods that are not there.
+_OTHERS = b""
+_ASTERISK = ord("*")
+
+
+class Table:
+    """One serving phase's routes in the engine.
+
+    Attributes:
+        routes: A ``cv_routes *``; the engine frees it once it was begun with.
+        found: The routes by their number in the engine.
+        codes: For each of those the template of its successes, ``None`` if they vary.
+        answers: What the engine answers by itself, by number.
+    """
+
+    def __init__(self, lib: Lib, routes: CData, dispatcher: Dispatcher) -> None:
+        self.routes = routes
+        self.found: list[Route] = []
+        self.codes: list[int | None] = []
+        self.answers: dict[int, PreparedAnswer] = {}
+        self._lib = lib
+        self._dispatcher = dispatcher
+        self._templates: dict[tuple[int, bytes], int] = {}
+        self._numbers: dict[tuple[int, bytes, bytes, bytes], int] = {}
+
+    def targets(self, core: Core) -> list[type[EngineRequest]]:
+        """What makes the requests of each route, by its number."""
+        limits = self._dispatcher.limits
+        return [
+            request_class(core, route, code, limits)
+            for route, code in zip(self.found, self.codes, strict=True)
+        ]
+
+    def fill(self) -> None:
+        """Tell the engine everything the dispatcher knows."""
+        dispatcher, lib = self._dispatcher, self._lib
+        for status, answer in (
+            (404, dispatcher.not_found),
+            (400, dispatcher.malformed),
+            (_ASTERISK, dispatcher.asterisk),
+        ):
+            _done(lib.cv_routes_set_default(self.routes, status, self._answer(answer)))
+        for leaf in dispatcher.routes.leaves:
+            self._add_leaf(leaf)
+
+    def _add_leaf(self, leaf: Leaf[Target]) -> None:
+        path = leaf.shape.encode("utf-8")
+        number = self._lib.cv_routes_add_path(self.routes, path, len(path), leaf.types.encode())
+        if number < 0 and number != _NO_MEMORY:
+            raise _unfit(leaf, "its path has more than 8 parameters or 64 segments, or is too long")
+        _done(number)
+        self._set_answer(number, _OTHERS, self._dispatcher.not_allowed(leaf))
+        self._set_answer(number, b"OPTIONS", self._dispatcher.options(leaf))
+        for method, target in leaf.methods.items():
+            if isinstance(target, PreparedAnswer):
+                self._set_answer(number, method.encode(), target)
+            else:
+                self._set_route(leaf, number, method.encode(), target)
+
+    def _set_answer(self, leaf: int, method: bytes, answer: PreparedAnswer) -> None:
+        number = self._answer(answer)
+        _done(self._lib.cv_routes_set_answer(self.routes, leaf, method, number))
+
+    def _set_route(self, leaf: Leaf[Target], at: int, method: bytes, route: Route) -> None:
+        number = len(self.found)
+        if number == _MOST_ROUTES:
+            raise _unfit(leaf, f"there are more than {_MOST_ROUTES} routes")
+        flags = self._lib.CV_ROUTE_WAIT if takes_document(route) else 0
+        _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
+        self.found.append(route)
+        self.codes.append(
+            None if route.constant is None else self._template(route.status, route.constant)
+        )
+
+    def _template(self, status: int, headers: Lines) -> int:
+        key = status, _fields(headers)
+        code = self._templates.get(key)
+        if code is None:
+            code = _done(self._lib.cv_routes_add_template(self.routes, status, key[1], len(key[1])))
+            self._templates[key] = code
+        return code
+
+    def _answer(self, answer: PreparedAnswer) -> int:
+        status, headers, body = answer.reply
+        fields, etag = _fields(headers), answer.etag
+        key = status, fields, body, etag
+        number = self._numbers.get(key)
+        if number is None:
+            number = _done(
+                self._lib.cv_routes_add_answer(
+                    self.routes, status, fields, len(fields), body, len(body), etag, len(etag)
+                )
+            )
+            self._numbers[key] = number
+            self.answers[number] = answer
+        return number
+
+
+def compile_routes(lib: Lib, ffi: FFI, dispatcher: Dispatcher) -> Table:
+    """One serving phase's routes and prepared answers as the engine's table.
+
+    Args:
+        lib: The library.
+        ffi: Its ffi.
+        dispatcher: What covet-http answers with.
+
+    Raises:
+        ConfigurationError: A path is more than the engine can hold.
+        MemoryError: There is none.
+    """
+    routes = lib.cv_routes_new()
+    if routes == ffi.NULL:
+        raise MemoryError
+    try:
+        table = Table(lib, routes, dispatcher)
+        table.fill()
+    except BaseException:
+        lib.cv_routes_free(routes)
+        raise
+    return table
+
+
+def compile_everything(lib: Lib, ffi: FFI) -> Any:
+    """A table, a ``cv_routes *``, whose every request leads to route 0 with its body complete.
+
+    Raises:
+        MemoryError: There is none.
+    """
+    routes = lib.cv_routes_new()
+    if routes == ffi.NULL:
+        raise MemoryError
+    lib.cv_routes_set_everything(routes, 0, lib.CV_ROUTE_WAIT)
+    return routes
+
+
+def takes_document(route: Route) -> bool:
+    """Whether nothing of the call can begin before its body is complete."""
+    endpoint = route.endpoint
+    return endpoint.kind == "unary" and bool(route.binding.place(endpoint.signature).body)
+
+
+def _fields(headers: Lines) -> bytes:
+    """The headers as the engine takes them, which adds the length by itself."""
+    return b"".join(b"%s: %s\r\n" % header for header in headers if header[0] != b"content-length")
+
+
+def _done(result: int) -> int:
+    if result == _NO_MEMORY:
+        raise MemoryError
+    if result < 0:
+        raise EngineError(f"the engine refuses a route or answer: {result}")
+    return result
+
+
+def _unfit(leaf: Leaf[Target], why: str) -> ConfigurationError:
+    owners = ", ".join(dict.fromkeys(leaf.owners.values()))
+    return ConfigurationError(
+        "COVET-ENGINE-ROUTE",
+        f"the native engine cannot serve {leaf.path} of {owners}: {why}.",
+        place="plugins.http.server",
+        fix="Shorten the path, or choose the portable server: server = 'hypercorn'.",
+    )
