@@ -42,14 +42,12 @@ _BLANKS: Final = b" \t"
 # One line of an answer's fields. Whatever could end the line or begin another one is not in it.
 _line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
 _length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
-_OURS: Final = frozenset(
-    (b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding")
-)
+_OURS: Final = frozenset((b"connection", b"content-length", b"keep-alive", b"transfer-encoding"))
 _NOT_TRAILING: Final = _OURS | {
     b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
-    b"expect", b"host", b"set-cookie", b"te", b"trailer",
+    b"date", b"expect", b"host", b"set-cookie", b"te", b"trailer",
 }  # fmt: skip
-_WITHOUT_BODY: Final = (204, 304)
+_WITHOUT_BODY: Final = (204, 205, 304)
 
 _PLAIN: Final = b"content-type: text/plain; charset=utf-8\r\n"
 _FAILED: Final = 500
@@ -70,6 +68,8 @@ _EXPECTED: Final = (
     "the answer is complete",
 )
 
+# So many pieces are sent in a row before others get a turn.
+_BURST: Final = 64
 _MOST_PEERS: Final = 4096
 _FAMILIES: Final = {4: AF_INET, 6: AF_INET6}
 
@@ -107,7 +107,7 @@ class AsgiExchange:
     """
 
     __slots__ = (
-        "_asked", "_at", "_bodiless", "_body", "_chunked", "_close", "_core", "_declared", "_event",
+        "_asked", "_at", "_bodiless", "_body", "_burst", "_chunked", "_close", "_core", "_declared", "_event",
         "_fields", "_fields_behind", "_flags", "_gone", "_more", "_on_disconnect", "_out", "_sent",
         "_state", "_status", "_target", "_trailing", "handle",
     )  # fmt: skip
@@ -129,6 +129,7 @@ class AsgiExchange:
         self._state = _NOTHING
         self._out: Outgoing | None = None
         self._sent = 0
+        self._burst = 0
         self._fields_behind = b""
 
     # What the pool calls.
@@ -180,12 +181,14 @@ class AsgiExchange:
         return answering if answering.__class__ is CoroutineType else _awaited(answering)
 
     def finish(self, result: Any) -> None:
+        self._core.live.pop(self.handle, None)
         if self._state != _COMPLETE:
             if not self._gone:
                 log.error("the ASGI application returned, and %s", _EXPECTED[self._state])
             self._end(_FAILED)
 
     def fail(self, error: BaseException) -> None:
+        self._core.live.pop(self.handle, None)
         stopped = isinstance(error, anyio.get_cancelled_exc_class())
         if not (
             stopped
@@ -197,8 +200,8 @@ class AsgiExchange:
             self._end(_STOPPED if stopped else _FAILED)
 
     def suspended(self, scope: anyio.CancelScope) -> None:
-        if self._state != _COMPLETE:
-            self._core.live[self.handle] = self
+        # To the end of the coroutine, so that stopping waits for what it does behind its answer.
+        self._core.live[self.handle] = self
 
     def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
         if kind == Kind.BODY:
@@ -308,38 +311,37 @@ class AsgiExchange:
 
     def _send_whole(self, body: bytes) -> None:
         """Head and body in one reply, which gets its length from the library."""
-        declared = self._declared
+        declared, fields = self._declared, self._fields
         self._reach()
-        core, handle = self._core, self.handle
-        if not self._bodiless:
-            if declared is not None and declared != len(body):
+        if declared is not None:
+            if self._bodiless:
+                # The length of what is not sent: of the answer to GET, or of what has not changed.
+                fields = b"%bcontent-length: %d\r\n" % (fields, declared)
+            elif declared != len(body):
                 raise ValueError(f"a body of {len(body)} bytes, and content-length is {declared}")
-            core.reply(handle, self._status, self._fields, body, close=self._close)
-        elif declared is None or self._status == 204:
-            core.reply(handle, self._status, self._fields, body, close=self._close)
-        else:
-            # The length of what is not sent: of the answer to GET, or of what has not changed.
-            fields = b"%bcontent-length: %d\r\n" % (self._fields, declared)
-            core.reply(handle, self._status, fields, more=True, close=self._close)
-            core.chunk(handle, b"", more=False)
+        self._core.reply(self.handle, self._status, fields, body, close=self._close)
         self._complete()
 
     async def _send_piece(self, body: bytes, more: bool) -> None:
         if self._bodiless:
             body = b""
-            # Nothing is sent that could make this wait, and others have to have their turn.
-            await anyio.lowlevel.checkpoint()
         else:
             self._count(len(body), more)
         self._reach()
         core, handle, out = self._core, self.handle, self._out
+        self._burst += 1
         if out is not None and not out.open:
             await out.room()
+            self._burst = 0
+            self._reach()
+        elif self._burst > _BURST:
+            await anyio.lowlevel.checkpoint()
+            self._burst = 0
             self._reach()
         last = not more and not self._trailing
         if out is None:
             fields = self._fields
-            if self._declared is not None and self._status != 204:
+            if self._declared is not None:
                 fields = b"%bcontent-length: %d\r\n" % (fields, self._declared)
             self._out = out = Outgoing(core)
             core.reply(handle, self._status, fields, body, more=True, close=self._close)
@@ -387,14 +389,12 @@ class AsgiExchange:
 
     def _complete(self) -> None:
         self._state = _COMPLETE
-        self._core.live.pop(self.handle, None)
         self._core.flush_soon()
         self._wake()
 
     def _end(self, status: int) -> None:
         """Give up on the application's answer: say so with a status if its head is still held back."""
         core, handle = self._core, self.handle
-        core.live.pop(handle, None)
         if self._gone:
             core.drop(handle)
         elif self._out is None:

@@ -20,11 +20,11 @@ class Library(NamedTuple):
 
 
 def unusable() -> str:
-    """Why the engine cannot run here, as a sentence; ``""`` if it can."""
+    """Why the engine cannot run here, without a full stop; ``""`` if it can."""
     try:
         load()
     except ConfigurationError as error:
-        return error.problem
+        return error.problem.rstrip(".")
     return ""
 
 

@@ -1,0 +1,66 @@
+"""An ASGI application on the engine without a kernel around it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from covet_engine._config import EngineConfig
+from covet_engine._lifespan import lifespan
+from covet_engine._plugin import EngineServer
+from covet_http import Application, Receive, Scope, Send, ServerOptions
+
+
+@asynccontextmanager
+async def serve_asgi(
+    application: Application,
+    sockets: Sequence[socket.socket],
+    *,
+    config: EngineConfig | None = None,
+    options: ServerOptions | None = None,
+    stop_timeout: float = 30.0,
+) -> AsyncIterator[None]:
+    """Serve an ASGI 3 application while the block is entered.
+
+    It is started first, by ASGI's lifespan protocol if it speaks that. At the end of the block what
+    was accepted is answered, connections are closed, and then the application is stopped.
+
+    Args:
+        application: Starlette's, FastAPI's, Django's or any other.
+        sockets: Bound, listening and non-blocking; closed here.
+        config: As in ``[plugins.engine]``.
+        options: As in ``[plugins.http]``.
+        stop_timeout: Seconds that answering may take at the end; then connections are cut.
+
+    Raises:
+        StartupFailedError: The application could not start.
+        ConfigurationError: The engine cannot run here.
+    """
+    server = EngineServer(config or EngineConfig())
+    try:
+        async with lifespan(application) as state:
+            served = application if state is None else _WithState(application, state)
+            async with server.listen(sockets, options or ServerOptions()) as listener:
+                listener.begin(served)
+                yield
+                with anyio.move_on_after(stop_timeout):
+                    await listener.stop()
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class _WithState:
+    """Gives each request's scope a copy of what the application made when it started."""
+
+    def __init__(self, application: Application, state: dict[str, Any]) -> None:
+        self._application = application
+        self._state = state
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        scope["state"] = self._state.copy()
+        return self._application(scope, receive, send)
