@@ -12,6 +12,8 @@ from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import anyio
+
 if TYPE_CHECKING:
     from covet_engine._exchange import Exchange
 
@@ -96,6 +98,8 @@ class Core:
         soon: Arranges that `flush` is called at the end of this turn of the event loop. Set by
             whoever knows the loop.
         turn: Whether a batch of events is being worked on, which ends with a `flush` anyway.
+        clock: ``anyio.current_time()`` minus the engine's time, in seconds.
+        counters: The engine's ``cv_counters *``, read in place.
     """
 
     def __init__(self, lib: Any, ffi: Any, options: Any) -> None:
@@ -113,17 +117,19 @@ class Core:
         self.live: dict[int, Exchange] = {}
         self.soon: Callable[[], object] = self.flush
         self.turn = False
+        self.clock = 0.0
         self.counters = lib.cv_engine_counters(engine)
-        self._events = memoryview(
-            ffi.buffer(lib.cv_engine_events(engine), lib.CV_EVENTS * EVENT.size)
-        )
+        self._events = ffi.buffer(lib.cv_engine_events(engine), lib.CV_EVENTS * EVENT.size)
         self._poll = lib.cv_engine_poll
         self._submit = lib.cv_engine_submit
         self._due = False
+        self._quiet: anyio.Event | None = None
 
     def poll(self) -> Iterator[Event]:
-        """Let the engine do what it can without waiting; the events, valid until the next poll."""
+        """Let the engine do what it can without waiting; what has happened."""
         self.turn = True
+        # A slice of cffi's buffer is a copy. An iterator over a memoryview instead, left behind by
+        # an exception, could crash the garbage collector of Python 3.11.
         return EVENT.iter_unpack(self._events[: self._poll(self.engine) * EVENT.size])
 
     def flush(self) -> None:
@@ -135,6 +141,9 @@ class Core:
             parts.clear()
             if self._submit(self.engine, replies, len(replies)):
                 raise EngineError("replies that are none")
+        if self._quiet is not None and not self.live:
+            self._quiet.set()
+            self._quiet = None
 
     def flush_soon(self) -> None:
         """Flush at the end of this turn of the event loop, once however often this is asked for."""
@@ -199,21 +208,29 @@ class Core:
             REPLY.pack(handle, _ARMED.size, 0, _ARM, 0) + _ARMED.pack(number, milliseconds)
         )
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that Python holds, by the engine's count: what is not flushed is still held."""
-        return int(self.counters.in_flight)
+    async def quiet(self) -> None:
+        """Wait until no request is being answered and every answer is in the engine's hands."""
+        while self.turn or self.parts or self.live:
+            if self._quiet is None:
+                self._quiet = anyio.Event()
+            await self._quiet.wait()
 
     def close(self) -> None:
         """End every connection and free the engine; its memory is gone after this."""
         if self.engine is not None:
             self.live.clear()
             self.parts.clear()
-            self._events.release()
+            # Whoever is late finds a released view and a submit that does nothing, not freed memory.
+            self._submit = _ignore
+            self._events = b""
             self.arena.release()
             self.lib.cv_engine_close(self.engine)
             self.lib.cv_engine_free(self.engine)
             self.engine = None
+
+
+def _ignore(engine: Any, replies: bytes, size: int) -> int:
+    return 0
 
 
 def _plain(body: Any) -> bytes:

@@ -42,11 +42,11 @@ class Pool:
         core: Its events are worked on.
         loop: The running event loop; it watches the engine's descriptor.
         tasks: Where the workers live. Cancelling it ends them all, and with them the pool.
-        notice: Called with the kind of events that are no request's: EMPTY and LOG.
         warm: How many workers without a call are kept for the next call that waits.
 
     Attributes:
         targets: What route numbers lead to. Looked at whenever a batch begins.
+        notice: Called with the kind of events that are no request's: EMPTY and LOG.
     """
 
     def __init__(
@@ -54,15 +54,14 @@ class Pool:
         core: Core,
         loop: Loop,
         tasks: anyio.abc.TaskGroup,
-        notice: Callable[[int], None],
         *,
         warm: int = 512,
     ) -> None:
         self.targets: Sequence[Target] = ()
+        self.notice: Callable[[int], object] = Kind
         self._core = core
         self._loop = loop
         self._tasks = tasks
-        self._notice = notice
         self._warm = warm
         self._parked: list[Seat] = []
         self._leader: Seat | None = None
@@ -236,4 +235,4 @@ class Pool:
         elif kind == Kind.REFUSED:
             log.error("an answer of status %d was not sent: a line end in one of its fields", extra)
         elif kind in (Kind.EMPTY, Kind.LOG):
-            self._notice(kind)
+            self.notice(kind)

@@ -1,0 +1,157 @@
+"""One engine, its sockets and its workers, as covet-http wants a listener."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from time import monotonic
+from typing import Any
+
+import anyio
+
+from covet_engine._access import AccessLog
+from covet_engine._asgi import AsgiTarget
+from covet_engine._core import Core, Kind
+from covet_engine._exchange import Target
+from covet_engine._library import Library
+from covet_engine._pool import Pool
+from covet_engine._request import EngineRequest
+from covet_engine._routes import compile_everything, compile_routes
+from covet_engine._wait import Loop, current_loop
+from covet_http import Application, AsgiApplication
+
+# A clock that is no further from the engine's is the same clock, read at another moment.
+_SAME = 1.0
+
+
+class Listener:
+    """Sockets the engine listens on, and the calls that came by them: a `covet_http.HttpListener`.
+
+    Made by `listen`.
+    """
+
+    def __init__(self, core: Core, pool: Pool, sockets: Sequence[socket.socket]) -> None:
+        self._core = core
+        self._pool = pool
+        self._servers = [_address(each) for each in sockets]
+        self._stopping = False
+        self._emptied = anyio.Event()
+        self._access = AccessLog(core)
+
+    def begin(self, application: Application) -> None:
+        core, lib = self._core, self._core.lib
+        targets: Sequence[Target]
+        if isinstance(application, AsgiApplication):
+            table = compile_routes(lib, core.ffi, application.dispatcher)
+            application.track(self._requests)
+            targets, routes = table.targets(core), table.routes
+        else:
+            targets = [AsgiTarget(core, application, self._servers)]
+            routes = compile_everything(lib, core.ffi)
+        self._pool.targets = targets
+        lib.cv_engine_begin(core.engine, routes)
+
+    async def pause(self) -> None:
+        self._core.lib.cv_engine_hold(self._core.engine)
+        await self._core.quiet()
+
+    async def stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._core.lib.cv_engine_stop(self._core.engine)
+        await self._emptied.wait()
+        await self._core.quiet()
+
+    def notice(self, kind: int) -> None:
+        """An event of the whole engine."""
+        if kind == Kind.EMPTY:
+            self._emptied.set()
+        elif kind == Kind.LOG:
+            self._access.write()
+
+    def end(self) -> None:
+        """Nobody waits any longer: tell the calls that are still running why they are cancelled."""
+        for request in self._requests():
+            request.cancel("shutdown")
+
+    def close(self) -> None:
+        """Say what is left to be said, and close every connection."""
+        self._core.flush()
+        self._access.write()
+        self._core.close()
+
+    def _requests(self) -> Iterable[EngineRequest]:
+        return [each for each in self._core.live.values() if isinstance(each, EngineRequest)]
+
+
+@asynccontextmanager
+async def listen(
+    library: Library,
+    native: Any,
+    sockets: Sequence[socket.socket],
+    *,
+    counting: Callable[[Any], AbstractContextManager[None]],
+) -> AsyncIterator[Listener]:
+    """Make an engine and serve with it while the block is entered.
+
+    Args:
+        library: From `load`.
+        native: A ``cv_options *``.
+        sockets: Bound, listening and non-blocking; closed here.
+        counting: Reads a ``cv_counters *`` while it is entered.
+
+    Raises:
+        OSError: The system gives no engine, or it cannot listen on one of the sockets.
+    """
+    try:
+        core = Core(library.lib, library.ffi, native)
+        loop = current_loop()
+        clock = anyio.current_time() - monotonic()
+        core.clock = clock if abs(clock) > _SAME else 0.0
+        try:
+            for each in sockets:
+                refused = library.lib.cv_engine_listen(core.engine, each.fileno())
+                if refused:
+                    raise OSError(-refused, os.strerror(-refused))
+            loop.open(core.fd)
+            with counting(core.counters):
+                async with _serve(core, loop, sockets) as listener:
+                    yield listener
+        finally:
+            loop.close()
+            core.close()
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@asynccontextmanager
+async def _serve(
+    core: Core, loop: Loop, sockets: Sequence[socket.socket]
+) -> AsyncIterator[Listener]:
+    """The workers of an engine."""
+    listener = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            pool = Pool(core, loop, tasks)
+            listener = Listener(core, pool, sockets)
+            pool.notice = listener.notice
+            pool.start()
+            try:
+                yield listener
+            finally:
+                listener.end()
+                tasks.cancel_scope.cancel()
+    finally:
+        if listener is not None:
+            listener.close()
+
+
+def _address(each: socket.socket) -> tuple[str, int | None] | None:
+    """Where a socket is bound, as ASGI says it."""
+    bound = each.getsockname()
+    if isinstance(bound, tuple):
+        return bound[0], bound[1]
+    return (os.fsdecode(bound), None) if bound else None

@@ -1,0 +1,413 @@
+"""The request as the engine holds it: one object, which is also the pool's exchange.
+
+Everything about it stays where it arrived, in the arena, until somebody asks. The arena's bytes are
+given back with the answer; a request that somebody still holds then keeps a copy of its head.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Coroutine, Sequence
+from socket import AF_INET, AF_INET6, inet_ntop
+from struct import Struct
+from time import monotonic
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote
+
+import anyio
+import anyio.lowlevel
+
+from covet_engine._core import ANSWER, NO_LENGTH, REPLY, Core, Flag, Kind
+from covet_engine._exchange import Incoming, Outgoing
+from covet_http import Malformed, Reply, Request, Route, StreamAbortedError
+from covet_operations import Endpoint, OperationError, ended
+
+# Where things are in a `cv_request`.
+_HEAD: Final = Struct("=II").unpack_from  # at 0: offset and size
+_BODY: Final = 8
+_LENGTH: Final = 16
+_METHOD: Final = 24
+_PATH: Final = 32
+_QUERY: Final = 36
+_TYPE: Final = 44
+_HEAD_FLAGS: Final = 48
+_PARAMS: Final = 52
+_FAMILY: Final = 86
+_PEER: Final = 88
+_ARRIVED: Final = 104
+_WHOLE: Final = 112
+
+_span: Final = Struct("=HH").unpack_from
+_long: Final = Struct("=Q").unpack_from
+_short: Final = Struct("=H").unpack_from
+_double: Final = Struct("=d").unpack_from
+
+_HAS_ESCAPES: Final = 1 << 6  # enum cv_head_flag
+_HAS_AUTHORIZATION: Final = 1 << 7
+
+_HERE: Final = int(Flag.BODY_COMPLETE | Flag.BODY_NONE)
+_NONE: Final = int(Flag.BODY_NONE)
+_HEAD_ONLY: Final = int(Flag.HEAD_ONLY)
+_JSON: Final = b"application/json"
+_LINES: Final = b"content-type: application/x-ndjson\r\n"
+_DEADLINE: Final = 1
+# So many items are sent in a row before others get a turn.
+_BURST: Final = 64
+
+
+class _Probe:
+    def references(self) -> int:
+        return sys.getrefcount(self)
+
+
+def _alone() -> int:
+    """How often an object is referred to in a method of its own, called through one variable."""
+    probe = _Probe()
+    return probe.references()
+
+
+# Later versions count references of variables in ways of their own: then every request counts as held.
+_ALONE: Final = _alone() if sys.version_info < (3, 14) else 0
+
+
+class RequestOverError(RuntimeError):
+    """A request was used after its answer was complete, in a way that needs its connection."""
+
+    def __init__(self) -> None:
+        super().__init__("the request is over: its answer is complete")
+
+
+class EngineRequest(Request):
+    """One request. The classes of routes derive from it and fill in what is the same for all of theirs.
+
+    Attributes:
+        handle: The engine's name for it.
+    """
+
+    __slots__ = ("_at", "_flags", "handle")
+
+    core: ClassVar[Core]
+    route: ClassVar[Route]
+    endpoint: ClassVar[Endpoint[Any]]
+    code: ClassVar[int]
+    timeout: ClassVar[float]
+
+    # What most requests never touch, so that making one stores next to nothing.
+    streaming = False
+    _headers = None
+    _query = None
+    _buffer: Any
+    _head: bytes | None = None
+    _values: Sequence[str] | None = None
+    _deadline: float | None = None
+    _incoming: Incoming | None = None
+    _outgoing: Outgoing | None = None
+    _taken = False
+    _gone = False
+    _over = False
+    _burst = 0
+
+    def __init__(self, handle: int, at: int, size: int, flags: int) -> None:
+        self.handle = handle
+        self._at = at
+        self._flags = flags
+
+    # What the pool calls.
+
+    def start(self) -> Coroutine[Any, Any, Any] | None:
+        raise NotImplementedError
+
+    def finish(self, result: Any) -> None:
+        """Answer with what the chain has left in ``body``."""
+        body = self.body
+        if body.__class__ is not bytes:
+            body = bytes(memoryview(body))
+        self.core.parts += (REPLY.pack(self.handle, len(body), self.code, ANSWER, 0), body)
+        if self.scope is not None or sys.getrefcount(self) > _ALONE:
+            self._leave()
+
+    def fail(self, error: BaseException) -> None:
+        core = self.core
+        try:
+            reply = self.route.failed(self, self._typed(error))
+            if reply is None:
+                core.drop(self.handle)
+            else:
+                self._reply(reply)
+        except StreamAbortedError:
+            core.abort(self.handle)
+        finally:
+            self._leave()
+
+    def suspended(self, scope: anyio.CancelScope) -> None:
+        self.scope = scope
+        self.core.live[self.handle] = self
+        if self._deadline is None:
+            if self.timeout != math.inf:
+                arrived: float = _double(self._buffer, self._at + _ARRIVED)[0]
+                self.core.arm(self.handle, _DEADLINE, arrived + self.timeout - monotonic())
+        elif self._deadline != math.inf:
+            self.core.arm(self.handle, _DEADLINE, self._deadline - anyio.current_time())
+        if self.cause is not None:
+            scope.cancel()
+
+    def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
+        if kind == Kind.BODY:
+            if self._incoming is not None:
+                self._incoming.on_body(at, size, flags)
+        elif kind == Kind.ROOM:
+            if self._outgoing is not None:
+                self._outgoing.on_room(size)
+        elif kind == Kind.TIMER:
+            self.cancel("deadline")
+        else:
+            self._gone = True
+            if self._incoming is not None:
+                self._incoming.on_gone()
+            if self._outgoing is not None:
+                self._outgoing.on_gone()
+            self.endpoint.disconnect(self)
+
+    # What was sent.
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        return self._part(_METHOD).decode("ascii")
+
+    @property
+    def path(self) -> str:  # type: ignore[override]
+        return self._part(_PATH).decode("ascii")
+
+    @property
+    def path_values(self) -> Sequence[str]:  # type: ignore[override]
+        values = self._values
+        if values is None:
+            buffer, at, head = self._buffer, self._at, self._bytes()
+            values = []
+            for offset in range(at + _PARAMS, at + _PARAMS + 4 * buffer[at + 51], 4):
+                begin, size = _span(buffer, offset)
+                values.append(head[begin : begin + size].decode("ascii"))
+            if _short(buffer, at + _HEAD_FLAGS)[0] & _HAS_ESCAPES:
+                # The engine has found them to be decodable before it looked for a route.
+                values = [unquote(value, errors="strict") for value in values]
+            self._values = values
+        return values
+
+    @property
+    def query_string(self) -> bytes:  # type: ignore[override]
+        return self._part(_QUERY)
+
+    @property
+    def raw_headers(self) -> Sequence[tuple[bytes, bytes]]:  # type: ignore[override]
+        headers = []
+        for line in self._bytes()[:-4].split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            headers.append((name, value.strip(b" \t")))
+        return headers
+
+    @property
+    def client(self) -> str | None:  # type: ignore[override]
+        buffer, at = self._buffer, self._at
+        family = buffer[at + _FAMILY]
+        if family == 4:
+            return inet_ntop(AF_INET, bytes(buffer[at + _PEER : at + _PEER + 4]))
+        if family == 6:
+            return inet_ntop(AF_INET6, bytes(buffer[at + _PEER : at + _PEER + 16]))
+        return None
+
+    @property
+    def deadline(self) -> float:  # type: ignore[override]
+        deadline = self._deadline
+        if deadline is None:
+            deadline = math.inf
+            if self.timeout != math.inf:
+                arrived: float = _double(self._buffer, self._at + _ARRIVED)[0]
+                deadline = arrived + self.core.clock + self.timeout
+        return deadline
+
+    @deadline.setter
+    def deadline(self, value: float) -> None:
+        self._deadline = value
+
+    def header(self, name: bytes) -> bytes | None:
+        head = self._bytes()
+        line = b"\r\n%b:" % name
+        at = head.find(line)
+        if at < 0:
+            return None
+        at += len(line)
+        if head.find(line, at) >= 0:
+            raise Malformed(f"the header {name.decode('ascii')!r} comes twice")
+        return head[at : head.find(b"\r\n", at)].strip(b" \t")
+
+    def credentials(self) -> Any:
+        if _short(self._buffer, self._at + _HEAD_FLAGS)[0] & _HAS_AUTHORIZATION:
+            return super().credentials()
+        return None
+
+    def declared_length(self) -> int | None:
+        length: int = _long(self._buffer, self._at + _LENGTH)[0]
+        return None if length == NO_LENGTH else length
+
+    def require_content(self, expected: str) -> None:
+        at, size = _span(self._buffer, self._at + _TYPE)
+        if size == len(_JSON) and expected == "application/json":
+            head = self._bytes()
+            end = at + size
+            if head[at:end] == _JSON and head.find(b"\r\ncontent-type:", end) < 0:
+                return
+        super().require_content(expected)
+
+    # The body.
+
+    @property
+    def buffered(self) -> bytes | None:
+        flags = self._flags
+        if flags & _NONE:
+            return b""
+        if flags & _HERE:
+            if self._over:
+                raise RequestOverError
+            at, size = _HEAD(self._buffer, self._at + _BODY)
+            return bytes(self.core.arena[at : at + size])
+        return None
+
+    async def read(self) -> bytes:
+        if self._over:
+            raise RequestOverError
+        whole = None if self._taken else self.buffered
+        if whole is not None or self._flags & _HERE:
+            self._taken = True
+            return whole or b""
+        incoming = self._incoming
+        if incoming is None:
+            incoming = self._incoming = Incoming(self.core, self.handle)
+            if self._gone:
+                incoming.on_gone()
+        while True:
+            piece = await incoming.read()
+            if piece or not incoming.broken:
+                return piece
+            self.disconnected = True
+            # Without its body no policy could finish the call.
+            self.cancel("disconnect")
+            await anyio.lowlevel.checkpoint()
+
+    # A stream out.
+
+    async def send(self, item: Any) -> None:
+        if self._over:
+            raise RequestOverError
+        core, outgoing = self.core, self._outgoing
+        if outgoing is None:
+            outgoing = self._begin(item)
+        else:
+            if not outgoing.open:
+                await outgoing.room()
+                self._burst = 0
+                if self._over:
+                    raise RequestOverError
+            if not self._flags & _HEAD_ONLY and not outgoing.gone:
+                core.chunk(self.handle, item)
+        outgoing.take(len(item))
+        core.flush_soon()
+        self._burst += 1
+        if self._burst >= _BURST or outgoing.gone:
+            self._burst = 0
+            await anyio.lowlevel.checkpoint()
+
+    def _begin(self, first: bytes) -> Outgoing:
+        """The head of a stream and its first bytes."""
+        self.streaming = True
+        self._outgoing = outgoing = Outgoing(self.core)
+        if self._gone:
+            outgoing.on_gone()
+        else:
+            body = b"" if self._flags & _HEAD_ONLY else first
+            self.core.reply(self.handle, self.route.status, _LINES, body, more=True)
+        return outgoing
+
+    # The end.
+
+    def _typed(self, error: BaseException) -> OperationError:
+        """The error to answer with, whatever was raised."""
+        scope = self.scope
+        if scope is not None and scope.cancel_called:
+            cancelled = anyio.get_cancelled_exc_class()
+            if isinstance(error, cancelled):
+                return ended(self)
+            if isinstance(error, BaseExceptionGroup):
+                rest = error.split(cancelled)[1]
+                if rest is None:
+                    return ended(self)
+                error = rest
+        # What is no Exception ends here too: there is one request to answer, and others to serve.
+        return self.endpoint.failure(self, error)  # type: ignore[arg-type]
+
+    def _reply(self, reply: Reply) -> None:
+        status, headers, body = reply
+        fields = b"".join(
+            b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"content-length"
+        )
+        self.core.reply(self.handle, status, fields, body)
+
+    def _leave(self) -> None:
+        """The answer is complete: take what somebody may still ask for, and let go of the rest."""
+        if self._over:
+            return
+        core, at = self.core, self._at
+        if self.scope is not None:
+            self.scope = None
+            core.live.pop(self.handle, None)
+        self._bytes()
+        self._buffer = bytes(core.arena[at : at + _WHOLE])
+        self._at = 0
+        self._over = True
+
+    def _part(self, offset: int) -> bytes:
+        at, size = _span(self._buffer, self._at + offset)
+        return self._bytes()[at : at + size]
+
+    def _bytes(self) -> bytes:
+        """The whole head, copied when it is first asked for."""
+        head = self._head
+        if head is None:
+            at, size = _HEAD(self._buffer, self._at)
+            head = self._head = bytes(self.core.arena[at : at + size])
+        return head
+
+
+class EmptyRequest(EngineRequest):
+    """Of a route whose success has no body."""
+
+    __slots__ = ()
+
+    def finish(self, result: Any) -> None:
+        self.core.parts.append(REPLY.pack(self.handle, 0, self.code, ANSWER, 0))
+        if self.scope is not None or sys.getrefcount(self) > _ALONE:
+            self._leave()
+
+
+class VariableRequest(EngineRequest):
+    """Of a route whose success has headers that depend on the result."""
+
+    __slots__ = ()
+
+    def finish(self, result: Any) -> None:
+        self._reply(self.route.succeeded(self, self.body))
+        self._leave()
+
+
+class StreamRequest(EngineRequest):
+    """Of a route that streams its answer."""
+
+    __slots__ = ()
+
+    def finish(self, result: Any) -> None:
+        outgoing = self._outgoing or self._begin(b"")
+        if outgoing.gone:
+            self.core.drop(self.handle)
+        else:
+            self.core.chunk(self.handle, b"", more=False)
+        self._leave()
