@@ -1,0 +1,650 @@
+/* The engine: its epoll set, its life, and the two calls of every turn of the loop. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "output.h"
+#include "reply.h"
+#include "sockets.h"
+
+enum {
+    LISTENERS = 64,
+    BATCH = 512, /* readiness taken from epoll at once */
+    ACCEPT_AT_ONCE = 64, /* of one listening socket in one poll */
+    SPARE_CONNECTIONS = 8192, /* places for the backlog when stopping */
+    LOG_SIZE = 1 << 20
+};
+
+#define SECOND INT64_C(1000000000)
+#define MILLISECOND INT64_C(1000000)
+#define ACCEPT_PAUSE (100 * MILLISECOND)
+#define LOG_PAUSE (100 * MILLISECOND)
+#define LINGER (2 * SECOND)
+
+struct cv_engine {
+    cv_core core;
+    cv_event events[CV_EVENTS];
+    struct epoll_event ready[BATCH];
+    cv_listener listeners[LISTENERS];
+    int listener_count;
+    int epoll, timer, wake;
+    cv_time armed; /* what the timer is set for */
+    cv_time accept_due, log_due, trim_due; /* CV_NEVER: not waiting */
+    uint8_t woken; /* the wake descriptor was written since epoll reported it */
+    uint8_t empty_told;
+};
+
+int64_t cv_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * SECOND + t.tv_nsec;
+}
+
+void cv_core_tick(cv_core *core)
+{
+    core->readable = cv_clock();
+    core->now = core->readable + core->skew;
+    cv_date_update(&core->date, core->readable);
+}
+
+void cv_options_default(cv_options *options)
+{
+    *options = (cv_options){
+        .max_connections = 10000,
+        .max_in_flight = 1024,
+        .max_pipelined = 32,
+        .max_header_bytes = 32 * 1024,
+        .max_fields = 100,
+        .max_chunk_overhead = 16 * 1024,
+        .block_size = 64 * 1024,
+        .arena_size = UINT64_C(1) << 30,
+        .high_water = 64 * 1024,
+        .low_water = 16 * 1024,
+        .work = 256,
+        .header_timeout = 10,
+        .idle_timeout = 75,
+        .read_timeout = 30,
+        .write_timeout = 30,
+        .linger = 1,
+        .access_log = 0,
+    };
+}
+
+static cv_time length(double seconds)
+{
+    if (!(seconds >= 0) || seconds > 1e9)
+        return CV_NEVER;
+    return (cv_time)(seconds * 1e9);
+}
+
+static void at_least(uint32_t *option, uint32_t least)
+{
+    if (*option < least)
+        *option = least;
+}
+
+static void at_most(uint32_t *option, uint32_t most)
+{
+    if (*option > most)
+        *option = most;
+}
+
+static int open_core(cv_core *core, const cv_options *wanted)
+{
+    core->options = *wanted;
+    cv_options *o = &core->options;
+    at_least(&o->max_connections, 1);
+    at_most(&o->max_connections, 1 << 20);
+    at_least(&o->max_in_flight, 1);
+    at_most(&o->max_in_flight, 1 << 20);
+    at_least(&o->max_pipelined, 1);
+    at_most(&o->max_pipelined, CV_RECORDS);
+    at_least(&o->max_header_bytes, 256);
+    at_most(&o->max_header_bytes, UINT16_MAX);
+    at_least(&o->max_fields, 1);
+    at_most(&o->max_fields, UINT16_MAX);
+    at_least(&o->work, 1);
+    at_least(&o->high_water, 1);
+    /* A whole head, twice: then what is incomplete is moved at most once a block. */
+    at_least(&o->block_size,
+             2 * o->max_header_bytes + 8192 + o->max_pipelined * (uint32_t)sizeof(cv_request));
+    at_most(&o->block_size, 1 << 26);
+    core->head_limits = (cv_head_limits){o->max_header_bytes, (uint16_t)o->max_fields};
+    core->chunked_limits =
+        (cv_chunked_limits){o->max_chunk_overhead, o->max_header_bytes, (uint16_t)o->max_fields};
+    core->budget.limit = o->arena_size;
+    core->transport = &cv_sockets;
+    core->ready.prev = core->ready.next = &core->ready;
+    core->starved.prev = core->starved.next = &core->starved;
+    core->parched.prev = core->parched.next = &core->parched;
+    core->connection_capacity = o->max_connections + SPARE_CONNECTIONS;
+    core->exchange_capacity = 2 * o->max_in_flight + 1024;
+    core->connections =
+        cv_reserve(((size_t)core->connection_capacity + 1) * sizeof *core->connections);
+    core->exchanges = cv_reserve(((size_t)core->exchange_capacity + 1) * sizeof *core->exchanges);
+    core->gather = malloc(CV_GATHER);
+    if (!core->connections || !core->exchanges || !core->gather ||
+        cv_arena_open(&core->arena, o->arena_size, o->block_size, o->max_pipelined) < 0 ||
+        cv_timers_open(&core->timers, core->exchange_capacity) < 0 ||
+        (o->access_log && cv_log_open(&core->log, LOG_SIZE) < 0))
+        return -1;
+    cv_time *lengths = core->timers.length;
+    lengths[CV_TIMER_HEADER] = length(o->header_timeout);
+    lengths[CV_TIMER_IDLE] = length(o->idle_timeout);
+    lengths[CV_TIMER_READ] = length(o->read_timeout);
+    lengths[CV_TIMER_WRITE] = length(o->write_timeout);
+    lengths[CV_TIMER_LAST_CHANCE] = length(o->linger);
+    lengths[CV_TIMER_LINGER] = LINGER;
+    cv_core_tick(core);
+    return 0;
+}
+
+static void close_core(cv_core *core)
+{
+    core->current = NULL;
+    for (uint32_t i = 1; core->connections && i <= core->fresh_connection; i++)
+        if (core->connections[i].next_free == 0)
+            cv_connection_end(core, &core->connections[i], CV_GONE_STOPPED, 0);
+    for (uint32_t i = 1; core->exchanges && i <= core->fresh_exchange; i++)
+        if (core->exchanges[i].state != CV_FREE)
+            cv_exchange_release(core, &core->exchanges[i]);
+    if (core->routes)
+        cv_routes_free(core->routes);
+    cv_log_close(&core->log);
+    cv_timers_close(&core->timers);
+    cv_arena_close(&core->arena);
+    free(core->gather);
+    cv_unreserve(core->exchanges,
+                 ((size_t)core->exchange_capacity + 1) * sizeof *core->exchanges);
+    cv_unreserve(core->connections,
+                 ((size_t)core->connection_capacity + 1) * sizeof *core->connections);
+}
+
+static int watch(cv_engine *engine, int fd, uint32_t events, uint64_t tag)
+{
+    struct epoll_event event = {.events = events, .data.u64 = CV_TAG | tag};
+    return fd < 0 ? -1 : epoll_ctl(engine->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+cv_engine *cv_engine_new(const cv_options *options)
+{
+    cv_engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return NULL;
+    engine->epoll = engine->timer = engine->wake = -1;
+    engine->armed = engine->accept_due = engine->log_due = engine->trim_due = CV_NEVER;
+    engine->core.events = engine->events;
+    if (open_core(&engine->core, options) < 0)
+        goto failed;
+    engine->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (engine->epoll < 0)
+        goto failed;
+    engine->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    engine->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    /* Edge-triggered: each write is reported once, and nothing need be read. */
+    if (watch(engine, engine->timer, EPOLLIN, CV_TAG_TIMER) < 0 ||
+        watch(engine, engine->wake, EPOLLIN | EPOLLET, CV_TAG_WAKE) < 0)
+        goto failed;
+    return engine;
+failed:;
+    int error = errno ? errno : ENOMEM;
+    cv_engine_free(engine);
+    errno = error;
+    return NULL;
+}
+
+void cv_engine_free(cv_engine *engine)
+{
+    if (!engine)
+        return;
+    close_core(&engine->core);
+    if (engine->timer >= 0)
+        close(engine->timer);
+    if (engine->wake >= 0)
+        close(engine->wake);
+    if (engine->epoll >= 0)
+        close(engine->epoll);
+    free(engine);
+}
+
+int cv_engine_fd(const cv_engine *engine)
+{
+    return engine->epoll;
+}
+
+uint8_t *cv_engine_arena(const cv_engine *engine, uint64_t *size)
+{
+    *size = engine->core.arena.size;
+    return engine->core.arena.base;
+}
+
+cv_event *cv_engine_events(const cv_engine *engine)
+{
+    return engine->core.events;
+}
+
+cv_counters *cv_engine_counters(const cv_engine *engine)
+{
+    return (cv_counters *)(uintptr_t)&engine->core.counters;
+}
+
+/* Make the descriptor readable if poll has something to do that no socket will tell. */
+static void wake_if_needed(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    int needed = !cv_link_empty(&core->ready) || core->first_notice ||
+                 (!cv_link_empty(&core->starved) &&
+                  core->counters.in_flight < core->options.max_in_flight) ||
+                 (!cv_link_empty(&core->parched) && cv_arena_has_free(&core->arena)) ||
+                 (core->stopping && !core->counters.connections && !engine->empty_told);
+    if (!needed || engine->woken)
+        return;
+    uint64_t one = 1;
+    engine->woken = write(engine->wake, &one, sizeof one) == sizeof one;
+}
+
+static void arm(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    cv_time next = cv_timers_next(&core->timers);
+    if (core->log.used) {
+        if (engine->log_due == CV_NEVER)
+            engine->log_due = core->now + LOG_PAUSE;
+        if (engine->log_due < next)
+            next = engine->log_due;
+    }
+    if (engine->accept_due < next)
+        next = engine->accept_due;
+    if (engine->trim_due == CV_NEVER && cv_arena_trimmable(&core->arena))
+        engine->trim_due = core->now + SECOND;
+    if (engine->trim_due < next)
+        next = engine->trim_due;
+    if (next >= engine->armed)
+        return;
+    engine->armed = next;
+    cv_time due = next - core->skew;
+    if (due < 1)
+        due = 1;
+    struct itimerspec when = {.it_value = {due / SECOND, due % SECOND}};
+    timerfd_settime(engine->timer, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+static void leave(cv_engine *engine)
+{
+    engine->core.counters.blocks = engine->core.arena.used;
+    wake_if_needed(engine);
+    arm(engine);
+}
+
+static void watch_listeners(cv_engine *engine, int on)
+{
+    for (int i = 0; i < engine->listener_count; i++) {
+        cv_listener *listener = &engine->listeners[i];
+        if (listener->polled == on || listener->fd < 0)
+            continue;
+        if (!on)
+            epoll_ctl(engine->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
+        else if (watch(engine, listener->fd, EPOLLIN | EPOLLEXCLUSIVE,
+                       CV_TAG_LISTENER + (uint64_t)i) < 0)
+            continue;
+        listener->polled = (uint8_t)on;
+    }
+}
+
+static void watch_if_room(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    if (core->begun && !core->stopping && engine->accept_due == CV_NEVER &&
+        core->counters.connections < core->options.max_connections)
+        watch_listeners(engine, 1);
+}
+
+int cv_engine_listen(cv_engine *engine, int fd)
+{
+    if (engine->listener_count == LISTENERS)
+        return -ENOSPC;
+    cv_listener *listener = &engine->listeners[engine->listener_count];
+    int result = cv_listener_open(listener, fd);
+    if (result < 0)
+        return result;
+    engine->listener_count++;
+    watch_if_room(engine);
+    return engine->core.begun && !engine->core.stopping && !listener->polled ? -EINVAL : 0;
+}
+
+static void accept_from(cv_engine *engine, int number)
+{
+    cv_core *core = &engine->core;
+    cv_listener *listener = &engine->listeners[number];
+    switch (cv_sockets_accept(core, engine->epoll, listener, number, ACCEPT_AT_ONCE,
+                              core->options.max_connections)) {
+    case CV_ACCEPTED_FULL:
+        watch_listeners(engine, 0);
+        break;
+    case CV_ACCEPTED_FAILED:
+        watch_listeners(engine, 0);
+        engine->accept_due = core->now + ACCEPT_PAUSE;
+        break;
+    }
+}
+
+static void each_connection(cv_engine *engine, void (*act)(cv_core *core, cv_connection *c))
+{
+    cv_core *core = &engine->core;
+    for (uint32_t i = 1; i <= core->fresh_connection; i++)
+        if (core->connections[i].next_free == 0)
+            act(core, &core->connections[i]);
+}
+
+static void go_on(cv_core *core, cv_connection *c)
+{
+    if (c->from == c->to && !(c->flags & CV_C_EOF))
+        return;
+    c->flags |= CV_C_AGAIN;
+    cv_connection_settle(core, c);
+}
+
+void cv_engine_begin(cv_engine *engine, cv_routes *routes)
+{
+    cv_core *core = &engine->core;
+    cv_core_tick(core);
+    if (core->routes && core->routes != routes)
+        cv_routes_free(core->routes);
+    core->routes = routes;
+    core->held = 0;
+    core->begun = 1;
+    each_connection(engine, go_on);
+    watch_if_room(engine);
+    leave(engine);
+}
+
+void cv_engine_hold(cv_engine *engine)
+{
+    engine->core.held = 1;
+}
+
+void cv_engine_stop(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    if (core->stopping)
+        return;
+    cv_core_tick(core);
+    core->stopping = 1;
+    for (int i = 0; i < engine->listener_count && core->begun; i++)
+        while (cv_sockets_accept(core, engine->epoll, &engine->listeners[i], i, ACCEPT_AT_ONCE,
+                                 core->connection_capacity) == CV_ACCEPTED_SOME)
+            continue;
+    watch_listeners(engine, 0);
+    engine->listener_count = 0;
+    engine->accept_due = CV_NEVER;
+    each_connection(engine, cv_connection_settle);
+    leave(engine);
+}
+
+static void end_stopped(cv_core *core, cv_connection *c)
+{
+    cv_connection_end(core, c, CV_GONE_STOPPED, 0);
+}
+
+void cv_engine_close(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    watch_listeners(engine, 0);
+    engine->listener_count = 0;
+    core->stopping = 1;
+    each_connection(engine, end_stopped);
+    leave(engine);
+}
+
+static void return_lent(cv_core *core)
+{
+    for (uint32_t i = 0; i < core->lent_count; i++) {
+        uint32_t block = core->lent[i];
+        uint32_t owner = core->arena.blocks[block].owner;
+        cv_arena_unlend(&core->arena, block);
+        if (owner)
+            cv_connection_spare(core, &core->connections[owner]);
+    }
+    core->lent_count = 0;
+}
+
+static void expire(cv_core *core)
+{
+    cv_timer *timer;
+    int kind;
+    while ((timer = cv_timers_due(&core->timers, core->now, &kind)))
+        cv_connection_expired(core, &core->connections[timer->connection], kind);
+    cv_deadline deadline;
+    while (!cv_events_full(core) && cv_deadline_due(&core->timers, core->now, &deadline)) {
+        const cv_exchange *x = &core->exchanges[deadline.exchange];
+        cv_event_add(core, cv_exchange_handle(x, deadline.exchange), CV_TIMER)->extra =
+            deadline.number;
+    }
+}
+
+static void run_ready(cv_core *core)
+{
+    /* Those that are added meanwhile wait for the next poll. */
+    cv_link mark, *link;
+    mark.prev = mark.next = NULL;
+    cv_link_to(&core->ready, &mark);
+    while ((link = core->ready.next) != &mark) {
+        cv_connection *c = &core->connections[link->connection];
+        cv_turn_begin(core, c);
+        cv_connection_run(core, c);
+        cv_turn_end(core);
+    }
+    cv_link_out(&mark);
+}
+
+int cv_engine_poll(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    core->event_count = 0;
+    core->event_limit = CV_EVENTS;
+    core->counters.polls++;
+    int count = epoll_wait(engine->epoll, engine->ready, BATCH, 0);
+    cv_core_tick(core);
+    return_lent(core);
+    expire(core);
+    cv_notices_send(core);
+    cv_connections_resume(core);
+    run_ready(core);
+    for (int i = 0; i < count; i++) {
+        uint64_t number = engine->ready[i].data.u64;
+        if (number < CV_TAG) {
+            cv_connection *c = cv_connection_find(core, number);
+            if (c)
+                cv_sockets_ready(core, c, engine->ready[i].events);
+            continue;
+        }
+        number -= CV_TAG;
+        if (number == CV_TAG_TIMER) {
+            engine->armed = CV_NEVER;
+            struct itimerspec never = {.it_value = {0, 0}};
+            timerfd_settime(engine->timer, 0, &never, NULL);
+        } else if (number == CV_TAG_WAKE) {
+            engine->woken = 0;
+        } else if (number - CV_TAG_LISTENER < (uint64_t)engine->listener_count) {
+            accept_from(engine, (int)(number - CV_TAG_LISTENER));
+        }
+    }
+    if (engine->accept_due <= core->now)
+        engine->accept_due = CV_NEVER;
+    watch_if_room(engine);
+    if (engine->trim_due <= core->now) {
+        engine->trim_due = CV_NEVER;
+        cv_arena_trim(&core->arena);
+    }
+    cv_notices_send(core);
+    if (core->log.used && !cv_events_full(core)) {
+        cv_event_add(core, 0, CV_LOG);
+        engine->log_due = CV_NEVER;
+    }
+    if (core->stopping && !core->counters.connections && !engine->empty_told &&
+        !cv_events_full(core)) {
+        cv_event_add(core, 0, CV_EMPTY);
+        engine->empty_told = 1;
+    }
+    core->event_limit = 0;
+    leave(engine);
+    return (int)core->event_count;
+}
+
+int cv_engine_submit(cv_engine *engine, const uint8_t *replies, size_t size)
+{
+    cv_core *core = &engine->core;
+    core->counters.submits++;
+    core->now = cv_clock() + core->skew;
+    cv_date_update(&core->date, core->now - core->skew);
+    const uint8_t *at = replies, *end = replies + size;
+    int result = 0;
+    while (at < end) {
+        cv_reply reply;
+        if ((size_t)(end - at) < sizeof reply) {
+            result = -1;
+            break;
+        }
+        memcpy(&reply, at, sizeof reply);
+        at += sizeof reply;
+        if ((size_t)(end - at) < reply.size) {
+            result = -1;
+            break;
+        }
+        cv_reply_apply(core, &reply, at);
+        at += reply.size;
+    }
+    cv_turn_end(core);
+    leave(engine);
+    return result;
+}
+
+int cv_engine_is_current(const cv_engine *engine, uint64_t handle)
+{
+    return cv_exchange_current((cv_core *)(uintptr_t)&engine->core, handle) != NULL;
+}
+
+size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size)
+{
+    return engine->core.log.size ? cv_log_take(&engine->core.log, into, size) : 0;
+}
+
+uint64_t cv_engine_open(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    cv_core_tick(core);
+    cv_connection *c = cv_connection_new(core, core->options.max_connections);
+    if (!c)
+        return 0;
+    c->interest = CV_WANT_READ;
+    cv_connection_start(core, c);
+    leave(engine);
+    return cv_connection_number(c);
+}
+
+static cv_connection *in_memory(cv_core *core, uint64_t connection)
+{
+    cv_connection *c = cv_connection_find(core, connection);
+    return c && c->fd < 0 ? c : NULL;
+}
+
+int64_t cv_engine_feed(cv_engine *engine, uint64_t connection, const uint8_t *bytes, size_t size)
+{
+    cv_core *core = &engine->core;
+    cv_connection *c = in_memory(core, connection);
+    if (!c)
+        return -1;
+    cv_core_tick(core);
+    size_t taken = 0;
+    while (taken < size && c && c->interest & CV_WANT_READ) {
+        uint8_t *at;
+        size_t room = cv_connection_room(core, c, &at);
+        if (room > size - taken)
+            room = size - taken;
+        if (!room) {
+            cv_connection_settle(core, c);
+            break;
+        }
+        memcpy(at, bytes + taken, room);
+        cv_connection_fed(core, c, room);
+        taken += room;
+        if (c->flags & CV_C_BUSY) {
+            cv_connection_settle(core, c); /* it runs at the next poll */
+        } else {
+            cv_turn_begin(core, c);
+            cv_connection_run(core, c);
+            cv_turn_end(core);
+        }
+        c = in_memory(core, connection);
+    }
+    leave(engine);
+    return (int64_t)taken;
+}
+
+void cv_engine_feed_end(cv_engine *engine, uint64_t connection)
+{
+    cv_core *core = &engine->core;
+    cv_connection *c = in_memory(core, connection);
+    if (!c)
+        return;
+    cv_core_tick(core);
+    cv_turn_begin(core, c);
+    cv_connection_ended(core, c);
+    cv_connection_run(core, c);
+    cv_turn_end(core);
+    leave(engine);
+}
+
+int64_t cv_engine_drain(cv_engine *engine, uint64_t connection, uint8_t *into, size_t size)
+{
+    cv_core *core = &engine->core;
+    cv_connection *c = in_memory(core, connection);
+    if (!c)
+        return -1;
+    cv_core_tick(core);
+    size_t taken = 0;
+    struct iovec piece;
+    while (taken < size && cv_queue_pieces(&c->out, &piece, 1)) {
+        size_t part = piece.iov_len < size - taken ? piece.iov_len : size - taken;
+        memcpy(into + taken, piece.iov_base, part);
+        cv_connection_left(core, c, part);
+        taken += part;
+    }
+    core->counters.bytes_out += taken;
+    int over = !taken && c->closing == CV_LINGERING;
+    if (over)
+        cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+    else
+        cv_connection_settle(core, c);
+    leave(engine);
+    return over ? -1 : (int64_t)taken;
+}
+
+void cv_engine_drop(cv_engine *engine, uint64_t connection)
+{
+    cv_core *core = &engine->core;
+    cv_connection *c = in_memory(core, connection);
+    if (!c)
+        return;
+    cv_connection_end(core, c, CV_GONE_CLOSED, 1);
+    leave(engine);
+}
+
+void cv_engine_advance(cv_engine *engine, double seconds)
+{
+    cv_core *core = &engine->core;
+    if (seconds > 0 && seconds < 1e9)
+        core->skew += (cv_time)(seconds * 1e9);
+    cv_core_tick(core);
+    expire(core);
+    engine->armed = CV_NEVER; /* what is due is due sooner on the real clock */
+    leave(engine);
+}

@@ -1,0 +1,29 @@
+/* Output that waits for its turn or for a slow client: a chain of chunks. */
+#ifndef COVET_QUEUE_H
+#define COVET_QUEUE_H
+
+#include <sys/uio.h>
+
+#include "memory.h"
+
+typedef struct cv_chunk cv_chunk;
+
+typedef struct cv_queue {
+    cv_chunk *first, *last;
+    uint64_t size; /* bytes waiting */
+} cv_queue;
+
+/* Copies the bytes. Returns 0, or -1 if there is no memory for them; what was there stays. */
+int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t size);
+
+/* Everything of `from` goes behind what is in `queue`. */
+void cv_queue_splice(cv_queue *queue, cv_queue *from);
+
+/* The first bytes, in at most `max` pieces. Returns how many pieces. */
+int cv_queue_pieces(const cv_queue *queue, struct iovec *pieces, int max);
+
+/* The first `size` bytes have left. */
+void cv_queue_drop(cv_queue *queue, cv_budget *budget, uint64_t size);
+void cv_queue_clear(cv_queue *queue, cv_budget *budget);
+
+#endif

@@ -1,0 +1,193 @@
+#define _GNU_SOURCE
+#include "sockets.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "output.h"
+
+int cv_listener_open(cv_listener *listener, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    int listening = 0;
+    socklen_t int_size = sizeof listening;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_size) < 0)
+        return -errno;
+    if (!listening)
+        return -EINVAL;
+    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return -errno;
+    listener->fd = fd;
+    listener->polled = 0;
+    listener->family = address.ss_family == AF_INET ? 4 : address.ss_family == AF_INET6 ? 6 : 0;
+    return 0;
+}
+
+static void set_peer(cv_connection *c, const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)address;
+        c->family = 4;
+        c->port = ntohs(in->sin_port);
+        memcpy(c->peer, &in->sin_addr, 4);
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const void *)address;
+        c->port = ntohs(in->sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr)) {
+            c->family = 4;
+            memcpy(c->peer, in->sin6_addr.s6_addr + 12, 4);
+        } else {
+            c->family = 6;
+            memcpy(c->peer, &in->sin6_addr, 16);
+        }
+    }
+}
+
+int cv_sockets_accept(cv_core *core, int epoll, cv_listener *listener, int number, int many,
+                      uint32_t most)
+{
+    for (int i = 0; i < many; i++) {
+        if (core->counters.connections >= most)
+            return CV_ACCEPTED_FULL;
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        int fd = accept4(listener->fd, (struct sockaddr *)&address, &size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            switch (errno) {
+            case EAGAIN:
+                return CV_ACCEPTED_ALL;
+            case EINTR:
+            case ECONNABORTED:
+            case EPROTO:
+            case EPERM:
+                continue;
+            default:
+                core->counters.refused_connections++;
+                return CV_ACCEPTED_FAILED;
+            }
+        }
+        if (listener->family) {
+            int on = 1;
+            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        }
+        cv_connection *c = cv_connection_new(core, most);
+        struct epoll_event event = {.events = EPOLLIN};
+        if (c)
+            event.data.u64 = cv_connection_number(c);
+        if (!c || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+            core->counters.refused_connections++;
+            if (c)
+                cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+            close(fd);
+            return CV_ACCEPTED_FAILED;
+        }
+        c->fd = fd;
+        c->epoll = epoll;
+        c->listener = (uint8_t)number;
+        c->interest = CV_WANT_READ;
+        if (listener->family)
+            set_peer(c, &address);
+        cv_connection_start(core, c);
+    }
+    return CV_ACCEPTED_SOME;
+}
+
+static int64_t write_pieces(cv_core *core, cv_connection *c, const struct iovec *pieces, int count)
+{
+    ssize_t sent;
+    if (c->fd < 0)
+        return 0; /* memory: it waits to be drained */
+    do {
+        if (count == 1) {
+            sent = send(c->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr message = {
+                .msg_iov = (struct iovec *)(uintptr_t)pieces,
+                .msg_iovlen = (size_t)count,
+            };
+            sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+        }
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
+    core->counters.bytes_out += (uint64_t)sent;
+    return sent;
+}
+
+static void set_interest(cv_core *core, cv_connection *c)
+{
+    (void)core;
+    if (c->fd < 0)
+        return;
+    struct epoll_event event = {.data.u64 = cv_connection_number(c)};
+    if (c->interest & CV_WANT_READ)
+        event.events |= EPOLLIN;
+    if (c->interest & CV_WANT_WRITE)
+        event.events |= EPOLLOUT;
+    epoll_ctl(c->epoll, EPOLL_CTL_MOD, c->fd, &event);
+}
+
+static void shut(cv_core *core, cv_connection *c)
+{
+    (void)core;
+    if (c->fd >= 0)
+        shutdown(c->fd, SHUT_WR);
+}
+
+static void close_socket(cv_core *core, cv_connection *c, int reset)
+{
+    (void)core;
+    if (c->fd < 0)
+        return;
+    if (reset) {
+        struct linger now = {.l_onoff = 1, .l_linger = 0};
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    close(c->fd);
+    c->fd = -1;
+}
+
+const cv_transport cv_sockets = {write_pieces, set_interest, shut, close_socket};
+
+void cv_sockets_ready(cv_core *core, cv_connection *c, uint32_t events)
+{
+    int failed = !!(events & (EPOLLHUP | EPOLLERR));
+    cv_turn_begin(core, c);
+    if (events & EPOLLOUT)
+        cv_connection_writable(core, c);
+    if (c->interest & CV_WANT_READ && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+        uint8_t *at;
+        size_t room = cv_connection_room(core, c, &at);
+        if (room) {
+            ssize_t size = recv(c->fd, at, room, 0);
+            if (size > 0) {
+                cv_connection_fed(core, c, (size_t)size);
+            } else if (size < 0 && (errno == EAGAIN || errno == EINTR) && !failed) {
+                /* nothing after all */
+            } else if (size < 0 || failed) {
+                cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+                return;
+            } else {
+                cv_connection_ended(core, c);
+            }
+        } else {
+            if (failed)
+                cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+            else
+                cv_turn_end(core); /* without a block: settle takes it out of epoll's sight */
+            return;
+        }
+    } else if (failed) {
+        cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+        return;
+    }
+    cv_connection_run(core, c);
+    cv_turn_end(core);
+}
