@@ -59,6 +59,8 @@ class Sample:
     most: float
     busy: float
     """How much of the server's core it used, 0 to 1."""
+    steady: float
+    """How much of its core the generator, which spins, was given, 0 to 1."""
     answer_size: int
 
     @property
@@ -125,6 +127,7 @@ class Generator:
             p99=found["p99"],
             most=found["max"],
             busy=found["server_cpu"] / found["seconds"],
+            steady=found["own_cpu"] / found["seconds"],
             answer_size=found["answer_size"],
         )
 

@@ -55,7 +55,7 @@ class Server:
             self._process = subprocess.Popen(
                 recipe.command(self.port, folder),
                 cwd=PEERS,
-                env={**os.environ, "PYTHONPATH": str(PEERS), **recipe.environment},
+                env={**os.environ, "PYTHONPATH": _path(), **recipe.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -128,6 +128,10 @@ class Server:
                 return
         said = self._output.read_text("utf-8", "replace")[-2000:]
         raise RuntimeError(f"{self.name} does not serve: {said}")
+
+
+def _path() -> str:
+    return os.pathsep.join(filter(None, [str(PEERS), os.environ.get("PYTHONPATH")]))
 
 
 def _settle() -> None:
