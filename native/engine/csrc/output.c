@@ -130,7 +130,9 @@ void cv_credit(cv_core *core, cv_connection *c)
     if (left <= x->credited)
         return;
     uint64_t more = left - x->credited;
-    if (waiting && more < core->options.low_water)
+    /* A little is told only to a stream that has no credit left and so may be waiting for it. */
+    int spent = x->streamed - x->credited >= core->options.high_water;
+    if (more < core->options.low_water && (waiting || !spent))
         return;
     x->credited = left;
     x->room += more;
