@@ -108,7 +108,7 @@ class Run:
     memory: dict[str, list[tuple[float, float, float, float]]] = field(default_factory=dict)
     """Resident, proportional and private megabytes idle; private bytes for each connection."""
     service: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """Upper bounds of median and p99 of the time within the engine, in microseconds."""
+    """Median and p99 of the time within the engine, in microseconds."""
 
 
 def recipes(pythons: dict[str, str]) -> dict[str, Recipe]:
@@ -357,6 +357,7 @@ def groups(pythons: dict[str, str]) -> list[Group]:
 HERE_VERSION = ".".join(platform.python_version_tuple()[:2])
 OTHERS = ("service", "memory")
 """Groups that are not a matter of requests per CPU second."""
+ALONE = Group("service", "", (), connections=1)
 STEADY = 0.95
 """A run counts if other programs left the generator this much of its core."""
 
@@ -492,17 +493,12 @@ class Bench:
         if server is None:
             return
         for title, name in (("native", "native"), ("`def` JSON", "json")):
-            with _running(server):
-                before = _histogram(server)
-                self._sample_one(server, WORKS[name])
-                after = _histogram(server)
+            before = _histogram(server)
+            self._sample(ALONE, Entry("", "", name), server)
+            after = _histogram(server)
             counts = [late - early for late, early in zip(after, before, strict=True)]
-            found = (_bound(counts, 0.5), _bound(counts, 0.99))
+            found = (_quantile(counts, 0.5), _quantile(counts, 0.99))
             self.run.service.setdefault(title, []).append(found)
-
-    def _sample_one(self, server: Server, work: Work) -> Sample:
-        group = Group("service", "", (), connections=1)
-        return self._sample(group, Entry("", "", work.name), server)
 
     def _memory(self) -> None:
         """Servers on their own: idle, and with many connections that have asked once."""
@@ -548,7 +544,7 @@ class Bench:
         for title, found in self.run.service.items():
             p50, p99 = [each[0] for each in found], [each[1] for each in found]
             rows.append([title, f"{spread(p50)[1]:.2f}", f"{spread(p99)[1]:.2f}"])
-        header = ["covet", "median below us", "p99 below us"]
+        header = ["covet", "median us", "p99 us"]
         tables.append(("Time within the engine at one connection", header, rows))
         native = [each[1] for each in self.run.service.get("native", [])]
         python = [each[0] for each in self.run.service.get("`def` JSON", [])]
@@ -578,17 +574,19 @@ def _running(server: Server) -> Iterator[None]:
 
 
 def _histogram(server: Server) -> list[int]:
-    counts: list[int] = json.loads(fetch(Work("service", "/service", None), server.port)[1])
+    with _running(server):
+        counts: list[int] = json.loads(fetch(Work("service", "/service", None), server.port)[1])
     return counts
 
 
-def _bound(counts: Sequence[int], share: float) -> float:
-    """The upper bound, in microseconds, of the bucket in which this share is reached."""
-    total, seen = sum(counts), 0
+def _quantile(counts: Sequence[int], share: float) -> float:
+    """Microseconds below which this share is, taking a bucket's values as evenly spread in it."""
+    wanted, seen = share * sum(counts), 0
     for index, count in enumerate(counts):
+        if count and seen + count >= wanted:
+            low, high = (2 ** (index - 1) if index else 0) / 8, 2**index / 8
+            return low + (high - low) * (wanted - seen) / count
         seen += count
-        if seen >= share * total:
-            return float(2**index / 8)
     return float("inf")
 
 
