@@ -1,0 +1,112 @@
+"""Fuzzes the C code: `python run.py --seconds 60 [head] [chunked] ...`.
+
+Every target `fuzz_<name>.c` is built with clang, libFuzzer and the sanitizers, and begins with what is
+in `corpus/<name>`. What reached new code is added there, and the folder is made as small as it can
+be without reaching less; `--check` leaves it alone. An input that breaks a promise is printed and
+kept beside this file as `found-<name>-...`; the exit code is then 1. Without clang it is 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CSRC = HERE.parent.parent / "csrc"
+FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
+SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+SOURCES = {
+    "head": [HERE / "head_portable.c", HERE / "head_baseline.c", CSRC / "head.c", CSRC / "scan.c"],
+    "chunked": [CSRC / "chunked.c", CSRC / "scan.c"],
+}
+LONGEST = {"head": 700, "chunked": 400}  # bytes of one input
+FEW = 200  # files of one corpus
+
+
+def build(target: str, folder: Path) -> Path:
+    """Build one target; raises CalledProcessError with clang's words on stderr."""
+    program = folder / f"fuzz_{target}"
+    files = [HERE / f"fuzz_{target}.c", *SOURCES[target]]
+    subprocess.run(
+        ["clang", *FLAGS, *SANITIZERS, f"-I{CSRC}", *map(str, files), "-o", str(program)],
+        check=True,
+    )
+    return program
+
+
+def fuzz(target: str, program: Path, corpus: Path, seconds: int) -> bool:
+    """Run one target over a folder that it adds to; whether every promise was kept."""
+    ran = subprocess.run(
+        [
+            str(program),
+            f"-max_total_time={seconds}",
+            f"-max_len={LONGEST[target]}",
+            "-timeout=20",
+            "-print_final_stats=1",
+            "-verbosity=0",
+            f"-dict={HERE / 'http.dict'}",
+            f"-artifact_prefix={HERE}/found-{target}-",
+            str(corpus),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if ran.returncode != 0:
+        print(ran.stderr[-8000:])
+        return False
+    units = [line for line in ran.stderr.splitlines() if "number_of_executed_units" in line]
+    print(f"{target}: {' '.join(units).split(':')[-1].strip()} inputs in {seconds} s, all well")
+    return True
+
+
+def keep(program: Path, grown: Path, corpus: Path) -> None:
+    """Replace a corpus by the fewest files that reach as much code."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [str(program), "-merge=1", "-use_counters=0", folder, str(grown)],
+            check=True,
+            capture_output=True,
+        )
+        files = sorted(Path(folder).iterdir(), key=lambda file: (file.stat().st_size, file.name))
+        for file in corpus.iterdir():
+            file.unlink()
+        for file in files[:FEW]:
+            shutil.copy(file, corpus / file.name[:16])
+        print(f"{corpus.name}: {min(len(files), FEW)} files of {len(files)}")
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description="Fuzz the C code of the engine.")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--check", action="store_true", help="leave the corpus as it is")
+    parser.add_argument("targets", nargs="*", metavar="target", help=" ".join(SOURCES))
+    options = parser.parse_args()
+    unknown = set(options.targets) - set(SOURCES)
+    if unknown:
+        parser.error(f"there is no target {unknown.pop()!r}; there are {', '.join(SOURCES)}")
+    if shutil.which("clang") is None:
+        print("clang is not installed", file=sys.stderr)
+        return 3
+    well = True
+    for target in options.targets or SOURCES:
+        corpus = HERE / "corpus" / target
+        with tempfile.TemporaryDirectory() as folder:
+            program = build(target, Path(folder))
+            grown = Path(folder) / "corpus"
+            shutil.copytree(corpus, grown)
+            if not fuzz(target, program, grown, options.seconds):
+                well = False
+            elif not options.check:
+                keep(program, grown, corpus)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""Every fuzz target for a while, beginning with its corpus; `fuzz/run.py` goes on for longer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).parent / "fuzz"
+TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in FUZZ.glob("fuzz_*.c"))
+SECONDS = 60 // len(TARGETS) if os.environ.get("CI") else 2
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_target_keeps_its_promises(target: str) -> None:
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    ran = subprocess.run(
+        [sys.executable, FUZZ / "run.py", "--check", "--seconds", str(SECONDS), target],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "all well" in ran.stdout
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_corpus_stays_small(target: str) -> None:
+    files = list((FUZZ / "corpus" / target).iterdir())
+    assert 10 < len(files) <= 200
+    assert sum(file.stat().st_size for file in files) < 100_000
