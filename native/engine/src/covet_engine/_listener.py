@@ -35,6 +35,7 @@ class Listener:
     def __init__(self, core: Core, pool: Pool, sockets: Sequence[socket.socket]) -> None:
         self._core = core
         self._pool = pool
+        self._sockets = sockets
         self._servers = [_address(each) for each in sockets]
         self._stopping = False
         self._emptied = anyio.Event()
@@ -61,6 +62,9 @@ class Listener:
         if not self._stopping:
             self._stopping = True
             self._core.lib.cv_engine_stop(self._core.engine)
+            # At once: whom the system lets in from here on would be told nothing but a reset.
+            for each in self._sockets:
+                each.close()
         await self._emptied.wait()
         await self._core.quiet()
 
