@@ -392,9 +392,9 @@ void cv_connection_spare(cv_core *core, cv_connection *c)
 
 void cv_connections_resume(cv_core *core)
 {
-    uint64_t places = core->options.max_in_flight > core->counters.in_flight
-                          ? core->options.max_in_flight - core->counters.in_flight
-                          : 0;
+    uint64_t places = cv_exchanges_full(core)
+                          ? 0
+                          : core->options.max_in_flight - core->counters.in_flight;
     while (places && !cv_link_empty(&core->starved)) {
         places--;
         cv_link_to(&core->ready, core->starved.next);

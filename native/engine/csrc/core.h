@@ -99,6 +99,13 @@ static inline cv_event *cv_event_add(cv_core *core, uint64_t handle, int kind)
     return event;
 }
 
+/* Python holds as many requests as it may. */
+static inline int cv_exchanges_full(const cv_core *core)
+{
+    return core->counters.in_flight >= core->options.max_in_flight ||
+           core->exchanges_used >= core->exchange_capacity;
+}
+
 static inline int cv_link_empty(const cv_link *ring)
 {
     return ring->next == ring;

@@ -36,9 +36,11 @@ struct cv_engine {
     int listener_count;
     int epoll, timer, wake;
     cv_time armed; /* what the timer is set for */
+    uint8_t fired; /* it has, and stays readable until it is set again */
     cv_time accept_due, log_due, trim_due; /* CV_NEVER: not waiting */
     uint8_t woken; /* the wake descriptor was written since epoll reported it */
     uint8_t empty_told;
+    uint8_t watching; /* the listening sockets are in the epoll set */
 };
 
 int64_t cv_clock(void)
@@ -104,7 +106,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     at_least(&o->max_connections, 1);
     at_most(&o->max_connections, 1 << 20);
     at_least(&o->max_in_flight, 1);
-    at_most(&o->max_in_flight, 1 << 20);
+    at_most(&o->max_in_flight, 1 << 16);
     at_least(&o->max_pipelined, 1);
     at_most(&o->max_pipelined, CV_RECORDS);
     at_least(&o->max_header_bytes, 256);
@@ -120,13 +122,14 @@ static int open_core(cv_core *core, const cv_options *wanted)
     core->head_limits = (cv_head_limits){o->max_header_bytes, (uint16_t)o->max_fields};
     core->chunked_limits =
         (cv_chunked_limits){o->max_chunk_overhead, o->max_header_bytes, (uint16_t)o->max_fields};
-    core->budget.limit = o->arena_size;
+    core->budget.limit = o->arena_size + (uint64_t)o->max_connections * o->high_water;
     core->transport = &cv_sockets;
     core->ready.prev = core->ready.next = &core->ready;
     core->starved.prev = core->starved.next = &core->starved;
     core->parched.prev = core->parched.next = &core->parched;
     core->connection_capacity = o->max_connections + SPARE_CONNECTIONS;
-    core->exchange_capacity = 2 * o->max_in_flight + 1024;
+    /* A connection with exchanges has one in Python's hands, and then at most so many behind it. */
+    core->exchange_capacity = o->max_in_flight * (o->max_pipelined + 1);
     core->connections =
         cv_reserve(((size_t)core->connection_capacity + 1) * sizeof *core->connections);
     core->exchanges = cv_reserve(((size_t)core->exchange_capacity + 1) * sizeof *core->exchanges);
@@ -241,8 +244,7 @@ static void wake_if_needed(cv_engine *engine)
 {
     cv_core *core = &engine->core;
     int needed = !cv_link_empty(&core->ready) || core->first_notice ||
-                 (!cv_link_empty(&core->starved) &&
-                  core->counters.in_flight < core->options.max_in_flight) ||
+                 (!cv_link_empty(&core->starved) && !cv_exchanges_full(core)) ||
                  (!cv_link_empty(&core->parched) && cv_arena_has_free(&core->arena)) ||
                  (core->stopping && !core->counters.connections && !engine->empty_told);
     if (!needed || engine->woken)
@@ -267,25 +269,20 @@ static void arm(cv_engine *engine)
         engine->trim_due = core->now + SECOND;
     if (engine->trim_due < next)
         next = engine->trim_due;
-    if (next >= engine->armed)
+    if (next >= engine->armed && !engine->fired)
         return;
     engine->armed = next;
-    cv_time due = next - core->skew;
-    if (due < 1)
+    engine->fired = 0;
+    cv_time due = next == CV_NEVER ? 0 : next - core->skew; /* 0: never */
+    if (due < 1 && next != CV_NEVER)
         due = 1;
     struct itimerspec when = {.it_value = {due / SECOND, due % SECOND}};
     timerfd_settime(engine->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-static void leave(cv_engine *engine)
-{
-    engine->core.counters.blocks = engine->core.arena.used;
-    wake_if_needed(engine);
-    arm(engine);
-}
-
 static void watch_listeners(cv_engine *engine, int on)
 {
+    engine->watching = (uint8_t)on;
     for (int i = 0; i < engine->listener_count; i++) {
         cv_listener *listener = &engine->listeners[i];
         if (listener->polled == on || listener->fd < 0)
@@ -301,10 +298,19 @@ static void watch_listeners(cv_engine *engine, int on)
 
 static void watch_if_room(cv_engine *engine)
 {
-    cv_core *core = &engine->core;
-    if (core->begun && !core->stopping && engine->accept_due == CV_NEVER &&
+    const cv_core *core = &engine->core;
+    if (!engine->watching && core->begun && !core->stopping && engine->accept_due == CV_NEVER &&
         core->counters.connections < core->options.max_connections)
         watch_listeners(engine, 1);
+}
+
+/* At the end of every call that may have changed something. */
+static void leave(cv_engine *engine)
+{
+    engine->core.counters.blocks = engine->core.arena.used;
+    watch_if_room(engine);
+    wake_if_needed(engine);
+    arm(engine);
 }
 
 int cv_engine_listen(cv_engine *engine, int fd)
@@ -316,6 +322,7 @@ int cv_engine_listen(cv_engine *engine, int fd)
     if (result < 0)
         return result;
     engine->listener_count++;
+    engine->watching = 0;
     watch_if_room(engine);
     return engine->core.begun && !engine->core.stopping && !listener->polled ? -EINVAL : 0;
 }
@@ -362,7 +369,6 @@ void cv_engine_begin(cv_engine *engine, cv_routes *routes)
     core->held = 0;
     core->begun = 1;
     each_connection(engine, go_on);
-    watch_if_room(engine);
     leave(engine);
 }
 
@@ -469,8 +475,7 @@ int cv_engine_poll(cv_engine *engine)
         number -= CV_TAG;
         if (number == CV_TAG_TIMER) {
             engine->armed = CV_NEVER;
-            struct itimerspec never = {.it_value = {0, 0}};
-            timerfd_settime(engine->timer, 0, &never, NULL);
+            engine->fired = 1;
         } else if (number == CV_TAG_WAKE) {
             engine->woken = 0;
         } else if (number - CV_TAG_LISTENER < (uint64_t)engine->listener_count) {
@@ -479,7 +484,6 @@ int cv_engine_poll(cv_engine *engine)
     }
     if (engine->accept_due <= core->now)
         engine->accept_due = CV_NEVER;
-    watch_if_room(engine);
     if (engine->trim_due <= core->now) {
         engine->trim_due = CV_NEVER;
         cv_arena_trim(&core->arena);

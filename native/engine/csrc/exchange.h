@@ -31,7 +31,8 @@ enum cv_exchange_flag {
     CV_X_GONE = 1 << 11, /* Python was told, or will be */
     CV_X_LISTED = 1 << 12, /* among the notices */
     CV_X_COUNTED = 1 << 13, /* in counters.in_flight */
-    CV_X_LOGGED = 1 << 14
+    CV_X_LOGGED = 1 << 14,
+    CV_X_RESET = 1 << 15 /* CUT: only a reset shows that it is incomplete */
 };
 
 enum cv_notice {

@@ -131,8 +131,8 @@ static int leave(cv_core *core, cv_connection *c, cv_exchange *x)
     c->phase = CV_PHASE_END;
     c->refusal = 0;
     c->closing = CV_CLOSE_WRITTEN;
-    if (flags & CV_X_CUT && flags & CV_X_OLD)
-        c->closing = CV_CUT_NOW; /* until-close framing: only a reset shows that it is incomplete */
+    if (flags & CV_X_RESET)
+        c->closing = CV_CUT_NOW;
     if (flags & CV_X_KEEP_ALIVE)
         c->flags |= CV_C_OURS;
     cv_connection_drop_exchanges(core, c, CV_GONE_CLOSED);
@@ -186,9 +186,7 @@ static void cut(cv_core *core, cv_connection *c, cv_exchange *x)
         core->counters.aborted++;
     x->flags |= CV_X_CUT;
     if (x->state == CV_STREAMING && x->framing == CV_FRAMED_CLOSE)
-        x->flags |= CV_X_OLD;
-    else
-        x->flags &= ~(uint32_t)CV_X_OLD;
+        x->flags |= CV_X_RESET;
     c->phase = CV_PHASE_END;
     c->reader = 0;
     cv_exchange_answered(core, x);

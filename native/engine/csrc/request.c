@@ -43,10 +43,7 @@ static int obstacle(cv_core *core, cv_connection *c)
         cv_flush(core, c);
     if (c->out.size > core->options.high_water)
         return CV_STEP_HELD;
-    if (core->counters.in_flight >= core->options.max_in_flight ||
-        core->exchanges_used >= core->exchange_capacity)
-        return CV_STEP_STARVED;
-    return CV_STEP_ON;
+    return cv_exchanges_full(core) ? CV_STEP_STARVED : CV_STEP_ON;
 }
 
 /* Decode what is there of a chunked body behind the head (`at` bytes from c->from); counts into
