@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from inspect import isfunction
 from typing import Any
 
 import httpx
@@ -29,7 +30,9 @@ def listening_socket(host: str = "127.0.0.1") -> socket.socket:
 async def serving(
     application: Any, *, config: dict[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[int]:
-    """Serve an application; gives the port."""
+    """Serve an application; gives the port. A plain function hears of requests alone."""
+    if isfunction(application):
+        application = _Requests(application)
     bound = listening_socket()
     port: int = bound.getsockname()[1]
     chosen = ServerOptions(**{"linger": 0.05, **options})
@@ -37,6 +40,18 @@ async def serving(
         application, [bound], config=EngineConfig(**(config or {})), options=chosen
     ):
         yield port
+
+
+class _Requests:
+    """An application that does not speak the lifespan protocol."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        if scope["type"] == "lifespan":
+            raise NotImplementedError
+        return self._application(scope, receive, send)
 
 
 @asynccontextmanager

@@ -71,6 +71,8 @@ _EXPECTED: Final = (
 # So many pieces are sent in a row before others get a turn.
 _BURST: Final = 64
 _MOST_PEERS: Final = 4096
+# What Starlette, and all that is made of it, raises for an ``http.disconnect``.
+_LEFT: Final = "ClientDisconnect"
 _FAMILIES: Final = {4: AF_INET, 6: AF_INET6}
 
 
@@ -190,11 +192,11 @@ class AsgiExchange:
     def fail(self, error: BaseException) -> None:
         self._core.live.pop(self.handle, None)
         stopped = isinstance(error, anyio.get_cancelled_exc_class())
-        if not (
-            stopped
-            or isinstance(error, StreamAbortedError)  # logged where it happened
-            or (self._gone and isinstance(error, OSError))  # ours, or what a framework makes of it
-        ):
+        if stopped or isinstance(error, StreamAbortedError):
+            pass  # told of the end, or logged where it happened
+        elif self._gone and _comes_of_leaving(error):
+            log.debug("the client left: %r", error)
+        else:
             log.error("the ASGI application failed", exc_info=error)
         if self._state != _COMPLETE:
             self._end(_STOPPED if stopped else _FAILED)
@@ -206,12 +208,11 @@ class AsgiExchange:
     def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
         if kind == Kind.BODY:
             self._asked = False
-            self._more = not flags & Flag.BODY_COMPLETE
             if flags & Flag.BODY_BROKEN:
-                self._more = False
                 self._leave()
             else:
                 self._body = bytes(self._core.arena[at : at + size])
+                self._more = not flags & Flag.BODY_COMPLETE
             self._wake()
         elif kind == Kind.ROOM:
             if self._out is not None:
@@ -409,8 +410,8 @@ class AsgiExchange:
     def _leave(self) -> None:
         if self._gone:
             return
+        # A piece that has come stays to be read, and goes on saying that more would have followed.
         self._gone = True
-        self._more = False
         if self._out is not None:
             self._out.on_gone()
         told, self._on_disconnect = self._on_disconnect, None
@@ -424,6 +425,17 @@ class AsgiExchange:
         if self._event is not None:
             self._event.set()
             self._event = None
+
+
+def _comes_of_leaving(error: BaseException | None) -> bool:
+    """Whether this is what `send` raised, or what somebody made of that or of ``http.disconnect``."""
+    while error is not None:
+        if isinstance(error, OSError) or type(error).__name__ == _LEFT:
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(_comes_of_leaving, error.exceptions))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @lru_cache(_MOST_PEERS)

@@ -41,18 +41,20 @@ async def lifespan(
     raised: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(talk.run)
-        await talk.started.wait()
-        if not talk.failure:
-            try:
-                yield None if talk.silent else talk.state
-            except Exception as error:
-                raised = error  # without the group that would be made of it here
-            finally:
-                with anyio.move_on_after(timeout, shield=True) as patience:
-                    await talk.stop()
-                if patience.cancelled_caught:
-                    log.error("the application did not shut down within %g s", timeout)
-        tasks.cancel_scope.cancel()
+        try:
+            await talk.started.wait()
+            if not talk.failure:
+                try:
+                    yield None if talk.silent else talk.state
+                except Exception as error:
+                    raised = error  # without the group that would be made of it here
+                finally:
+                    with anyio.move_on_after(timeout, shield=True) as patience:
+                        await talk.stop()
+                    if patience.cancelled_caught:
+                        log.error("the application did not shut down within %g s", timeout)
+        finally:
+            talk.scope.cancel()
     if talk.failure:
         raise StartupFailedError(talk.failure) from talk.error
     if raised is not None:
@@ -67,6 +69,7 @@ class _Talk:
         started: It has started, failed, or does not speak the protocol.
         silent: It does not.
         failure: Why it could not start, ``""`` if it could.
+        scope: Ends it. Nothing else does: when everything is cancelled it may still stop politely.
     """
 
     def __init__(self, application: Application) -> None:
@@ -76,6 +79,7 @@ class _Talk:
         self.silent = False
         self.failure = ""
         self.error: BaseException | None = None
+        self.scope = anyio.CancelScope(shield=True)
         self._asked = False
         self._stopping = anyio.Event()
         self._ended = anyio.Event()
@@ -87,7 +91,8 @@ class _Talk:
             "state": self.state,
         }
         try:
-            await self._application(scope, self._receive, self._send)
+            with self.scope:
+                await self._application(scope, self._receive, self._send)
         except Exception as error:
             if not self._asked:
                 self.silent = True

@@ -141,7 +141,10 @@ def compile_routes(lib: Lib, ffi: FFI, dispatcher: Dispatcher) -> Table:
 
 
 def compile_everything(lib: Lib, ffi: FFI) -> Any:
-    """A table, a ``cv_routes *``, whose every request leads to route 0 with its body complete.
+    """A table, a ``cv_routes *``, whose every request leads to route 0.
+
+    Bodies are not waited for: an application may answer while its client still sends, and a client
+    may send no more before it has read some of the answer.
 
     Raises:
         MemoryError: There is none.
@@ -149,7 +152,7 @@ def compile_everything(lib: Lib, ffi: FFI) -> Any:
     routes = lib.cv_routes_new()
     if routes == ffi.NULL:
         raise MemoryError
-    lib.cv_routes_set_everything(routes, 0, lib.CV_ROUTE_WAIT)
+    lib.cv_routes_set_everything(routes, 0, 0)
     return routes
 
 
