@@ -273,7 +273,6 @@ static int descend(search *is, uint32_t number, unsigned index)
             int leaf = descend(is, (uint32_t)literal, index);
             if (leaf >= 0)
                 return leaf;
-            is->params = before;
         }
         is->param[before] = segment;
         uint32_t last = 0;
@@ -292,7 +291,6 @@ static int descend(search *is, uint32_t number, unsigned index)
             int leaf = descend(is, node->typed[rank], index);
             if (leaf >= 0)
                 return leaf;
-            is->params = before;
         }
         if (last == 0)
             return -1;

@@ -117,7 +117,7 @@ def answers(draw: st.DrawFn) -> PreparedAnswer:
 
 VALUES = st.one_of(
     LITERALS,
-    st.sampled_from(["-3", "+7", "12", "1x", "", *UUIDS, UUIDS[0][:-1]]),
+    st.sampled_from(["-3", "+7", "12", "1x", "-", "+", "", *UUIDS, UUIDS[0][:-1]]),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
 )
 
@@ -144,9 +144,11 @@ def requests(draw: st.DrawFn, routes: Router[Target]) -> tuple[str, str]:
         segments = draw(st.lists(VALUES, max_size=5))
     else:
         shape = draw(st.sampled_from(routes.leaves)).shape[1:].split("/")
+        if draw(st.booleans()):
+            # Begins like this one and ends like another: a way that has to be walked back.
+            other = draw(st.sampled_from(routes.leaves)).shape[1:].split("/")
+            shape = [*shape[: draw(st.integers(0, 3))], *other[draw(st.integers(0, 3)) :]]
         segments = [draw(VALUES) if each == "{}" else each for each in shape]
-        if draw(st.integers(0, 7)) == 0:
-            segments.append(draw(VALUES))
     if draw(st.integers(0, 31)) == 0:
         return method, "*"
     return method, "/" + "/".join(escaped(draw, each) for each in segments)

@@ -92,7 +92,7 @@ def test_allow_lists_what_there_is() -> None:
 @pytest.mark.parametrize(
     "path",
     ["", "books", "/books/{", "/books/{}", "/books/{1}", "/books/x{id}", "/{a}/{a}", "/a//b", "/a%20b", "/a?b",
-     "/a#b", "/a b\n", "/../x", "/a\\b", "/a b"],
+     "/a#b", "/a b\n", "/../x", "/a\\b", "/a b", "/\ud800"],
 )  # fmt: skip
 def test_what_is_no_template(path: str) -> None:
     with pytest.raises(BadTemplateError):

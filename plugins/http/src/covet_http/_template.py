@@ -6,7 +6,8 @@ import re
 from typing import TypeAlias
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f{}?#%\\]")
+# Surrogates have no bytes that a client could send.
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f{}?#%\\\ud800-\udfff]")
 
 
 class Parameter:
