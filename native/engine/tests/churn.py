@@ -36,9 +36,11 @@ class Ask:
     status: int = 200
 
 
-def ask(choose: random.Random, number: int) -> Ask:
-    """Any good request."""
-    kind = choose.randrange(13)
+def ask(choose: random.Random, number: int, *, waiting: bool = True) -> Ask:
+    """Any good request, or one whose handler does not wait."""
+    kind = choose.randrange(13) if waiting else choose.randrange(6, 12)
+    if kind == 8 and not waiting:
+        kind = 2
     body = b'{"n":%d}' % number
     if kind == 0:
         return Ask(request(f"/later/{number}"), b'"%d"' % number)
@@ -128,8 +130,9 @@ async def pipelining(client: Client, choose: random.Random, tally: Counter[str])
 
 
 async def half_closing(client: Client, choose: random.Random, tally: Counter[str]) -> None:
-    """Many at once, and no more to come."""
-    asks = [ask(choose, choose.randrange(10**6)) for _ in range(choose.randrange(1, 10))]
+    """Many at once, and no more to come: to a handler that waits it would look like leaving."""
+    count = choose.randrange(1, 10)
+    asks = [ask(choose, choose.randrange(10**6), waiting=False) for _ in range(count)]
     async with anyio.create_task_group() as tasks:
 
         async def send() -> None:

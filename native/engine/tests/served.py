@@ -89,6 +89,13 @@ async def slow(id: str, ms: int) -> str:
     return id
 
 
+@operation(on_disconnect="finish")
+@http.get("/slow-finish/{id}")
+async def slow_finish(id: str, ms: int) -> str:
+    """Answers whether or not anybody seems to be there."""
+    return await slow(id, ms)
+
+
 @http.get("/block/{id}")
 def block(id: str, ms: int) -> str:
     """Keeps the event loop's thread, as no handler should."""

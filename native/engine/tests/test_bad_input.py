@@ -271,10 +271,6 @@ def chunks() -> Iterable[Bad]:
     )  # fmt: skip
     heavy = b"".join(b"1;a=" + b"b" * 100_000 + b"\r\n" + bytes([byte]) + b"\r\n" for byte in JSON)
     yield Bad(11, "heavy", chunked(heavy + b"0\r\n\r\n"), 400, 413, 431)
-    tiny = b"".join(b"1;aaaaaaaaaaaaaaaa\r\n \r\n" for _ in range(50_000))
-    yield Bad(
-        11, "many-light", chunked(tiny + CHUNKED), 400, 413, lax="h11 does not count extensions"
-    )
     # bad input 13
     for trailer in (
         b"Content-Length: 7",
@@ -899,7 +895,7 @@ async def test_without_assertions(anyio_backend_name: str, server: str) -> None:
         for bad in small:
             async with service.connect() as client:
                 answers = read_answers(await client.converse(bad.data + SECOND))
-                assert [answer.status for answer in answers][0] in bad.statuses, bad.name
+                assert answers[0].status in bad.statuses, bad.name
                 assert len(answers) == 1, bad.name
         assert (await service.ask("/hit/alive")).status == 200
         assert "Traceback" not in service.output
@@ -1002,7 +998,8 @@ async def test_a_line_end_in_an_answer_is_an_error(server: str, streamed: bool) 
                 await client.send(GOOD)
                 answer = await client.answer()
                 assert answer.status == 500, (name, value)
-                assert set(answer.headers) <= {"connection", "content-length", "date"}
+                known = {"connection", "content-length", "content-type", "date"}
+                assert set(answer.headers) <= known
                 assert b"script" not in answer.body
         wrong.clear()
         async with connected(port) as client:
