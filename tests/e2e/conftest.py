@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.protocols import bed
 from e2e.service import Service, bookshop, copy_example
 
 
@@ -29,3 +30,9 @@ def shop(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield service
     assert service.stop() == 0, service.output
     assert "Traceback" not in service.output
+
+
+@pytest.fixture(params=bed.SERVERS)
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the HTTP servers beneath the kernels of `e2e.protocols.bed`."""
+    monkeypatch.setattr(bed, "server", request.param)

@@ -19,6 +19,8 @@ from operations_testbed.shop import NoSuchBook
 
 from covet_kernel.contracts import SQL
 
+pytestmark = pytest.mark.usefixtures("server")
+
 PLACED = {"key": "o1", "customer": "ann", "copies": 2}
 
 

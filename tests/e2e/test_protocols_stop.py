@@ -15,6 +15,8 @@ from operations_testbed.client import Refused
 
 from covet_kernel.contracts import SQL
 
+pytestmark = pytest.mark.usefixtures("server")
+
 
 async def test_a_stop_answers_what_every_transport_has_accepted(tmp_path: Path) -> None:
     go = anyio.Event()

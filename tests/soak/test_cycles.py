@@ -96,7 +96,7 @@ CLASSES: dict[str, type[Plugin[Any]]] = {
 async def cycle(folder: Path, number: int) -> None:
     """Start, answer one request, and stop while its connection is still open."""
     config: dict[str, dict[str, Any]] = {
-        "http": {"port": 0, "linger": 0},
+        "http": {"port": 0, "linger": 0, "server": "hypercorn"},
         "sqlite": {"path": "visits.db", "readers": 1},
     }
     config |= {name: {} for name in CLASSES if name not in config}

@@ -491,3 +491,10 @@ def test_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_those_who_look_for_waiting_tasks_find_the_workers_waiting() -> None:
+    async with scripted() as engine:
+        handles = engine.request(quick, forever)
+        await anyio.wait_all_tasks_blocked()
+        assert await engine.answer(handles[0]) == (200, "'quick'")

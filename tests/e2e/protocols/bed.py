@@ -17,6 +17,7 @@ from e2e.protocols.web import web_client
 from operations_testbed import client
 from operations_testbed.shop import PROBE, Probe
 
+from covet_engine import Engine
 from covet_http import HTTP, Http, HttpBinding
 from covet_hypercorn import Hypercorn
 from covet_kernel import Assembly, Kernel, Plugin
@@ -31,7 +32,6 @@ TOO_LONG = 40.0
 """Seconds after which a test hangs."""
 CLASSES: Mapping[str, type[Plugin[Any]]] = {
     "operations": Operations,
-    "hypercorn": Hypercorn,
     "http": Http,
     "memory": Memory,
     "topics": Topics,
@@ -41,6 +41,11 @@ CLASSES: Mapping[str, type[Plugin[Any]]] = {
     "watch": Watch,
     "shop": Shop,
 }
+
+
+SERVERS: Mapping[str, type[Plugin[Any]]] = {"engine": Engine, "hypercorn": Hypercorn}
+server = "engine"
+"""The HTTP server of the kernels to come; a fixture sets it."""
 
 
 class Client(client.Client, Protocol):
@@ -57,13 +62,16 @@ def assembly(
 ) -> Assembly:
     """The kernel's assembly; ``tables`` are added to the plugins' tables."""
     plugins: dict[str, Any] = {
-        "http": {"port": 0, "linger": 0.02},
+        "http": {"port": 0, "linger": 0.02, "server": server},
         "sqlite": {"path": "shop.db"},
     }
     for name, table in tables.items():
         plugins[name] = {**plugins.get(name, {}), **table}
     return assembly_of(
-        CLASSES, plugins, directory=folder, kernel={"drain_timeout": 5.0, **(kernel or {})}
+        {**CLASSES, server: SERVERS[server]},
+        plugins,
+        directory=folder,
+        kernel={"drain_timeout": 5.0, **(kernel or {})},
     )
 
 

@@ -119,7 +119,7 @@ class AsyncioSeat(_Cancellations):
 
     __slots__ = (
         "_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop", "_owner",
-        "rest", "waiting",
+        "_woken", "rest", "waiting",
     )  # fmt: skip
 
     def __init__(self, owner: AsyncioLoop, loop: asyncio.AbstractEventLoop) -> None:
@@ -131,17 +131,21 @@ class AsyncioSeat(_Cancellations):
         self._context: Context
         self.rest: Iterator[Event] = iter(())
         self.waiting = False
+        self._woken = False
 
     def readable(self) -> AsyncioSeat:
+        self._woken = False
         self._owner.leader = self
         return self
 
     def park(self) -> AsyncioSeat:
+        self._woken = False
         self.waiting = True
         return self
 
     def wake(self) -> None:
         self.waiting = False
+        self._woken = True
         self._owner.hand(self)
 
     def run(self) -> None:
@@ -166,6 +170,10 @@ class AsyncioSeat(_Cancellations):
     def add_done_callback(self, callback: Callable[[Any], object], *, context: Context) -> None:
         self._callback = callback
         self._context = context
+
+    def done(self) -> bool:
+        """Whether the task is about to go on: who looks for tasks that wait asks a future this."""
+        return self._woken or self._cancelled is not None or self._callback is None
 
     def result(self) -> None:
         if self._cancelled is not None:
