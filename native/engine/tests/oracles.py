@@ -66,29 +66,27 @@ def folded(messages: list[Message]) -> list[Message]:
 
 
 def read_with_h11(data: bytes) -> Outcome:
-    """Read it with h11."""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+    """Read it with h11.
+
+    Each request gets a connection of its own, because h11 takes no empty line before one and never
+    keeps a connection of HTTP/1.0.
+    """
     outcome = Outcome([])
+    while data and not (outcome.refused or outcome.closed):
+        data = _read_one_with_h11(data, outcome)
+        while data.startswith(b"\r\n"):
+            data = data[2:]
+    return outcome
+
+
+def _read_one_with_h11(data: bytes, outcome: Outcome) -> bytes:
+    """Read one request, if it is there, and return what is behind it."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     message = Message()
-    if not data:
-        return outcome  # to h11 no bytes are the end of them
     try:
         connection.receive_data(data)
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                return outcome
-            if event is h11.PAUSED:
-                if connection.our_state is not h11.SEND_RESPONSE:
-                    outcome.closed = True
-                    return outcome
-                connection.send(h11.Response(status_code=200, headers=[(b"content-length", b"0")]))
-                connection.send(h11.EndOfMessage())
-                if connection.our_state is not h11.DONE:
-                    outcome.closed = True
-                    return outcome
-                connection.start_next_cycle()
-            elif isinstance(event, h11.Request):
+        while (event := connection.next_event()) is not h11.NEED_DATA:
+            if isinstance(event, h11.Request):
                 message = Message(event.method, event.target, event.http_version)
                 message.headers = list(event.headers)
                 outcome.messages.append(message)
@@ -96,11 +94,13 @@ def read_with_h11(data: bytes) -> Outcome:
                 message.body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 message.complete = True
-                if connection.client_is_waiting_for_100_continue:
-                    continue
+                break
     except h11.RemoteProtocolError as error:
         outcome.refused = error.error_status_hint
-    return outcome
+    if not message.complete:
+        return b""
+    outcome.closed = connection.their_state is h11.MUST_CLOSE and message.version != b"1.0"
+    return bytes(connection.trailing_data[0])
 
 
 class _Request(llhttp.Request):  # type: ignore[misc]
@@ -168,17 +168,6 @@ LLHTTP_METHODS = frozenset(
     b"BIND REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE "
     b"PATCH PURGE MKCALENDAR LINK UNLINK QUERY".split()
 )
-
-
-def h11_sees(messages: list[Message]) -> int:
-    """How many of these messages of one connection h11 gets to see.
-
-    - It never keeps a connection of HTTP/1.0.
-    """
-    for number, message in enumerate(messages):
-        if message.version == b"1.0":
-            return number + 1
-    return len(messages)
 
 
 _TABBED = re.compile(rb"(?i)\n(connection|content-length|transfer-encoding):[^\r\n]*\t")

@@ -17,13 +17,14 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
-FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
+FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 SOURCES = {
     "head": [HERE / "head_portable.c", HERE / "head_baseline.c", CSRC / "head.c", CSRC / "scan.c"],
     "chunked": [CSRC / "chunked.c", CSRC / "scan.c"],
+    "splits": sorted(CSRC.glob("*.c")),
 }
-LONGEST = {"head": 700, "chunked": 400}  # bytes of one input
+LONGEST = {"head": 700, "chunked": 400, "splits": 700}  # bytes of one input
 FEW = 200  # files of one corpus
 
 
