@@ -63,12 +63,14 @@ WORKS = {
         Work("json-reply", "/json-reply", MESSAGE),
         Work("bare", "/bare", MESSAGE),
         Work("native", "/native", MESSAGE),
+        Work("native-short", "/native", MESSAGE, fields=("Host: localhost:8000",)),
         Work(
             "item",
             "/items/42?q=some%20words&limit=20",
             {"id": 42, "q": "some words", "limit": 20},
         ),
         Work("order", "/orders", ORDER.model_dump(), ORDER.model_dump_json().encode()),
+        Work("order-async", "/orders-async", ORDER.model_dump(), ORDER.model_dump_json().encode()),
     )
 }
 
@@ -267,12 +269,16 @@ def groups(pythons: dict[str, str]) -> list[Group]:
                 Entry("covet def", "covet", "order"),
                 Entry("covet def, trio", "covet-trio", "order"),
                 Entry("socketify", "socketify", "order"),
+                Entry("socketify, async def", "socketify", "order-async"),
                 Entry("granian", "granian", "order"),
                 Entry("uvicorn + starlette", "uvicorn-starlette", "order"),
                 Entry("fastapi on uvicorn", "uvicorn-fastapi", "order"),
             ],
             [
                 Goal("1 KB POST validated, default chain", "covet def", "socketify", 0.6),
+                Goal(
+                    "1 KB POST validated, default chain", "covet def", "socketify, async def", 0.6
+                ),
                 Goal(
                     "1 KB POST validated, default chain", "covet def", "fastapi on uvicorn", 1 / 7
                 ),
@@ -317,7 +323,11 @@ def groups(pythons: dict[str, str]) -> list[Group]:
         Group(
             "native-pipelined",
             "a native answer pipelined by 256, 32 connections",
-            [Entry("covet native", "covet", "native"), Entry("nginx", "nginx", "native")],
+            [
+                Entry("covet native", "covet", "native"),
+                Entry("covet native, requests with Host alone", "covet", "native-short"),
+                Entry("nginx", "nginx", "native"),
+            ],
             [
                 Goal(
                     "native answer, pipelined by 256",

@@ -17,6 +17,16 @@ SERVER_CORE, LOAD_CORE = 0, 1
 WARNINGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 
+FIELDS = (
+    "Host: localhost:8000",
+    "User-Agent: bench/1.0",
+    "Accept: */*",
+    "Accept-Encoding: gzip, deflate",
+    "Connection: keep-alive",
+)
+"""What the client says in every request, unless its work says otherwise."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One request, and what its answer says.
@@ -29,18 +39,12 @@ class Work:
     path: str
     answer: Any
     body: bytes = b""
+    fields: tuple[str, ...] = FIELDS
 
     @property
     def request(self) -> bytes:
         method = "POST" if self.body else "GET"
-        lines = [
-            f"{method} {self.path} HTTP/1.1",
-            "Host: localhost:8000",
-            "User-Agent: bench/1.0",
-            "Accept: */*",
-            "Accept-Encoding: gzip, deflate",
-            "Connection: keep-alive",
-        ]
+        lines = [f"{method} {self.path} HTTP/1.1", *self.fields]
         if self.body:
             lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
         return "\r\n".join([*lines, "", ""]).encode() + self.body
