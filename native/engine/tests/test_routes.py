@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, cast
 from urllib.parse import unquote
 from uuid import UUID
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import covet_http as http
 from covet_engine._library import load
-from covet_engine._routes import Table, compile_everything, compile_routes, takes_document
+from covet_engine._routes import Table, compile_everything, compile_routes
 from covet_http import (
     HTTP_SERVER,
     AsgiApplication,
@@ -45,11 +45,6 @@ class Bound:
 
     constant = ((b"content-type", b"text/plain"),)
     status = 200
-
-    def __init__(self) -> None:
-        place = SimpleNamespace(body=())
-        self.endpoint = SimpleNamespace(kind="unary", signature=None)
-        self.binding = SimpleNamespace(place=lambda signature: place)
 
 
 def dispatcher(routes: Router[Target]) -> Dispatcher:
@@ -414,21 +409,18 @@ async def test_a_service_becomes_a_table() -> None:
         ):  # fmt: skip
             number, _ = tried(table, method, path)
             route = table.found[number]
-            found[route.operation.name.rpartition(".")[2]] = (
-                table.codes[number] is not None,
-                takes_document(route),
-            )
+            found[route.operation.name.rpartition(".")[2]] = table.codes[number] is not None
         robots = table.answers[-tried(table, "GET", b"/robots.txt")[0] - 1]
         home = table.answers[-tried(table, "GET", b"/")[0] - 1]
         health = table.answers[-tried(table, "HEAD", b"/health")[0] - 1]
-    # Whether the head of a success is always the same, and whether the body is waited for.
+    # Whether the head of a success is always the same.
     assert found == {
-        "find": (True, False),
-        "add": (False, True),
-        "change": (True, True),
-        "remove": (True, False),
-        "watch": (False, False),
-        "load_all": (True, False),
+        "find": True,
+        "add": False,
+        "change": True,
+        "remove": True,
+        "watch": False,
+        "load_all": True,
     }
     assert robots.reply[2] == b"x"
     assert home.reply[0] == 308

@@ -6,6 +6,7 @@ import json as stdjson
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -149,24 +150,41 @@ class Service:
 @asynccontextmanager
 async def serving(
     *functions: Any,
+    servers: dict[str, type[Plugin[Any]]],
     http: dict[str, Any] | None = None,
     plugins: dict[str, type[Plugin[Any]]] | None = None,
     config: dict[str, Any] | None = None,
 ) -> AsyncIterator[Service]:
-    """Serve these functions' operations on a free port."""
+    """Serve these functions' operations on a free port, with the first of these servers."""
     classes: dict[str, type[Plugin[Any]]] = {
         "operations": Operations,
-        "hypercorn": Hypercorn,
+        **servers,
         "http": Http,
         "shop": plugin_of(*functions),
         **(plugins or {}),
     }
-    tables = {"http": {"port": 0, "linger": 0.05, **(http or {})}, **(config or {})}
+    server = next(iter(servers))
+    tables = {
+        "http": {"port": 0, "linger": 0.05, "server": server, **(http or {})},
+        **(config or {}),
+    }
     async with run_kernel(classes, tables) as kernel:
         yield Service(kernel)
 
 
-@pytest.fixture
-def web() -> SimpleNamespace:
-    """What is above, for test modules, which cannot import it."""
-    return SimpleNamespace(serving=serving, plugin_of=plugin_of, Client=Client)
+@pytest.fixture(params=["hypercorn", "engine"])
+def web(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """What is above, for test modules, which cannot import it; with each server in turn.
+
+    The servers keep one contract, so every test that does not say otherwise holds for both.
+    """
+    servers: dict[str, type[Plugin[Any]]] = {"hypercorn": Hypercorn}
+    if request.param == "engine":
+        servers = {"engine": pytest.importorskip("covet_engine").Engine}
+    return SimpleNamespace(
+        serving=partial(serving, servers=servers),
+        server=request.param,
+        servers=servers,
+        plugin_of=plugin_of,
+        Client=Client,
+    )

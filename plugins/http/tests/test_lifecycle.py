@@ -11,7 +11,6 @@ import pytest
 
 import covet_http as http
 from covet_http import HTTP, Http
-from covet_hypercorn import Hypercorn
 from covet_kernel import Kernel, Plugin, PluginConfig
 from covet_kernel.contracts import Operation
 from covet_kernel.testing import assembly_of
@@ -130,7 +129,7 @@ async def test_stop_answers_what_runs(web: Any) -> None:
     assert answers == [200]
 
 
-async def test_past_the_drain_deadline_calls_are_answered_503() -> None:
+async def test_past_the_drain_deadline_calls_are_answered_503(web: Any) -> None:
     log = Log()
     answers: list[Any] = []
     module = type("Module", (), {})
@@ -148,8 +147,8 @@ async def test_past_the_drain_deadline_calls_are_answered_503() -> None:
             return operations_of(self)
 
     del module
-    classes = {"operations": Operations, "hypercorn": Hypercorn, "http": Http, "shop": Shop}
-    tables = {"http": {"port": 0, "linger": 0.05}}
+    classes = {"operations": Operations, **web.servers, "http": Http, "shop": Shop}
+    tables = {"http": {"port": 0, "linger": 0.05, "server": web.server}}
     assembly = assembly_of(classes, tables, kernel={"drain_timeout": 0.2})
     async with anyio.create_task_group() as tasks:
         try:
@@ -202,16 +201,17 @@ class Versioned(Plugin[VersionConfig]):
         return operations_of(self)
 
 
-def versioned(number: int, **http_config: Any) -> Any:
-    classes = {"operations": Operations, "hypercorn": Hypercorn, "http": Http, "shop": Versioned}
-    tables = {"http": {"port": 0, "linger": 0.3, **http_config}, "shop": {"version": number}}
+def versioned(web: Any, number: int, **http_config: Any) -> Any:
+    classes = {"operations": Operations, **web.servers, "http": Http, "shop": Versioned}
+    http = {"port": 0, "linger": 0.3, "server": web.server, **http_config}
+    tables = {"http": http, "shop": {"version": number}}
     return assembly_of(classes, tables)
 
 
 async def test_reload_under_load_loses_nothing(web: Any) -> None:
     answers: list[tuple[int, Any]] = []
     running = True
-    async with Kernel(versioned(1)).running() as kernel:
+    async with Kernel(versioned(web, 1)).running() as kernel:
         port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
 
         async def ask(keep: bool) -> None:
@@ -228,7 +228,7 @@ async def test_reload_under_load_loses_nothing(web: Any) -> None:
                 tasks.start_soon(ask, number % 2 == 0)
             for number in range(2, 8):
                 await anyio.sleep(0.05)
-                await kernel.reload(versioned(number))
+                await kernel.reload(versioned(web, number))
                 answers.append((200, -number))
             running = False
     assert {status for status, _ in answers} == {200}
@@ -247,7 +247,7 @@ async def test_stop_under_load_loses_nothing(web: Any) -> None:
     answers: list[int] = []
     refused: list[int] = []
     async with anyio.create_task_group() as tasks:
-        async with Kernel(versioned(1)).running() as kernel:
+        async with Kernel(versioned(web, 1)).running() as kernel:
             port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
 
             async def ask() -> None:
@@ -285,16 +285,19 @@ async def test_a_reload_that_does_not_compile_leaves_the_old_routes(web: Any) ->
         def covet_operations(self) -> Iterable[Operation]:
             return operations_of(self)
 
-    async with Kernel(versioned(1)).running() as kernel:
+    async with Kernel(versioned(web, 1)).running() as kernel:
         port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
         async with await anyio.connect_tcp("127.0.0.1", port) as stream:
             client = web.Client(stream)
             assert (await client.ask("GET", "/version")).json == 1
             classes = {
-                "operations": Operations, "hypercorn": Hypercorn, "http": Http, "shop": Versioned,
+                "operations": Operations, **web.servers, "http": Http, "shop": Versioned,
                 "clash": Clash,
             }  # fmt: skip
-            tables = {"http": {"port": 0, "linger": 0.3}, "shop": {"version": 1}}
+            tables = {
+                "http": {"port": 0, "linger": 0.3, "server": web.server},
+                "shop": {"version": 1},
+            }
             with pytest.raises(ExceptionGroup, match="former configuration"):
                 await kernel.reload(assembly_of(classes, tables))
             assert (await client.ask("GET", "/version")).json == 1

@@ -85,8 +85,9 @@ class Table:
         number = len(self.found)
         if number == _MOST_ROUTES:
             raise _unfit(leaf, f"there are more than {_MOST_ROUTES} routes")
-        flags = self._lib.CV_ROUTE_WAIT if takes_document(route) else 0
-        _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
+        # Never CV_ROUTE_WAIT: a body that is held back is out of reach of the route's own limits on
+        # its size and time, and a client could make it last as long as its pauses are short.
+        _done(self._lib.cv_routes_set_route(self.routes, at, method, number, 0))
         self.found.append(route)
         self.codes.append(
             None if route.constant is None else self._template(route.status, route.constant)
@@ -154,12 +155,6 @@ def compile_everything(lib: Lib, ffi: FFI) -> Any:
         raise MemoryError
     lib.cv_routes_set_everything(routes, 0, 0)
     return routes
-
-
-def takes_document(route: Route) -> bool:
-    """Whether nothing of the call can begin before its body is complete."""
-    endpoint = route.endpoint
-    return endpoint.kind == "unary" and bool(route.binding.place(endpoint.signature).body)
 
 
 def _fields(headers: Lines) -> bytes:
