@@ -54,7 +54,8 @@ cv_connection *cv_connection_new(cv_core *core, uint32_t most)
     c->generation = generation;
     c->fd = -1;
     c->flags = CV_C_HUNGRY;
-    c->input.connection = c->output.connection = c->link.connection = index;
+    c->input.connection = c->output.connection = c->whole.connection = index;
+    c->link.connection = index;
     core->counters.connections++;
     core->counters.accepted++;
     return c;
@@ -108,6 +109,7 @@ void cv_connection_end(cv_core *core, cv_connection *c, int why, int reset)
     release_block(core, c);
     cv_timer_stop(&c->input);
     cv_timer_stop(&c->output);
+    cv_timer_stop(&c->whole);
     cv_link_out(&c->link);
     core->transport->close(core, c, reset);
     core->counters.connections--;
@@ -315,6 +317,11 @@ static void set_timers(cv_core *core, cv_connection *c)
     else if (c->input.kind != kind || restart)
         cv_timer_start(timers, &c->input, kind, core->now);
 
+    if (c->phase != CV_PHASE_WAIT || c->closing)
+        cv_timer_stop(&c->whole);
+    else if (c->whole.kind == CV_TIMER_NONE)
+        cv_timer_start(timers, &c->whole, CV_TIMER_BODY, core->now);
+
     if (!c->out.size)
         cv_timer_stop(&c->output);
     else if (c->output.kind == CV_TIMER_NONE || (c->flags & CV_C_WROTE))
@@ -419,6 +426,7 @@ void cv_connection_expired(cv_core *core, cv_connection *c, int kind)
         cv_turn_end(core);
         return;
     case CV_TIMER_READ:
+    case CV_TIMER_BODY:
         core->counters.read_timeouts++;
         if (c->phase == CV_PHASE_DISCARD) {
             cv_connection_end(core, c, CV_GONE_TIMEOUT, 0);

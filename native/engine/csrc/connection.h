@@ -71,6 +71,7 @@ struct cv_connection {
     cv_chunked chunked;
     cv_queue out;
     cv_timer input, output;
+    cv_timer whole; /* WAIT: for all of the body, as `input` is for its next bytes */
     cv_link link;
 };
 

@@ -30,6 +30,7 @@ typedef struct cv_options {
     double header_timeout; /* for a whole head, from its first byte */
     double idle_timeout; /* between two requests, and before the first */
     double read_timeout; /* the longest pause while a body arrives */
+    double body_timeout; /* for a whole body that is held back, see CV_ROUTE_WAIT */
     double write_timeout; /* the longest pause of a client that does not read its answer */
     double linger; /* while stopping: for connections between two requests */
     uint8_t access_log; /* collect lines for cv_engine_log */

@@ -74,6 +74,7 @@ void cv_options_default(cv_options *options)
         .header_timeout = 10,
         .idle_timeout = 75,
         .read_timeout = 30,
+        .body_timeout = 30,
         .write_timeout = 30,
         .linger = 1,
         .access_log = 0,
@@ -106,7 +107,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     at_least(&o->max_connections, 1);
     at_most(&o->max_connections, 1 << 20);
     at_least(&o->max_in_flight, 1);
-    at_most(&o->max_in_flight, 1 << 16);
+    at_most(&o->max_in_flight, 1 << 20);
     at_least(&o->max_pipelined, 1);
     at_most(&o->max_pipelined, CV_RECORDS);
     at_least(&o->max_header_bytes, 256);
@@ -115,9 +116,10 @@ static int open_core(cv_core *core, const cv_options *wanted)
     at_most(&o->max_fields, UINT16_MAX);
     at_least(&o->work, 1);
     at_least(&o->high_water, 1);
-    /* A whole head, twice: then what is incomplete is moved at most once a block. */
-    at_least(&o->block_size,
-             2 * o->max_header_bytes + 8192 + o->max_pipelined * (uint32_t)sizeof(cv_request));
+    /* Half as much again as a whole head: what of one is incomplete has to be moved where the block
+     * ends, and that is not often compared with what is read. */
+    at_least(&o->block_size, o->max_header_bytes + o->max_header_bytes / 2 + 8192 +
+                                 o->max_pipelined * (uint32_t)sizeof(cv_request));
     at_most(&o->block_size, 1 << 26);
     core->head_limits = (cv_head_limits){o->max_header_bytes, (uint16_t)o->max_fields};
     core->chunked_limits =
@@ -143,6 +145,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     lengths[CV_TIMER_HEADER] = length(o->header_timeout);
     lengths[CV_TIMER_IDLE] = length(o->idle_timeout);
     lengths[CV_TIMER_READ] = length(o->read_timeout);
+    lengths[CV_TIMER_BODY] = length(o->body_timeout);
     lengths[CV_TIMER_WRITE] = length(o->write_timeout);
     lengths[CV_TIMER_LAST_CHANCE] = length(o->linger);
     lengths[CV_TIMER_LINGER] = LINGER;

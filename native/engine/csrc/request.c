@@ -115,8 +115,10 @@ static void consume(cv_connection *c, uint32_t size)
     c->blank = 0;
     c->need = 0;
     memset(&c->progress, 0, sizeof c->progress);
+    /* What comes next is timed anew. */
     if (c->input.kind == CV_TIMER_HEADER)
         cv_timer_stop(&c->input);
+    cv_timer_stop(&c->whole);
 }
 
 static void log_native(cv_core *core, cv_connection *c, const uint8_t *at, const cv_head *head,

@@ -16,6 +16,7 @@ enum cv_timer_kind {
     CV_TIMER_HEADER,
     CV_TIMER_IDLE,
     CV_TIMER_READ,
+    CV_TIMER_BODY,
     CV_TIMER_WRITE,
     CV_TIMER_LAST_CHANCE, /* while stopping: a connection between two requests */
     CV_TIMER_LINGER, /* everything is said; the client may still be reading it */

@@ -745,7 +745,9 @@ static void resets_in_every_state(void)
 /* bad input 21 */
 static void every_wait_ends(void)
 {
-    start_default();
+    cv_options_default(&options);
+    options.body_timeout = 120;
+    start();
     client c = connect_client();
     cv_engine_advance(engine, 74);
     CHECK(counters()->connections == 1);
@@ -768,13 +770,36 @@ static void every_wait_ends(void)
 
     c = connect_client();
     feed(&c, "POST /wait HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n");
-    for (int i = 0; i < 5; i++) { /* each byte helps: the whole is the handler's deadline */
+    for (int i = 0; i < 5; i++) { /* each byte helps, */
         poll_engine();
         cv_engine_advance(engine, 20);
         feed(&c, "x");
     }
-    cv_engine_advance(engine, 31);
+    cv_engine_advance(engine, 21); /* but the whole may not take longer than 120 */
     CHECK(starts(drain(&c), "HTTP/1.1 408 ") && c.closed && counters()->read_timeouts == 1);
+    leave(&c);
+
+    c = connect_client(); /* or may pause for longer than 30 */
+    feed(&c, "POST /wait HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\na");
+    poll_engine();
+    cv_engine_advance(engine, 29);
+    CHECK(counters()->connections == 1);
+    cv_engine_advance(engine, 2);
+    CHECK(starts(drain(&c), "HTTP/1.1 408 ") && c.closed && counters()->read_timeouts == 2);
+    leave(&c);
+
+    c = connect_client(); /* one body after the other, each has its own time */
+    for (int i = 0; i < 5; i++) {
+        feed(&c, "POST /wait HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\na");
+        poll_engine();
+        for (int k = 0; k < 3; k++) {
+            cv_engine_advance(engine, 25);
+            feed(&c, "x");
+        }
+        answer(request(), "{}");
+        drain(&c);
+    }
+    CHECK(times(drain(&c), "200 OK") == 5);
     leave(&c);
 
     c = connect_client();
@@ -787,7 +812,7 @@ static void every_wait_ends(void)
     poll_engine();
     CHECK(count == 2 && event_of(CV_BODY)->flags == CV_BODY_BROKEN);
     CHECK(event_of(CV_GONE)->extra == CV_GONE_TIMEOUT);
-    CHECK(starts(drain(&c), "HTTP/1.1 408 ") && c.closed && counters()->read_timeouts == 2);
+    CHECK(starts(drain(&c), "HTTP/1.1 408 ") && c.closed && counters()->read_timeouts == 3);
     answer(handle, "late");
     leave(&c);
 
