@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import covet_http as http
+from covet_engine._core import EngineError
 from covet_engine._library import load
 from covet_engine._routes import Table, compile_everything, compile_routes
 from covet_http import (
@@ -331,6 +332,47 @@ def test_what_the_engine_cannot_hold(path: str, types: list[Any]) -> None:
         compile_routes(load().lib, load().ffi, dispatcher(routes))
     assert caught.value.code == "COVET-ENGINE-ROUTE"
     assert "shop.find (shop)" in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("refusing", "result", "error"),
+    [
+        ("cv_routes_new", 0, MemoryError),
+        ("cv_routes_add_path", -3, MemoryError),
+        ("cv_routes_add_answer", -3, MemoryError),
+        ("cv_routes_add_template", -3, MemoryError),
+        ("cv_routes_set_route", -3, MemoryError),
+        ("cv_routes_set_answer", -1, EngineError),
+        ("cv_routes_set_default", -1, EngineError),
+    ],
+)
+def test_a_table_that_cannot_be_made_is_freed(
+    refusing: str, result: Any, error: type[Exception]
+) -> None:
+    ffi, lib = load()
+    made, freed = [], []
+
+    class Refusing:
+        def __getattr__(self, name: str) -> Any:
+            if name == refusing:
+                return lambda *arguments: result
+            return getattr(lib, name)
+
+        def cv_routes_new(self) -> Any:
+            if refusing == "cv_routes_new":
+                return ffi.NULL
+            made.append(lib.cv_routes_new())
+            return made[-1]
+
+        def cv_routes_free(self, routes: Any) -> None:
+            freed.append(routes)
+            lib.cv_routes_free(routes)
+
+    routes: Router[Target] = Router()
+    routes.add("GET", "/x", cast("Route", Bound()), types=(), owner="test")
+    with pytest.raises(error):
+        compile_routes(cast("Any", Refusing()), ffi, dispatcher(routes))
+    assert made == freed
 
 
 # A whole service, whose server only remembers what it was to serve.
