@@ -60,19 +60,19 @@ class EngineConfig(PluginConfig):
         description="A paused stream goes on when less than this waits.",
     )
     block_size: int = Field(
-        default=16 * 1024,
+        default=64 * 1024,
         ge=4096,
         le=1024 * 1024,
         description="Of one input buffer; raised to hold a whole head.",
     )
     arena_size: int = Field(
-        default=512 * 1024 * 1024,
+        default=1024 * 1024 * 1024,
         ge=1024 * 1024,
         le=2**32 - 2**20,
         description="All input buffers together: reserved as addresses, taken as needed.",
     )
     work: int = Field(
-        default=64,
+        default=256,
         ge=1,
         le=4096,
         description="Requests of one connection that are taken before others get a turn.",
