@@ -26,8 +26,8 @@ enum cv_chunked_state {
 
 enum { CV_MAX_DIGITS = 16, CV_PAID = 99 };
 
-/* What frames, routes, authenticates or describes a message has no business behind its body (RFC 9110,
- * 6.5.1). Conditions, all names that begin with "if-", are added below. */
+/* What frames, routes, authenticates or describes a message has no business behind its body (RFC
+ * 9110, 6.5.1). Conditions, all names that begin with "if-", are added below. */
 static int cv_is_forbidden(const uint8_t *name, size_t size)
 {
     static const char names[][CV_TRAILER_NAME_SIZE + 1] = {

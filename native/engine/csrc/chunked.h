@@ -16,12 +16,12 @@ typedef struct cv_chunked {
     uint8_t state; /* 0 at the beginning */
     uint8_t digits;
     uint8_t name_size; /* of the present trailer field's name */
-    uint8_t name[CV_TRAILER_NAME_SIZE]; /* in lower case: the bytes may be gone when it is complete */
+    uint8_t name[CV_TRAILER_NAME_SIZE]; /* in lower case: its bytes may be gone at its end */
 } cv_chunked;
 
 typedef struct cv_chunked_limits {
-    uint32_t max_overhead; /* framing bytes beyond what one byte of data in a hundred would need, that
-                              is when every byte of data pays for the 99 before it: 413 */
+    uint32_t max_overhead; /* framing bytes beyond what one byte of data in a hundred would need,
+                              that is when every byte of data pays for the 99 before it: 413 */
     uint32_t max_trailer_size; /* beyond it: 431 */
     uint16_t max_trailer_fields; /* beyond it: 431 */
 } cv_chunked_limits;
@@ -35,9 +35,9 @@ enum cv_chunked_result {
 /* Decode `size` bytes at `at`.
  *
  * The data is moved together at the beginning of `at`; `*data` is its size. `*taken` is how many of
- * the bytes given were used; less than `size` only when done: the rest is the next request's, or when
- * refused: then it must not be called again. The trailer section is checked and dropped; names that
- * frame, route or authenticate are refused.
+ * the bytes given were used; less than `size` only when done: the rest is the next request's, or
+ * when refused: then it must not be called again. The trailer section is checked and dropped; names
+ * that frame, route or authenticate are refused.
  */
 int cv_chunked_decode(cv_chunked *state, const cv_chunked_limits *limits, uint8_t *at, size_t size,
                       size_t *data, size_t *taken);

@@ -1,8 +1,8 @@
 /* The request head: one line after the other, each as soon as it is complete.
  *
- * What a line is does not depend on how its bytes came: it ends at its first control character other
- * than HTAB, which must be a CR that an LF follows. Only then is it judged. A line that goes on beyond
- * the limit of the head's size is never looked into. */
+ * What a line is does not depend on how its bytes came: it ends at its first control character
+ * other than HTAB, which must be a CR that an LF follows. Only then is it judged. A line that goes
+ * on beyond the limit of the head's size is never looked into. */
 #include "head.h"
 
 #include "scan.h"
@@ -109,7 +109,7 @@ static inline int cv_is_space(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
-/* A name or an address, and perhaps a port (RFC 3986, 3.2.2, without its percent signs and commas). */
+/* A name or an address, and perhaps a port (RFC 3986, 3.2.2, but no percent signs and commas). */
 static int cv_is_host(const uint8_t *at, const uint8_t *end)
 {
     const uint8_t *start = at;
@@ -215,7 +215,7 @@ static int cv_set_length(struct cv_reader *reader, const uint8_t *at, const uint
     return 0;
 }
 
-/* The next element of a list, without its whitespace, and `*at` behind its comma; 0: there is none. */
+/* The next element of a list, without its whitespace, and `*at` behind its comma; 0: no more. */
 static int cv_next_element(const uint8_t **at, const uint8_t *end, const uint8_t **from,
                            const uint8_t **to)
 {
@@ -276,8 +276,8 @@ static int cv_see_once(struct cv_reader *reader, unsigned seen)
     return again ? 400 : 0;
 }
 
-/* What a field means to the engine. The value is still with its whitespace. Returns 0 or the status of
- * a refusal. */
+/* What a field means to the engine. The value is still with its whitespace. Returns 0 or the status
+ * of a refusal. */
 static int cv_set_field(struct cv_reader *reader, const uint8_t *name, size_t size,
                         const uint8_t *at, const uint8_t *end)
 {
@@ -445,7 +445,12 @@ int cv_head_read(uint8_t *at, size_t size, const cv_head_limits *limits, cv_head
         /* `head` holds only the lines of this call. */
         memset(head, 0, sizeof *head);
         reader = (struct cv_reader){
-            .at = at, .end = reader.end, .line = at, .head = head, .max_fields = limits->max_fields};
+            .at = at,
+            .end = reader.end,
+            .line = at,
+            .head = head,
+            .max_fields = limits->max_fields,
+        };
         return cv_read_lines(&reader);
     }
     if (result != 0)

@@ -46,7 +46,7 @@ typedef struct cv_head {
     uint8_t minor; /* HTTP/1.minor: 0 or 1 */
     cv_span method_name;
     cv_span target;
-    cv_span path; /* of origin- and absolute-form, "*" of asterisk-form; the host is checked already */
+    cv_span path; /* of origin- and absolute-form ("/" if empty), "*" of asterisk-form */
     cv_span query; /* without the question mark */
     cv_span host; /* the value of Host; size 0 where HTTP/1.0 has none */
     cv_span content_type; /* the value; size 0 if there is none */
@@ -54,7 +54,7 @@ typedef struct cv_head {
 } cv_head;
 
 typedef struct cv_head_limits {
-    uint32_t max_size; /* of the head; at most 65,535. Beyond it: 431, or 414 within the request line */
+    uint32_t max_size; /* of the head; at most 65,535. Beyond it: 431, in the request line 414 */
     uint16_t max_fields; /* beyond it: 431 */
 } cv_head_limits;
 
@@ -70,9 +70,9 @@ typedef struct cv_head_progress {
  *
  * Called again with the same beginning and more bytes, it goes on where it was; the total time is
  * linear in the head's size however it is split, and so is the outcome the same. Field names are
- * turned to lower case where they stand. A line is judged when its end is there; a control character
- * that is not part of a CRLF is refused at once. `*head` is complete with the last call; what it
- * holds between the calls does not matter.
+ * turned to lower case where they stand. A line is judged when its end is there; a control
+ * character that is not part of a CRLF is refused at once. `*head` is complete with the last call;
+ * what it holds between the calls does not matter.
  *
  * Returns 1 for a whole head, 0 if more bytes are needed, else the negative status of the refusal:
  * -400, -414, -417, -431, -501 or -505. Leading empty lines are the caller's to skip.

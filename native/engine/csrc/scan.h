@@ -1,8 +1,8 @@
 /* Looking at many bytes of a head at once: which bytes are what, as one bit for each.
  *
- * Every instruction set has the same three looks under its own prefix (cv_avx2_, cv_sse2_, cv_word_),
- * each over WIDTH bytes, lowest bit first. A look may report more than asked for, as said there, and
- * never reads beyond the bytes it is given; who looks sees to it that there are WIDTH of them. */
+ * Every instruction set has the same three looks under its own prefix (cv_avx2_, cv_sse2_,
+ * cv_word_), each over WIDTH bytes, lowest bit first. A look may report more than asked for, as
+ * said there, and never reads beyond WIDTH bytes; who looks sees to it that there are as many. */
 #ifndef COVET_SCAN_H
 #define COVET_SCAN_H
 

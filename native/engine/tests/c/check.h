@@ -1,5 +1,5 @@
-/* What the C tests share: a check that names its place and goes on, and exact copies of bytes, so that a
- * sanitizer sees every read beyond them. */
+/* What the C tests share: a check that names its place and goes on, and exact copies of bytes, so
+ * that a sanitizer sees every read beyond them. */
 #ifndef COVET_CHECK_H
 #define COVET_CHECK_H
 

@@ -212,8 +212,9 @@ static void test_trailers(void) /* bad input 13 */
     EXPECT("0\r\nX-Sum: 1\r\nlast:\r\n\r\nGET", CV_CHUNKED_DONE, "");
     EXPECT("0\r\na: \xff\tb \r\n\r\n", CV_CHUNKED_DONE, "");
     static const char *const names[] = {
-        "Content-Length", "transfer-encoding", "HOST", "Authorization", "connection", "TE", "Trailer",
-        "Expect", "Content-Type", "Content-Encoding", "Content-Range", "Cookie", "Set-Cookie",
+        "Content-Length", "transfer-encoding", "HOST", "Authorization", "connection", "TE",
+        "Trailer", "Expect", "Content-Type", "Content-Encoding", "Content-Range", "Cookie",
+        "Set-Cookie",
         "Cache-Control", "Max-Forwards", "Range", "If-Match", "If-None-Match", "if-x",
         "Proxy-Authorization", "Upgrade", "Keep-Alive", "X-Forwarded-For"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

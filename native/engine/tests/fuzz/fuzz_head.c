@@ -14,8 +14,8 @@ typedef struct cv_outcome {
     uint8_t *bytes;
 } cv_outcome;
 
-static cv_outcome read_in_pieces(cv_reading *reading, const uint8_t *at, size_t size, enum cv_cut cut,
-                                 const cv_head_limits *limits)
+static cv_outcome read_in_pieces(cv_reading *reading, const uint8_t *at, size_t size,
+                                 enum cv_cut cut, const cv_head_limits *limits)
 {
     cv_dice dice = cv_dice_of(at, size);
     cv_head_progress progress = {0};
@@ -62,7 +62,7 @@ static void check_head(const cv_outcome *outcome, const cv_head_limits *limits)
     PROMISE(cv_is_token(bytes, head->method_name.size) && head->path.size > 0);
     PROMISE(bytes[head->path.at] == '/' || head->method == CV_METHOD_OPTIONS);
     PROMISE(head->minor == 0 || head->host.size > 0);
-    PROMISE((head->flags & (CV_HEAD_CHUNKED | CV_HEAD_LENGTH)) != (CV_HEAD_CHUNKED | CV_HEAD_LENGTH));
+    PROMISE((head->flags & CV_HEAD_CHUNKED) == 0 || (head->flags & CV_HEAD_LENGTH) == 0);
     PROMISE((head->flags & CV_HEAD_CHUNKED) == 0 || head->minor == 1);
 
     /* Line by line, as anybody would. */

@@ -1,7 +1,7 @@
-/* The whole engine on one connection: the same requests and the same answers however the bytes come, and
- * behind a good request.
+/* The whole engine on one connection: the same requests and the same answers however the bytes
+ * come, and behind a good request.
  *
- * Every request is answered when its body is complete, so that answers do not depend on the pieces. */
+ * Every request is answered when its body is complete: answers do not depend on the pieces. */
 #include "harness.h"
 
 static const char before[] = "GET /good HTTP/1.1\r\nHost: good\r\n\r\n";
@@ -68,8 +68,8 @@ static void take_request(cv_play *play, const cv_event *event, cv_bytes *replies
     cv_held *held = &play->held[play->held_count++];
     *held = (cv_held){.handle = event->handle};
     held->text_size = (size_t)snprintf(
-        held->text, sizeof held->text, "%u:%u:%.*s\n", (unsigned)event->route, (unsigned)request.minor,
-        request.target_size < 60 ? request.target_size : 60,
+        held->text, sizeof held->text, "%u:%u:%.*s\n", (unsigned)event->route,
+        (unsigned)request.minor, request.target_size < 60 ? request.target_size : 60,
         (const char *)arena + request.head + request.target_at);
     cv_add(&held->head, arena + request.head, request.head_size);
     if ((event->flags & CV_BODY_COMPLETE) != 0)
@@ -125,7 +125,7 @@ static int turn(cv_play *play)
     return count > 0 || drained > 0;
 }
 
-/* The same second is not promised, and whether to continue is said only where that is waited for. */
+/* The same second is not promised, and to continue is said only where that is waited for. */
 static void without_clock(cv_bytes *wire)
 {
     static const char date[] = "\r\ndate: ";
@@ -134,8 +134,9 @@ static void without_clock(cv_bytes *wire)
     for (size_t i = 0; i < wire->size;) {
         if (wire->size - i > sizeof date + 28 && memcmp(wire->at + i, date, sizeof date - 1) == 0)
             memset(wire->at + i + sizeof date - 1, 'd', 29);
-        if (wire->size - i >= sizeof go_on - 1 && memcmp(wire->at + i, go_on, sizeof go_on - 1) == 0)
-            i += sizeof go_on - 1;
+        size_t size = sizeof go_on - 1;
+        if (wire->size - i >= size && memcmp(wire->at + i, go_on, size) == 0)
+            i += size;
         else
             wire->at[to++] = wire->at[i++];
     }
@@ -199,8 +200,8 @@ static int begins_with(const cv_bytes *one, const cv_bytes *other)
 static void promise_same(const cv_play *one, const cv_bytes *seen, const cv_bytes *wire, int early)
 {
     if (early) {
-        /* An answer that did not wait for its request's body ends the connection if the body has not
-         * come meanwhile: then less is seen, but nothing else. */
+        /* An answer that did not wait for its request's body ends the connection if the body has
+         * not come meanwhile: then less is seen, but nothing else. */
         PROMISE(begins_with(&one->seen, seen) || begins_with(seen, &one->seen));
         return;
     }

@@ -1,4 +1,4 @@
-/* An engine without sockets for the fuzz targets, small in everything so that its limits are met. */
+/* An engine without sockets for the fuzz targets, small in all things so that limits are met. */
 #ifndef COVET_HARNESS_H
 #define COVET_HARNESS_H
 
