@@ -5,14 +5,50 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
-
-from oracles import Message, Outcome
 
 EVENT = struct.Struct("<QIIHBBI")
 REPLY = struct.Struct("<QIHBB")
 STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d) ")
 PATIENCE = 10_000
+
+
+@dataclass
+class Message:
+    """A request.
+
+    Attributes:
+        headers: Names in lower case, values without the whitespace around them.
+        complete: Whether the body has ended as it should.
+    """
+
+    method: bytes = b""
+    target: bytes = b""
+    version: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+    complete: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a parser made of a connection's bytes.
+
+    Attributes:
+        messages: Only the last one may be incomplete.
+        refused: Whether, or with which status, the bytes behind them were.
+        closed: Whether nothing more is read.
+    """
+
+    messages: list[Message]
+    refused: int = 0
+    closed: bool = False
+
+    @property
+    def complete(self) -> list[Message]:
+        """The messages that came to their end."""
+        return [message for message in self.messages if message.complete]
 
 
 class Feeder:
@@ -99,7 +135,7 @@ class Feeder:
         replies = b"".join(self._replies(events, outcome, held))
         if replies:
             assert self._lib.cv_engine_submit(self._engine, replies, len(replies)) == 0
-        return count > 0
+        return bool(count > 0)
 
     def _replies(
         self, events: list[tuple[int, ...]], outcome: Outcome, held: dict[int, Message]

@@ -7,48 +7,12 @@ bytes as something else; `llhttp_sees` says where that is known and harmless.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import h11
-import llhttp
-
-
-@dataclass
-class Message:
-    """A request.
-
-    Attributes:
-        headers: Names in lower case, values without the whitespace around them.
-        complete: Whether the body has ended as it should.
-    """
-
-    method: bytes = b""
-    target: bytes = b""
-    version: bytes = b""
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
-    complete: bool = False
-
-
-@dataclass
-class Outcome:
-    """What a parser made of a connection's bytes.
-
-    Attributes:
-        messages: Only the last one may be incomplete.
-        refused: Whether, or with which status, the bytes behind them were.
-        closed: Whether nothing more is read.
-    """
-
-    messages: list[Message]
-    refused: int = 0
-    closed: bool = False
-
-    @property
-    def complete(self) -> list[Message]:
-        """The messages that came to their end."""
-        return [message for message in self.messages if message.complete]
+import llhttp  # type: ignore[import-untyped]
+from in_process import Message, Outcome
 
 
 def folded(messages: list[Message]) -> list[Message]:

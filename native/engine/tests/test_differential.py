@@ -9,18 +9,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from in_process import Feeder
-from oracles import Message, Outcome, folded, llhttp_sees, read_with_h11, read_with_llhttp
+from in_process import Feeder, Message, Outcome
+from oracles import folded, llhttp_sees, read_with_h11, read_with_llhttp
 
 native = pytest.importorskip("covet_engine._native", reason="the library is not built")
 
 GOOD = b"GET /good HTTP/1.1\r\nHost: good\r\n\r\n"
-VECTORS = Path(__file__).parent / "vectors/llhttp-requests.json"
 
 
 @pytest.fixture(scope="module")

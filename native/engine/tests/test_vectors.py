@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from in_process import Feeder
-from oracles import Message
+from in_process import Feeder, Message
 
 native = pytest.importorskip("covet_engine._native", reason="the library is not built")
 
