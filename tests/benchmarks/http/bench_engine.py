@@ -70,7 +70,6 @@ WORKS = {
             {"id": 42, "q": "some words", "limit": 20},
         ),
         Work("order", "/orders", ORDER.model_dump(), ORDER.model_dump_json().encode()),
-        Work("order-async", "/orders-async", ORDER.model_dump(), ORDER.model_dump_json().encode()),
     )
 }
 
@@ -102,7 +101,8 @@ class Group:
 class Run:
     """What the rounds have brought so far."""
 
-    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    samples: dict[str, dict[str, dict[int, Sample]]] = field(default_factory=dict)
+    """By group, title of the entry, and number of the round."""
     unsteady: int = 0
     """Runs that others disturbed at every try."""
     problems: dict[str, str] = field(default_factory=dict)
@@ -269,16 +269,12 @@ def groups(pythons: dict[str, str]) -> list[Group]:
                 Entry("covet def", "covet", "order"),
                 Entry("covet def, trio", "covet-trio", "order"),
                 Entry("socketify", "socketify", "order"),
-                Entry("socketify, async def", "socketify", "order-async"),
                 Entry("granian", "granian", "order"),
                 Entry("uvicorn + starlette", "uvicorn-starlette", "order"),
                 Entry("fastapi on uvicorn", "uvicorn-fastapi", "order"),
             ],
             [
                 Goal("1 KB POST validated, default chain", "covet def", "socketify", 0.6),
-                Goal(
-                    "1 KB POST validated, default chain", "covet def", "socketify, async def", 0.6
-                ),
                 Goal(
                     "1 KB POST validated, default chain", "covet def", "fastapi on uvicorn", 1 / 7
                 ),
@@ -459,19 +455,16 @@ class Bench:
         entries = list(group.entries)
         if group.floor:
             entries.insert(0, Entry("floor", f"floor-{group.floor}", group.floor))
-        samples = self.run.samples.setdefault(
-            group.name, {entry.title: [] for entry in entries if entry.server in servers}
-        )
+        samples = self.run.samples.setdefault(group.name, {entry.title: {} for entry in entries})
         turn = number % len(entries)
         for entry in entries[turn:] + entries[:turn]:
             label = f"{group.name}: {entry.title}"
-            if entry.server not in servers or label in self.run.problems:
+            if entry.server not in servers:
                 continue
             try:
-                samples[entry.title].append(self._sample(group, entry, servers[entry.server]))
+                samples[entry.title][number] = self._sample(group, entry, servers[entry.server])
             except (WrongAnswerError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                self.run.problems[label] = f"{type(error).__name__}: {error}"
-                samples.pop(entry.title, None)
+                self.run.problems[f"{label}, round {number + 1}"] = f"{error}"
                 print(f"{label}: {error}", file=sys.stderr)
 
     def _sample(self, group: Group, entry: Entry, server: Server) -> Sample:

@@ -8,8 +8,8 @@ from statistics import median, quantiles
 
 from generator import Sample
 
-Samples = Mapping[str, Sequence[Sample]]
-"""What each entry of a group did, one sample a round."""
+Samples = Mapping[str, Mapping[int, Sample]]
+"""What each entry of a group did, by the number of the round."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,21 @@ class Verdict:
 
 def judge(goal: Goal, samples: Samples) -> Verdict:
     """The median of the ratios of each round, with its quartiles."""
-    ours = list(map(goal.measure, samples.get(goal.ours, ())))
-    if goal.against is not None:
-        theirs = list(map(goal.measure, samples.get(goal.against, ())))
-        ours = [one / other for one, other in zip(ours, theirs, strict=False)]
-    return verdict(goal.title, ours, goal.limit, goal.unit, goal.at_least, goal.against or "")
+    ours = samples.get(goal.ours, {})
+    if goal.against is None:
+        values = [goal.measure(sample) for sample in ours.values()]
+    else:
+        values = _ratios(ours, samples.get(goal.against, {}), goal.measure)
+    return verdict(goal.title, values, goal.limit, goal.unit, goal.at_least, goal.against or "")
+
+
+def _ratios(
+    ours: Mapping[int, Sample], theirs: Mapping[int, Sample], measure: Callable[[Sample], float]
+) -> list[float]:
+    """Of the rounds that have both."""
+    return [
+        measure(each) / measure(theirs[number]) for number, each in ours.items() if number in theirs
+    ]
 
 
 def verdict(
@@ -91,18 +101,17 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.2f}"
 
 
-def group_rows(samples: Samples, base: str | None) -> list[list[str]]:
+def group_rows(samples: Samples, base: str) -> list[list[str]]:
     """A line for each entry: CPU with quartiles, ratio to the base, rate, latency."""
     rows = []
     for name, each in samples.items():
-        low, middle, high = spread([sample.cpu for sample in each])
-        ratio = ""
-        if base in samples:
-            pairs = zip(each, samples[base], strict=False)
-            ratio = f"{median([one.cpu / other.cpu for one, other in pairs]):.2f}"
-        rate = median(sample.rate for sample in each)
-        busy = median(sample.busy for sample in each)
-        p50, p99 = median(sample.p50 for sample in each), median(sample.p99 for sample in each)
+        found = list(each.values())
+        low, middle, high = spread([sample.cpu for sample in found])
+        ratios = _ratios(each, samples.get(base, {}), lambda sample: sample.cpu)
+        ratio = f"{median(ratios):.2f}" if ratios else ""
+        rate = median(sample.rate for sample in found)
+        busy = median(sample.busy for sample in found)
+        p50, p99 = median(sample.p50 for sample in found), median(sample.p99 for sample in found)
         cost = [f"{middle:.2f}", f"{low:.2f} - {high:.2f}", ratio]
         rows.append(
             [name, *cost, f"{rate:,.0f}", f"{busy * 100:.0f}%", f"{p50:,.0f}", f"{p99:,.0f}"]

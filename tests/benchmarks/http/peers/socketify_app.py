@@ -44,18 +44,11 @@ def order(res: Any, req: Any) -> None:
     res.on_data(take)
 
 
-async def order_async(res: Any, req: Any) -> None:
-    given = Order.model_validate_json((await res.get_data()).getvalue())
-    res.write_header(b"Content-Type", b"application/json")
-    res.end(given.model_dump_json())
-
-
 app = App()
 app.get("/bare", bare)
 app.get("/json", json)
 app.get("/json-async", json_async)
 app.get("/items/:id", item)
 app.post("/orders", order)
-app.post("/orders-async", order_async)
 app.listen(AppListenOptions(port=int(sys.argv[1]), host="127.0.0.1"))
 app.run()
