@@ -36,10 +36,12 @@ def read_with_h11(data: bytes) -> Outcome:
     keeps a connection of HTTP/1.0.
     """
     outcome = Outcome([])
-    while data and not (outcome.refused or outcome.closed):
-        data = _read_one_with_h11(data, outcome)
+    while not (outcome.refused or outcome.closed):
         while data.startswith(b"\r\n"):
             data = data[2:]
+        if not data:
+            break
+        data = _read_one_with_h11(data, outcome)
     return outcome
 
 

@@ -189,6 +189,7 @@ def test_good_requests_are_read_as_they_are_meant(
 @example(
     b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n", []
 )
+@example(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", [])
 def test_what_is_accepted_both_others_accept_as_the_same(
     feeder: Feeder, data: bytes, cuts: list[int]
 ) -> None:
