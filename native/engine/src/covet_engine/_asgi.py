@@ -47,6 +47,14 @@ _NOT_TRAILING: Final = _OURS | {
     b"authorization", b"cache-control", b"content-encoding", b"content-range", b"content-type",
     b"date", b"expect", b"host", b"set-cookie", b"te", b"trailer",
 }  # fmt: skip
+# Fields that an application sends with the same few values again and again, and their lines.
+_CONSTANT: Final = frozenset(
+    (b"cache-control", b"content-type", b"server", b"vary", b"x-content-type-options",
+     b"x-frame-options", b"referrer-policy", b"strict-transport-security")
+)  # fmt: skip
+_MOST_USUAL: Final = 256
+_LONGEST_USUAL: Final = 128
+_usual: dict[Any, bytes] = {}
 _WITHOUT_BODY: Final = (204, 205, 304)
 
 _PLAIN: Final = b"content-type: text/plain; charset=utf-8\r\n"
@@ -286,25 +294,32 @@ class AsgiExchange:
         status = message["status"]
         if not isinstance(status, int) or not 200 <= status <= 999:
             raise ValueError(f"{status!r} is no status of an answer")
-        lines = []
+        fields = b""
         declared = None
         close = False
-        for name, value in message.get("headers", ()):
+        for pair in message.get("headers", ()):
+            line = _usual.get(pair) if pair.__class__ is tuple else None
+            if line is not None:
+                fields += line
+                continue
+            name, value = pair
             line = b"%b: %b\r\n" % (name, value)
             if not _line(line):
                 raise ValueError(f"{bytes(name)!r}: {bytes(value)!r} is no header field")
-            lower = name.lower()
-            if lower not in _OURS:
-                lines.append(line)
-            elif lower == b"content-length":
+            name = bytes(name).lower()
+            if name not in _OURS:
+                fields += line
+                if name in _CONSTANT and len(_usual) < _MOST_USUAL and len(line) < _LONGEST_USUAL:
+                    _usual[bytes(pair[0]), bytes(value)] = line
+            elif name == b"content-length":
                 if declared is not None or not _length(value):
                     raise ValueError(f"{bytes(value)!r} is no content-length, or the second one")
                 declared = int(value)
-            elif lower == b"connection":
+            elif name == b"connection":
                 close = close or b"close" in value.lower()
         self._status = int(status)
         self._bodiless = bool(self._flags & 4) or status in _WITHOUT_BODY  # Flag.HEAD_ONLY
-        self._fields = b"".join(lines)
+        self._fields = fields
         self._declared = declared
         self._close = close
         self._trailing = bool(message.get("trailers", False))
