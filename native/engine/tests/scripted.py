@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -63,10 +63,8 @@ class ScriptedLibrary:
         for place, event in enumerate(batch):
             EVENT.pack_into(self._memory, place * EVENT.size, *event)
         if not self.queue:
-            try:
+            with suppress(BlockingIOError):
                 os.eventfd_read(self.fd)
-            except BlockingIOError:
-                pass
         self.polls.append(len(batch))
         return len(batch)
 
@@ -140,6 +138,10 @@ class Script:
 
     def fail(self, error: BaseException) -> None:
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        if self.scope is not None and isinstance(error, BaseExceptionGroup):
+            # What a task group makes of the cancellation of the call around it.
+            rest = error.split(anyio.get_cancelled_exc_class())[1]
+            cancelled = self.scope.cancel_called and rest is None
         self._end(503 if cancelled else 500, str(self.cause) if cancelled else repr(error))
 
     def suspended(self, scope: anyio.CancelScope) -> None:

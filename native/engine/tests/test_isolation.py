@@ -153,7 +153,7 @@ async def test_a_scope_opened_before_the_first_wait() -> None:
 
 async def test_a_scope_that_is_left_without_waiting() -> None:
     async def handler(call: Script) -> str:
-        with anyio.fail_after(5), anyio.CancelScope(shield=True) as scope:
+        with anyio.fail_after(5), anyio.CancelScope(shield=True) as scope:  # noqa: ASYNC100 - meant
             scope.cancel()
         return "left"
 
@@ -281,7 +281,7 @@ async def test_the_call_and_its_own_scope_cancelled(call_first: bool, apart: boo
     async with scripted() as engine:
         [handle] = engine.request(handler)
         await engine.settle()
-        cancels = [lambda: engine.calls[handle].cancel("client"), lambda: scopes[0].cancel()]
+        cancels = [lambda: engine.calls[handle].cancel("client"), scopes[0].cancel]
         if not call_first:
             cancels.reverse()
         cancels[0]()

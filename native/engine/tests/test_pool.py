@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Callable, Coroutine, Generator
+from types import CoroutineType
 from typing import Any
 
 import anyio
@@ -13,7 +13,6 @@ import pytest
 from scripted import Script, ScriptedEngine, scripted
 
 from covet_engine._core import Kind
-from covet_engine._wait_asyncio import AsyncioLoop
 from covet_kernel.testing import cancel_at_every_await
 
 
@@ -127,9 +126,9 @@ def alive_tasks() -> int:
     return sum(
         1
         for each in gc.get_objects()
-        if isinstance(each, Coroutine)
-        and getattr(each, "__qualname__", "") == "Pool._work"
-        and each.cr_frame is not None  # type: ignore[attr-defined]
+        if isinstance(each, CoroutineType)
+        and each.__qualname__ == "Pool._work"
+        and each.cr_frame is not None
     )
 
 
@@ -358,6 +357,7 @@ async def test_a_call_that_survives_its_cancellation_is_answered_as_it_wants() -
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():
             return "so what"
+        return "not cancelled"
 
     async with scripted() as engine:
         assert await engine.ask(handler) == (200, "'so what'")
@@ -407,94 +407,3 @@ async def test_quiet_waits_for_calls() -> None:
         with anyio.fail_after(5):
             await engine.core.quiet()
         assert engine.answer_now(1) == (200, "None")
-
-
-# What is asyncio's alone.
-
-
-def test_cancelling_the_task_itself() -> None:
-    async def before_waiting(call: Script) -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        return "returned"
-
-    async def while_waiting(call: Script) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        await asyncio.sleep(10)
-
-    async def and_surviving(call: Script) -> str:
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        try:
-            await asyncio.sleep(10)
-        except asyncio.CancelledError:
-            return f"{task.cancelling()} left"
-        return "not cancelled"
-
-    async def main() -> None:
-        async with scripted() as engine:
-            for _ in range(3):
-                assert await engine.ask(before_waiting) == (200, "'returned'")
-                await alive(engine)
-                assert await engine.ask(while_waiting) == (503, "None")
-                await alive(engine)
-                assert await engine.ask(and_surviving) == (200, "'1 left'")
-                await alive(engine)
-
-    asyncio.run(main())
-
-
-def test_waiting_with_ordinary_futures() -> None:
-    async def main() -> None:
-        async with scripted(loop=AsyncioLoop(plain=True)) as engine:
-            await alive(engine)
-            handles = engine.request(quick, patient, forever, patient, quick)
-            for place in (0, 1, 3, 4):
-                assert (await engine.answer(handles[place]))[0] == 200
-            engine.calls[handles[2]].cancel("client")
-            assert await engine.answer(handles[2]) == (503, "client")
-            await alive(engine)
-
-    asyncio.run(main())
-
-
-def test_asyncio_in_debug_mode() -> None:
-    async def main() -> None:
-        async with scripted() as engine:
-            await alive(engine)
-            [handle] = engine.request(forever)
-            await engine.settle()
-            engine.calls[handle].cancel("client")
-            assert await engine.answer(handle) == (503, "client")
-            await alive(engine)
-
-    asyncio.run(main(), debug=True)
-
-
-def test_uvloop() -> None:
-    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
-
-    async def main() -> None:
-        async with scripted() as engine:
-            await alive(engine)
-            handles = engine.request(*[patient] * 30)
-            for handle in handles:
-                assert (await engine.answer(handle))[0] == 200
-            [handle] = engine.request(forever)
-            await engine.settle()
-            engine.calls[handle].cancel("client")
-            assert await engine.answer(handle) == (503, "client")
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
-
-
-async def test_those_who_look_for_waiting_tasks_find_the_workers_waiting() -> None:
-    async with scripted() as engine:
-        handles = engine.request(quick, forever)
-        await anyio.wait_all_tasks_blocked()
-        assert await engine.answer(handles[0]) == (200, "'quick'")

@@ -217,7 +217,7 @@ class EngineRequest(Request):
         return None
 
     @property
-    def deadline(self) -> float:  # type: ignore[override]
+    def deadline(self) -> float:
         deadline = self._deadline
         if deadline is None:
             deadline = math.inf
@@ -333,15 +333,19 @@ class EngineRequest(Request):
     def _typed(self, error: BaseException) -> OperationError:
         """The error to answer with, whatever was raised."""
         scope = self.scope
-        if scope is not None and scope.cancel_called:
-            cancelled = anyio.get_cancelled_exc_class()
-            if isinstance(error, cancelled):
-                return ended(self)
-            if isinstance(error, BaseExceptionGroup):
-                rest = error.split(cancelled)[1]
-                if rest is None:
+        if scope is not None and not isinstance(error, Exception):
+            everything = not scope.cancel_called and anyio.current_effective_deadline() == -math.inf
+            if everything and self.cause is None:
+                self.cause = "shutdown"
+            if everything or scope.cancel_called:
+                cancelled = anyio.get_cancelled_exc_class()
+                if isinstance(error, cancelled):
                     return ended(self)
-                error = rest
+                if isinstance(error, BaseExceptionGroup):
+                    rest = error.split(cancelled)[1]
+                    if rest is None:
+                        return ended(self)
+                    error = rest
         # What is no Exception ends here too: there is one request to answer, and others to serve.
         return self.endpoint.failure(self, error)  # type: ignore[arg-type]
 

@@ -1,0 +1,209 @@
+"""The engine answers as covet-http's ASGI application does: status, fields and body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memory import compiled, request, serving
+from pydantic import BaseModel, Field
+
+import covet_http as http
+from covet_operations import Conflict, NotFound, RateLimited, operation
+
+# What the server adds, and how it frames; everything else is the application's.
+OURS = {"date", "connection", "transfer-encoding", "content-length"}
+
+
+class Book(BaseModel):
+    id: int = Field(ge=0)
+    title: str = Field(max_length=20)
+
+
+@http.get("/books/{id}")
+def book(id: int, verbose: bool = False) -> Book:
+    if id == 404:
+        raise NotFound("no such book")
+    return Book(id=id, title="verbose" if verbose else "plain")
+
+
+@http.get("/books/latest")
+async def latest() -> Book:
+    return Book(id=1, title="latest")
+
+
+@http.post("/books", status=201, location="/books/{id}")
+async def create(given: Book) -> Book:
+    if given.title == "taken":
+        raise Conflict("that title is taken")
+    await anyio.lowlevel.checkpoint()
+    return given
+
+
+@http.put("/books/{id}")
+def replace(id: int, given: Book | None = None) -> Book:
+    return given or Book(id=id, title="nothing")
+
+
+@http.delete("/books/{id}")
+async def remove(id: int) -> None:
+    if id == 429:
+        raise RateLimited("slow down", retry_after=7)
+    await anyio.lowlevel.checkpoint()
+
+
+@http.get("/shelves/{shelf}/{place}")
+def shelf(shelf: str, place: str, tag: list[str] | None = None) -> list[str]:
+    return [shelf, place, *(tag or [])]
+
+
+@http.get("/stream/{to}")
+async def stream(to: int) -> AsyncIterator[Book]:
+    for number in range(to):
+        yield Book(id=number, title="item")
+    if to == 0:
+        raise Conflict("nothing to stream")
+
+
+@http.get("/bug")
+def bug() -> None:
+    raise ValueError("secret")
+
+
+@operation(requires=("books:read",))
+@http.get("/guarded")
+def guarded() -> str:
+    return "secret"
+
+
+OPERATIONS = (book, latest, create, replace, remove, shelf, stream, bug, guarded)
+
+SEGMENT = st.one_of(
+    st.sampled_from(["1", "0", "-5", "007", "404", "429", "latest", "x", "1.5", "a%20b", "%C3%A9"]),
+    st.text(min_size=1, max_size=5)
+    .map(lambda text: quote(text, safe=""))
+    .filter(lambda text: text not in (".", "..") and "%00" not in text),
+)
+PATH = st.one_of(
+    st.sampled_from(["/", "/books", "/books/", "/bug", "/guarded", "/nowhere", "/books/1/"]),
+    SEGMENT.map(lambda one: f"/books/{one}"),
+    st.tuples(SEGMENT, SEGMENT).map(lambda two: f"/shelves/{two[0]}/{two[1]}"),
+    st.sampled_from(["/stream/0", "/stream/1", "/stream/3", "/stream/x"]),
+)
+QUERY = st.sampled_from(
+    [
+        "",
+        "?",
+        "?verbose=1",
+        "?verbose=maybe",
+        "?verbose=1&verbose=0",
+        "?tag=a&tag=b%20c",
+        "?%zz",
+        "?x=%ff",
+    ]
+)
+BODY = st.sampled_from(
+    [
+        b"",
+        b"{}",
+        b'{"id": 1, "title": "new"}',
+        b'{"id": -1, "title": "new"}',
+        b'{"id": 1, "title": "taken"}',
+        b'{"id": 1, "title": "new", "extra": 1}',
+        b'{"id": 1, "title": "much too long for any title"}',
+        b"[1]",
+        b"{",
+        b"\xff",
+        b'{"id": 1, "title": "' + b"x" * 2000 + b'"}',
+    ]
+)
+METHOD = st.sampled_from(
+    ["GET", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"]
+)
+TYPE = st.sampled_from(
+    [
+        "application/json",
+        "application/json",
+        "text/plain",
+        "application/x+json",
+        "Application/JSON; a=b",
+        "",
+    ]
+)
+REQUEST = st.tuples(METHOD, PATH, QUERY, BODY, TYPE)
+
+
+async def portable(
+    application: Any, method: str, path: str, query: str, body: bytes, kind: str
+) -> Any:
+    headers = [(b"host", b"localhost"), (b"content-length", b"%d" % len(body))]
+    if kind:
+        headers.append((b"content-type", kind.encode()))
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not messages:
+            await anyio.sleep_forever()
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query[1:].encode(),
+        "headers": headers,
+        "client": None,
+    }
+    await application(scope, receive, send)
+    status = sent[0]["status"]
+    fields = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+    return status, fields, b"".join(each.get("body", b"") for each in sent[1:])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@given(st.lists(REQUEST, min_size=1, max_size=8))
+def test_the_same_answers(backend: str, requests: list[Any]) -> None:
+    async def main() -> None:
+        config = {"max_body_bytes": 1000}
+        async with compiled(*OPERATIONS, http=config) as application:
+            async with serving(application) as engine:
+                connection = engine.connect()
+                for method, path, query, body, kind in requests:
+                    status, fields, expected = await portable(
+                        application, method, path, query, body, kind
+                    )
+                    lines = f"Content-Length: {len(body)}\r\n"
+                    lines += f"Content-Type: {kind}\r\n" if kind else ""
+                    head = f"{method} {path}{query} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"
+                    if connection.closed:
+                        connection = engine.connect()
+                    await connection.send(head.encode() + body)
+                    answer = await connection.answer(method)
+                    if answer.closes:
+                        await connection.until_closed()
+                    if not body and status != 204:
+                        assert int(answer.headers.get("content-length", "0")) == int(
+                            fields.get("content-length", "0")
+                        )
+                    assert answer.status == status
+                    assert answer.body == expected
+                    assert {k: v for k, v in answer.headers.items() if k not in OURS} == {
+                        k: v for k, v in fields.items() if k not in OURS
+                    }
+
+    anyio.run(main, backend=backend)
+
+
+def test_requests_are_written_as_meant() -> None:
+    assert request("/x").startswith(b"GET /x HTTP/1.1\r\nHost: localhost\r\n")
