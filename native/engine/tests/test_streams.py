@@ -46,7 +46,8 @@ async def test_items_are_lines(query: str) -> None:
             assert answer.headers["content-type"] == "application/x-ndjson"
             assert answer.headers["transfer-encoding"] == "chunked"
             assert answer.body == lines(to)
-        answer = await connection.ask(f"/count/3{query}", "HEAD")
+        # More than a client could be sent that does not read.
+        answer = await connection.ask(f"/count/9000{query}", "HEAD")
         assert (answer.status, answer.body) == (200, b"")
         assert (await connection.ask("/count/1")).body == lines(1)
 

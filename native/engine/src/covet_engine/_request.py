@@ -310,7 +310,8 @@ class EngineRequest(Request):
                     raise RequestOverError
             if not self._flags & _HEAD_ONLY and not outgoing.gone:
                 core.chunk(self.handle, item)
-        outgoing.take(len(item))
+        if not self._flags & _HEAD_ONLY:
+            outgoing.take(len(item))
         core.flush_soon()
         self._burst += 1
         if self._burst >= _BURST or outgoing.gone:
