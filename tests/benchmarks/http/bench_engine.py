@@ -587,7 +587,7 @@ def _quantile(counts: Sequence[int], share: float) -> float:
     wanted, seen = share * sum(counts), 0
     for index, count in enumerate(counts):
         if count and seen + count >= wanted:
-            low, high = (2 ** (index - 1) if index else 0) / 8, 2**index / 8
+            low, high = (0.0, 0.125) if index == 0 else (2.0**index / 16, 2.0**index / 8)
             return low + (high - low) * (wanted - seen) / count
         seen += count
     return float("inf")
