@@ -80,6 +80,23 @@ async def test_context_variables_end_with_their_call() -> None:
         assert VAR.get() == "untouched"
 
 
+async def test_calls_see_what_was_set_where_the_engine_was_made() -> None:
+    async def handler(call: Script) -> str:
+        before = VAR.get()
+        VAR.set("own")
+        await turn()
+        return before
+
+    token = VAR.set("outside")
+    try:
+        async with scripted() as engine:
+            for handle in engine.request(*[handler] * 5):
+                assert await engine.answer(handle) == (200, "'outside'")
+            assert await engine.ask(handler) == (200, "'outside'")
+    finally:
+        VAR.reset(token)
+
+
 async def test_tasks_of_a_call_inherit_its_context() -> None:
     seen = []
 
@@ -369,6 +386,33 @@ async def test_a_scope_that_is_never_left(
             for handle in handles:
                 assert await engine.answer(handle) == (200, "'left open'")
             await alive(engine)
+
+
+@pytest.mark.parametrize("turns", [0, 2])
+async def test_a_scope_left_open_is_cancelled_later(
+    turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever runs by then must not be in it."""
+    scopes: list[anyio.CancelScope] = []
+
+    async def leaves_open(call: Script) -> None:
+        for _ in range(turns):
+            await turn()
+        scopes.append(anyio.CancelScope().__enter__())
+
+    async def waits(call: Script) -> None:
+        await anyio.sleep_forever()
+
+    async with scripted() as engine:
+        for _ in range(5):
+            await engine.ask(leaves_open)
+        handles = engine.request(*[waits] * 8)
+        await engine.settle(40)
+        for scope in scopes:
+            scope.cancel()
+        await engine.settle(40)
+        assert [engine.answer_now(handle) for handle in handles] == [None] * 8
+        await alive(engine)
 
 
 # Everything together.
