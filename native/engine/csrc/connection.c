@@ -54,8 +54,7 @@ cv_connection *cv_connection_new(cv_core *core, uint32_t most)
     c->generation = generation;
     c->fd = -1;
     c->flags = CV_C_HUNGRY;
-    c->input.connection = c->output.connection = c->whole.connection = index;
-    c->link.connection = index;
+    c->input.connection = c->output.connection = c->link.connection = index;
     core->counters.connections++;
     core->counters.accepted++;
     return c;
@@ -109,7 +108,6 @@ void cv_connection_end(cv_core *core, cv_connection *c, int why, int reset)
     release_block(core, c);
     cv_timer_stop(&c->input);
     cv_timer_stop(&c->output);
-    cv_timer_stop(&c->whole);
     cv_link_out(&c->link);
     core->transport->close(core, c, reset);
     core->counters.connections--;
@@ -303,12 +301,15 @@ static void set_timers(cv_core *core, cv_connection *c)
             if (!(core->exchanges[c->reader].flags & CV_X_READING))
                 break;
             /* fall through */
-        case CV_PHASE_WAIT:
         case CV_PHASE_DISCARD:
             if (c->flags & CV_C_HUNGRY) {
                 kind = CV_TIMER_READ;
                 restart = c->flags & CV_C_FED;
             }
+            break;
+        case CV_PHASE_WAIT:
+            if (!(c->flags & CV_C_WAITED))
+                kind = CV_TIMER_BODY;
             break;
         }
     }
@@ -316,11 +317,6 @@ static void set_timers(cv_core *core, cv_connection *c)
         cv_timer_stop(&c->input);
     else if (c->input.kind != kind || restart)
         cv_timer_start(timers, &c->input, kind, core->now);
-
-    if (c->phase != CV_PHASE_WAIT || c->closing)
-        cv_timer_stop(&c->whole);
-    else if (c->whole.kind == CV_TIMER_NONE)
-        cv_timer_start(timers, &c->whole, CV_TIMER_BODY, core->now);
 
     if (!c->out.size)
         cv_timer_stop(&c->output);
@@ -425,18 +421,18 @@ void cv_connection_expired(cv_core *core, cv_connection *c, int kind)
         cv_connection_refuse(core, c, 408);
         cv_turn_end(core);
         return;
-    case CV_TIMER_READ:
     case CV_TIMER_BODY:
+        c->flags |= CV_C_WAITED | CV_C_AGAIN;
+        cv_connection_settle(core, c);
+        return;
+    case CV_TIMER_READ:
         core->counters.read_timeouts++;
         if (c->phase == CV_PHASE_DISCARD) {
             cv_connection_end(core, c, CV_GONE_TIMEOUT, 0);
             return;
         }
         cv_turn_begin(core, c);
-        if (c->phase == CV_PHASE_BODY)
-            cv_body_broken(core, c, 408, CV_GONE_TIMEOUT);
-        else
-            cv_connection_refuse(core, c, 408);
+        cv_body_broken(core, c, 408, CV_GONE_TIMEOUT);
         cv_turn_end(core);
         return;
     case CV_TIMER_WRITE:

@@ -43,7 +43,8 @@ enum cv_connection_flag {
     CV_C_OURS = 1 << 7, /* the close is our decision: the client may be sending */
     CV_C_STARVED = 1 << 8, /* waits for a place among the requests in flight */
     CV_C_BUSY = 1 << 9, /* goes on at the next poll */
-    CV_C_PARCHED = 1 << 10 /* waits for an input block */
+    CV_C_PARCHED = 1 << 10, /* waits for an input block */
+    CV_C_WAITED = 1 << 11 /* WAIT: long enough, Python gets what there is */
 };
 
 struct cv_connection {
@@ -71,7 +72,6 @@ struct cv_connection {
     cv_chunked chunked;
     cv_queue out;
     cv_timer input, output;
-    cv_timer whole; /* WAIT: for all of the body, as `input` is for its next bytes */
     cv_link link;
 };
 

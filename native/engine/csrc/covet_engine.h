@@ -30,7 +30,7 @@ typedef struct cv_options {
     double header_timeout; /* for a whole head, from its first byte */
     double idle_timeout; /* between two requests, and before the first */
     double read_timeout; /* the longest pause while a body arrives */
-    double body_timeout; /* for a whole body that is held back, see CV_ROUTE_WAIT */
+    double body_patience; /* for a body that is held back; then Python gets what there is */
     double write_timeout; /* the longest pause of a client that does not read its answer */
     double linger; /* while stopping: for connections between two requests */
     uint8_t access_log; /* collect lines for cv_engine_log */
@@ -120,7 +120,7 @@ enum cv_reply_flag {
 };
 
 enum cv_route_flag {
-    CV_ROUTE_WAIT = 1 /* hold the request back until a body that fits a block is complete */
+    CV_ROUTE_WAIT = 1 /* hold the request back for a moment, until a body that fits a block is complete */
 };
 
 /* Counts since the engine was made, read by Python through a view. All are uint64_t. */

@@ -74,7 +74,7 @@ void cv_options_default(cv_options *options)
         .header_timeout = 10,
         .idle_timeout = 75,
         .read_timeout = 30,
-        .body_timeout = 30,
+        .body_patience = 0.1,
         .write_timeout = 30,
         .linger = 1,
         .access_log = 0,
@@ -145,7 +145,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     lengths[CV_TIMER_HEADER] = length(o->header_timeout);
     lengths[CV_TIMER_IDLE] = length(o->idle_timeout);
     lengths[CV_TIMER_READ] = length(o->read_timeout);
-    lengths[CV_TIMER_BODY] = length(o->body_timeout);
+    lengths[CV_TIMER_BODY] = length(o->body_patience);
     lengths[CV_TIMER_WRITE] = length(o->write_timeout);
     lengths[CV_TIMER_LAST_CHANCE] = length(o->linger);
     lengths[CV_TIMER_LINGER] = LINGER;

@@ -116,9 +116,9 @@ static void consume(cv_connection *c, uint32_t size)
     c->need = 0;
     memset(&c->progress, 0, sizeof c->progress);
     /* What comes next is timed anew. */
-    if (c->input.kind == CV_TIMER_HEADER)
+    if (c->input.kind == CV_TIMER_HEADER || c->input.kind == CV_TIMER_BODY)
         cv_timer_stop(&c->input);
-    cv_timer_stop(&c->whole);
+    c->flags &= (uint16_t)~CV_C_WAITED;
 }
 
 static void log_native(cv_core *core, cv_connection *c, const uint8_t *at, const cv_head *head,
@@ -399,9 +399,9 @@ static int head_step(cv_core *core, cv_connection *c)
  * the body is complete: cheaper than keeping what was found in every connection. */
 static int wait_step(cv_core *core, cv_connection *c)
 {
-    int chunked = c->flags & CV_C_CHUNKED;
+    int chunked = c->flags & CV_C_CHUNKED, waited = c->flags & CV_C_WAITED;
     uint32_t here = c->to - c->from, next = 0;
-    if (here < c->need || (chunked && here == c->need + c->decoded))
+    if (!waited && (here < c->need || (chunked && here == c->need + c->decoded)))
         return CV_STEP_HUNGRY;
     int step = obstacle(core, c);
     if (step == CV_STEP_ON)
@@ -416,10 +416,12 @@ static int wait_step(cv_core *core, cv_connection *c)
             cv_connection_refuse(core, c, -whole);
             return CV_STEP_HELD;
         }
-        if (!whole && c->need + c->decoded + SLACK < core->arena.usable)
+        if (!whole && !waited && c->need + c->decoded + SLACK < core->arena.usable)
             return CV_STEP_HUNGRY;
         if (!whole)
             body = BODY_PART;
+    } else if (here < c->need) {
+        body = BODY_PART;
     }
     cv_head head;
     cv_match match;
@@ -427,8 +429,9 @@ static int wait_step(cv_core *core, cv_connection *c)
     step = read_head(core, c, &head, &match);
     if (step != CV_STEP_ON)
         return step;
-    if (!chunked) {
+    if (!chunked)
         head_size = head.size;
+    if (!chunked && body == BODY_WHOLE) {
         c->decoded = (uint32_t)head.content_length;
         next = c->from + c->need;
     }

@@ -46,6 +46,7 @@ class Bound:
 
     constant = ((b"content-type", b"text/plain"),)
     status = 200
+    whole_body = False
 
 
 def dispatcher(routes: Router[Target]) -> Dispatcher:

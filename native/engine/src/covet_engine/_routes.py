@@ -85,9 +85,8 @@ class Table:
         number = len(self.found)
         if number == _MOST_ROUTES:
             raise _unfit(leaf, f"there are more than {_MOST_ROUTES} routes")
-        # Never CV_ROUTE_WAIT: a body that is held back is out of reach of the route's own limits on
-        # its size and time, and a client could make it last as long as its pauses are short.
-        _done(self._lib.cv_routes_set_route(self.routes, at, method, number, 0))
+        flags = self._lib.CV_ROUTE_WAIT if route.whole_body else 0
+        _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
         self.found.append(route)
         self.codes.append(
             None if route.constant is None else self._template(route.status, route.constant)

@@ -30,12 +30,14 @@ class Route:
             coroutine leaves goes to `succeeded`, the error `Endpoint.failure` makes to `failed`.
         status: The status of success.
         streams: Whether the answer is a stream of items that goes through ``request.send``.
+        whole_body: Whether its handler can do nothing before the whole body is there, so that a server
+            may wait a moment for it.
         constant: The headers of every success, without the length, if they are always the same.
     """
 
     __slots__ = (
         "_location", "_problems", "binding", "constant", "endpoint", "operation", "status",
-        "streams",
+        "streams", "whole_body",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
@@ -44,6 +46,8 @@ class Route:
         self.binding = endpoint.binding
         self.streams = endpoint.kind in ("server_stream", "bidi")
         empty = endpoint.signature.output_type is None
+        place = self.binding.place(endpoint.signature)
+        self.whole_body = endpoint.kind == "unary" and bool(place.body)
         self.status = self.binding.status or (204 if empty else 200)
         self._problems = problems
         template = self.binding.location
