@@ -123,8 +123,12 @@ def test_every_option_of_the_library_is_set() -> None:
     assert options.keys() == names.keys()
     native = native_options(library, EngineConfig.model_validate(keys), ServerOptions(**options))
     options["idle_timeout"] = options["keep_alive_timeout"]
-    for name, _ in library.ffi.typeof("cv_options").fields:
-        assert getattr(native, name) == {**keys, **options}[name]
+    expected = keys | options
+    found = {name for name, _ in library.ffi.typeof("cv_options").fields}
+    assert found - expected.keys() == {"body_patience"}  # the library's own business
+    assert {name: getattr(native, name) for name in found & expected.keys()} == {
+        name: expected[name] for name in found & expected.keys()
+    }
 
 
 def test_options_beyond_what_the_library_can_count_are_cut() -> None:
