@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,51 +13,62 @@ ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
 TESTS = ENGINE / "tests" / "c"
 PROGRAMS = ["test_connection", "test_engine", "test_random"]
-WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-SANITIZED = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+PLAIN = ("-g", "-O2")
 
 
-def build(compiler: str, name: str, folder: Path, *options: str) -> Path:
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
-    program = folder / name
-    sources = [TESTS / f"{name}.c", *sorted(CSRC.glob("*.c"))]
-    command = [compiler, *WARNINGS, *options, f"-I{CSRC}", *map(str, sources)]
-    built = subprocess.run(
-        [*command, "-o", str(program)], check=False, capture_output=True, text=True
+def run(*command: str, folder: Path | None = None) -> None:
+    ran = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=300, cwd=folder
     )
-    assert built.returncode == 0, built.stderr
-    return program
-
-
-def run(*command: str) -> None:
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@cache
+def library(compiler: str, options: tuple[str, ...], base: Path) -> list[str]:
+    """The engine's objects, compiled once for all programs."""
+    folder = base / f"{compiler}-{len(options)}"
+    folder.mkdir()
+    run(compiler, *WARNINGS, *options, "-c", *map(str, sorted(CSRC.glob("*.c"))), folder=folder)
+    return [str(found) for found in folder.glob("*.o")]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("core")
+
+
+def build(compiler: str, name: str, base: Path, options: tuple[str, ...]) -> str:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    program = base / f"{name}-{compiler}-{len(options)}"
+    source = str(TESTS / f"{name}.c")
+    objects = library(compiler, options, base)
+    run(compiler, *WARNINGS, *options, f"-I{CSRC}", source, *objects, "-o", str(program))
+    return str(program)
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_they_pass_under_the_sanitizers(compiler: str, name: str, tmp_path: Path) -> None:
-    run(str(build(compiler, name, tmp_path, *SANITIZED)))
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_they_pass_under_the_sanitizers(compiler: str, name: str, base: Path) -> None:
+    run(build(compiler, name, base, SANITIZED))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_they_pass_under_valgrind(name: str, tmp_path: Path) -> None:
-    program = build("gcc", name, tmp_path, "-g", "-O2")
+def test_they_pass_under_valgrind(name: str, base: Path) -> None:
+    program = build("gcc", name, base, PLAIN)
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed")
-    run("valgrind", "-q", "--error-exitcode=9", "--leak-check=full", str(program), "quick")
+    run("valgrind", "-q", "--error-exitcode=9", "--leak-check=full", program, "quick")
 
 
-def test_an_idle_connection_costs_little(tmp_path: Path) -> None:
-    source = tmp_path / "size.c"
+def test_an_idle_connection_costs_little(base: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    source = base / "size.c"
     source.write_text(
         '#include "core.h"\n'
         '_Static_assert(sizeof(cv_connection) <= 400, "an idle connection is one of these");\n'
-        "int main(void) { return 0; }\n"
     )
-    if shutil.which("gcc") is None:
-        pytest.skip("gcc is not installed")
-    command = ["gcc", "-std=c11", f"-I{CSRC}", str(source), "-o", str(tmp_path / "size")]
-    built = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
+    run("gcc", "-std=c11", f"-I{CSRC}", "-c", str(source), "-o", str(base / "size.o"))
