@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 from applications import Receive, Scope, Send, listening_socket, serving
-from wire import PATIENCE, Answer, connected, read_answers, request
+from wire import PATIENCE, Answer, connected, request
 
 DIFFERENT = {"date", "server", "connection", "keep-alive"}
 """Fields in which servers may differ."""
@@ -106,12 +106,11 @@ CORPUS: dict[str, bytes] = {
 
 
 async def ask(port: int, data: bytes) -> Answer:
-    """The first final answer on a connection of its own."""
+    """The answer on a connection of its own."""
     method = data.partition(b" ")[0].decode()
     async with connected(port) as client:
         await client.send(data)
-        client.finish()
-        return read_answers(await client.until_closed(), [method])[0]
+        return await client.answer(method)
 
 
 def fixed(found: Answer, *, declared: bool) -> dict[str, Any]:
