@@ -55,7 +55,8 @@ struct cv_connection {
     uint32_t next_free;
     uint32_t block; /* read into; 0: none */
     uint32_t from, to; /* bytes in it that were not consumed */
-    uint32_t decoded; /* of a chunked body: bytes at `from` (WAIT: behind the head) already decoded */
+    /* Of a chunked body: bytes at `from` (WAIT: behind the head) already decoded. */
+    uint32_t decoded;
     uint32_t need; /* WAIT: bytes of head and body, chunked: of the head */
     uint32_t first, last; /* exchanges */
     uint32_t reader; /* BODY: whose body it is */
