@@ -1,8 +1,8 @@
 /* Input buffers: blocks of one size in one mapping that never moves.
  *
  * A block has at most one owner, the connection that reads into it, and any number of pins:
- * requests in Python's hands, whose records lie at the block's end, and pieces of a body lent until the next
- * poll. It is free when it has neither. Blocks are numbered from 1. */
+ * requests in Python's hands, whose records lie at the block's end, and pieces of a body lent
+ * until the next poll. It is free when it has neither. Blocks are numbered from 1. */
 #ifndef COVET_ARENA_H
 #define COVET_ARENA_H
 
