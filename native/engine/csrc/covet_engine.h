@@ -136,7 +136,8 @@ typedef struct cv_counters {
     uint64_t polls, submits;
     uint64_t blocks; /* input buffers in use now */
     uint64_t log_lost; /* access-log lines that found no room */
-    uint64_t service[32]; /* answers by the time from readable to written: bucket i is below 2^i/8 us */
+    uint64_t service[96]; /* answers by the time from readable to written, in units of 32 ns: one bucket
+                             each for 0 to 3, then four to every power of two; the last has no end */
 } cv_counters;
 
 typedef struct cv_engine cv_engine;

@@ -86,6 +86,15 @@ void cv_put_done(cv_core *core, size_t size)
     core->gathered += (uint32_t)size;
 }
 
+static unsigned service_bucket(uint64_t units)
+{
+    if (units < 4)
+        return (unsigned)units;
+    unsigned power = 63 - (unsigned)__builtin_clzll(units);
+    unsigned bucket = 4 * (power - 1) + ((units >> (power - 2)) & 3);
+    return bucket < 95 ? bucket : 95;
+}
+
 void cv_flush(cv_core *core, cv_connection *c)
 {
     if (core->gathered) {
@@ -103,9 +112,8 @@ void cv_flush(cv_core *core, cv_connection *c)
     if (core->served_runs) {
         int64_t now = cv_clock();
         for (uint32_t i = 0; i < core->served_runs; i++) {
-            uint64_t eighths = (uint64_t)(now - core->served[i].readable) / 125;
-            int bucket = eighths ? 64 - __builtin_clzll(eighths) : 0;
-            core->counters.service[bucket > 31 ? 31 : bucket] += core->served[i].count;
+            uint64_t units = (uint64_t)(now - core->served[i].readable) >> 5;
+            core->counters.service[service_bucket(units)] += core->served[i].count;
         }
         core->served_runs = 0;
     }

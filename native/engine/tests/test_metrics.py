@@ -92,17 +92,19 @@ def test_the_memory_of_an_engine_that_is_gone_is_not_read(meters: Meters) -> Non
 
 
 def test_service_times_are_a_cumulative_histogram_in_seconds(meters: Meters) -> None:
-    service = [0] * 32
-    service[3], service[6], service[31] = 10, 5, 1  # below 1 us, below 8 us, slower than all
+    service = [0] * 96
+    # From 10 units of 32 ns on, from 64 on, and slower than all.
+    service[9], service[20], service[95] = 10, 5, 1
     with meters.counting(counters(service=service)):
         samples = read(meters)["engine.service"]
     bounds = [float(bound) for (bound,) in samples]
     assert bounds == sorted(bounds)
     assert bounds[-1] == float("inf")
     below = {float(bound): number for (bound,), number in samples.items()}
-    assert below[1e-6] == 10
-    assert below[4e-6] == 10
-    assert below[8e-6] == 15
+    assert below[8 * 32e-9] == 0
+    assert below[16 * 32e-9] == 10
+    assert below[64 * 32e-9] == 10
+    assert below[128 * 32e-9] == 15
     assert below[float(BUCKETS[-1])] == 15
     assert below[float("inf")] == 16
 

@@ -34,7 +34,9 @@ _GAUGES = (
     ("requests.in_flight", "in_flight", "Requests being answered in Python."),
     ("blocks", "blocks", "Input buffers in use."),
 )
-BUCKETS: Final = tuple(repr(2**i / 8 / 1e6) for i in range(31))
+_SERVICE: Final = 96
+"""Buckets the library has for service times: four to each power of two."""
+BUCKETS: Final = tuple(repr(2**power * 32e-9) for power in range(2, _SERVICE // 4 + 1))
 """Upper bounds of the service times but the last, in seconds; the last has none."""
 
 
@@ -57,7 +59,7 @@ class Meters:
             fields |= {f"{name}_timeouts" for name in _TIMEOUTS}
             past = {field: int(getattr(counters, field)) for field in fields}
             past |= {f"status{i}": int(counters.status[i]) for i in range(len(_STATUS))}
-            past |= {f"service{i}": int(counters.service[i]) for i in range(len(BUCKETS) + 1)}
+            past |= {f"service{i}": int(counters.service[i]) for i in range(_SERVICE)}
             for name, value in past.items():
                 self._past[name] = self._past.get(name, 0) + value
 
@@ -113,7 +115,7 @@ class Meters:
     def _service(self, instance: str) -> Iterator[Sample]:
         below = 0
         for i, bound in enumerate((*BUCKETS, "+Inf")):
-            below += self.element("service", i)
+            below += sum(self.element("service", each) for each in range(4 * i, 4 * i + 4))
             yield (instance, bound), below
 
 

@@ -72,7 +72,7 @@ class Bench(Plugin[None]):
         """Answers by service time, as the engine counts them; empty without an engine."""
         if self.meters is None:
             return []
-        return [self.meters.element("service", i) for i in range(32)]
+        return [self.meters.element("service", i) for i in range(96)]
 
     @http.get("/turns")
     def turns(self) -> dict[str, int]:
