@@ -16,7 +16,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from served import Current, Process, listening, process, serving
-from wire import Client, connected, read_answers, request
+from wire import Client, WireError, connected, read_answers, request
 
 JSON = b'{"n":5}'
 GOOD = request("/hit/good")
@@ -475,39 +475,53 @@ def heads() -> Iterable[Bad]:
 
 
 CASES = [*lengths(), *codings(), *chunks(), *heads()]
-PAIRS = [
-    pytest.param(server, bad, id=f"{server}-{bad.row}-{bad.name}")
-    for bad in CASES
-    for server in ("engine", "hypercorn")
-    if server == "engine" or bad.lax is None
-]
+ROWS = sorted({bad.row for bad in CASES})
 
 
 def test_the_names_are_unique() -> None:
     assert len({(bad.row, bad.name) for bad in CASES}) == len(CASES)
 
 
-@pytest.mark.parametrize(("server", "bad"), PAIRS)
-async def test_refused(server: str, bad: Bad) -> None:
+@pytest.mark.parametrize("row", ROWS)
+async def test_refused(server: str, row: int) -> None:
     # bad input 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 19, 20, 22, 24
-    slow = 1 if len(bad.data) <= SMALL else PIECE
     patient = {"keep_alive_timeout": 5, "read_timeout": 5}
+    wrong = []
     async with serving(server, http=patient) as service, service.connect() as bystander:
-        assert (await bystander.ask("/hit/before")).status == 200
-        for before, piece in ((b"", 0), (b"", slow), (GOOD, 0), (GOOD, slow)):
-            Current.state.hits.clear()
-            async with service.connect() as client:
-                # What never ends needs no more bytes to be refused, but it may wait for them.
-                got = await client.converse(before + bad.data + SECOND, piece)
-                assert not client.was_reset or len(bad.data) > SMALL
-            answers = read_answers(got)
-            statuses = [answer.status for answer in answers]
-            assert statuses[:-1] == [200] * bool(before), (piece, got[:300])
-            assert statuses[-1] in bad.statuses, (piece, got[:300])
-            assert [answer.closes for answer in answers] == [False] * bool(before) + [True]
-            assert b"Traceback" not in got
-            assert Current.state.hits == ["good"] * bool(before)
-        assert (await bystander.ask("/hit/after")).body == b'"after"'
+        for bad in CASES:
+            if bad.row != row or (server != "engine" and bad.lax):
+                continue
+            assert (await bystander.ask("/hit/before")).status == 200
+            slow = 1 if len(bad.data) <= SMALL else PIECE
+            for before, piece in ((b"", 0), (b"", slow), (GOOD, 0), (GOOD, slow)):
+                Current.state.hits.clear()
+                async with service.connect() as client:
+                    got = await client.converse(before + bad.data + SECOND, piece)
+                if problem := judged(bad, bool(before), client, got):
+                    wrong.append((bad.name, piece, len(before), problem, got[:300]))
+            assert (await bystander.ask("/hit/after")).body == b'"after"'
+    assert wrong == []
+
+
+def judged(bad: Bad, behind: bool, client: Client, got: bytes) -> str:
+    """What is wrong with what came of it, or nothing."""
+    if client.was_reset and len(bad.data) <= SMALL:
+        return "the connection was reset"
+    if b"Traceback" in got:
+        return "a traceback"
+    if Current.state.hits != ["good"] * behind:
+        return f"calls: {Current.state.hits}"
+    try:
+        answers = read_answers(got)
+    except WireError as error:
+        return str(error)
+    if [answer.status for answer in answers[:-1]] != [200] * behind:
+        return "a wrong number of answers"
+    if not answers or answers[-1].status not in bad.statuses:
+        return f"not one of {bad.statuses}"
+    if [answer.closes for answer in answers] != [False] * behind + [True]:
+        return "it does not say that it closes"
+    return ""
 
 
 async def answered(client: Client, data: bytes, *methods: str, piece: int = 0) -> list[Any]:
@@ -548,20 +562,18 @@ async def test_the_same_bytes_without_a_fault_are_taken(server: str) -> None:
 
 
 @pytest.mark.parametrize("piece", [0, 1])
-@pytest.mark.parametrize("cut", range(1, len(CHUNKED)))
-async def test_a_chunked_body_that_is_cut_is_not_complete(
-    server: str, cut: int, piece: int
-) -> None:
+async def test_a_chunked_body_that_is_cut_is_not_complete(server: str, piece: int) -> None:
     # bad input 12
     async with serving(server) as service:
-        for before in (b"", GOOD):
-            async with service.connect() as client:
-                answers = await cut_off(client, before + chunked(CHUNKED[:cut]), piece)
-            statuses = [answer.status for answer in answers]
-            assert statuses[: bool(before)] == [200] * bool(before)
-            assert statuses[bool(before) :] in ([], [400])
-            assert Current.state.hits == ["good"] * bool(before)
-            Current.state.hits.clear()
+        for cut in range(1, len(CHUNKED)):
+            for before in (b"", GOOD):
+                async with service.connect() as client:
+                    answers = await cut_off(client, before + chunked(CHUNKED[:cut]), piece)
+                statuses = [answer.status for answer in answers]
+                assert statuses[: bool(before)] == [200] * bool(before)
+                assert statuses[bool(before) :] in ([], [400])
+                assert Current.state.hits == ["good"] * bool(before), cut
+                Current.state.hits.clear()
 
 
 @pytest.mark.parametrize("cut", [0, 1, len(JSON) - 1])
@@ -722,7 +734,7 @@ async def test_continue_is_not_said_over_http_1_0(server: str) -> None:
         with anyio.move_on_after(0.2) as patience:
             await client.receive()
         assert patience.cancelled_caught
-        answers = await cut_off(client, JSON)
+        answers = read_answers(await client.converse(JSON))
         assert [answer.status for answer in answers] == [200]
 
 
@@ -852,7 +864,7 @@ async def test_slow_clients_leave_others_alone(server: str) -> None:
 @pytest.mark.parametrize("target", ["/hit/{}", "/later/{}", "/slow/{}?ms=1"])
 async def test_pipelined_requests_without_reading_are_bounded(server: str, target: str) -> None:
     # bad input 23
-    count = 10_000 if "slow" not in target else 1000
+    count = 10_000 if "slow" not in target and server == "engine" else 1000
     data = b"".join(request(target.format(number)) for number in range(count))
     async with serving(server) as service, service.connect(buffer=4096) as client:
         async with anyio.create_task_group() as tasks:
@@ -930,6 +942,8 @@ async def flood(service: Process, data: bytes) -> None:
     client.close()
 
 
+# h11 takes half a minute for what these send.
+@pytest.mark.parametrize("server", ["engine"])
 async def test_memory_is_bounded(anyio_backend_name: str, server: str) -> None:
     # bad input 11, 13, 18, 22, 23
     given = bombs()

@@ -10,7 +10,7 @@ from churn import Churn
 from served import Process, process
 from wire import connect, request
 
-LIVES = 1500
+LIVES = 1000
 KEPT = 4 << 20
 """Bytes an allocator may keep once it has been warm."""
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import product
 from typing import Any
 
 import anyio
@@ -89,12 +90,11 @@ async def end(client: Client, how: str) -> None:
         await client.until_closed()
 
 
-@pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("cut", CUTS)
-async def test_a_peer_leaves_within_a_request(server: str, cut: str, how: str) -> None:
+async def test_a_peer_leaves_within_a_request(server: str, cut: str) -> None:
     # bad input 25
     async with serving(server) as service, service.connect() as bystander:
-        for settled in (False, True):
+        for settled, how in product((False, True), ENDS):
             for before in (b"", GET, GET * 5):
                 async with service.connect() as client:
                     await client.send(before + CUTS[cut])
@@ -110,7 +110,7 @@ async def test_a_peer_leaves_within_a_request(server: str, cut: str, how: str) -
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
-@pytest.mark.parametrize("behind", [b"", GET, GET * 3, POST, POST[:-2], GET[:9]])
+@pytest.mark.parametrize("behind", [b"", GET * 3, POST, POST[:-2]])
 async def test_a_peer_leaves_while_the_handler_waits(server: str, how: str, behind: bytes) -> None:
     async with serving(server) as service:
         for data in (

@@ -261,7 +261,7 @@ async def test_cpu_is_idle_when_nothing_happens(anyio_backend_name: str, server:
                 request("/wait"),
                 request("/text/30000000"),
                 request("/endless"),
-                request("/slow/1?ms=3000") + request("/hit/2") * 500,
+                request("/slow/1?ms=1800") + request("/hit/2") * 500,
             ],
             strict=True,
         ):
