@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
 TESTS = ENGINE / "tests" / "c"

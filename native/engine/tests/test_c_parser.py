@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
 SOURCES = [CSRC / f"{name}.c" for name in ("head", "scan", "chunked")]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
 SOURCES = [

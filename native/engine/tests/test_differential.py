@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from in_process import Feeder, Message, Outcome
 from oracles import folded, llhttp_sees, read_with_h11, read_with_llhttp
 
+pytestmark = pytest.mark.once
+
 native = pytest.importorskip("covet_engine._native", reason="the library is not built")
 
 GOOD = b"GET /good HTTP/1.1\r\nHost: good\r\n\r\n"

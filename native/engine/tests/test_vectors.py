@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from in_process import Feeder, Message
 
+pytestmark = pytest.mark.once
+
 native = pytest.importorskip("covet_engine._native", reason="the library is not built")
 
 FOLDER = Path(__file__).parent / "vectors"
