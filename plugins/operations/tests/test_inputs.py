@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from covet_kernel.contracts import Capability, Operation
 from covet_operations import Codec, Invalid, Signature, operation
+from covet_operations._chain import compose_direct
+from covet_operations._inputs import _document, _record, compile_decode, decode_layer
 
 
 @operation(effect="read")
@@ -42,9 +44,11 @@ ADAPTERS: dict[str, TypeAdapter[Any]] = {"int": TypeAdapter(int), "str": TypeAda
 
 def drive(coroutine: Any) -> Any:
     """Run a coroutine that does not wait."""
-    with pytest.raises(StopIteration) as caught:
+    try:
         coroutine.send(None)
-    return caught.value.value
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
 
 
 @given(st.text(alphabet="0123456789+-_ .e²٣\n", max_size=24) | st.text(max_size=8))
@@ -63,6 +67,118 @@ def test_the_fast_path_of_int_reads_what_pydantic_reads(value: str) -> None:
 def test_the_fast_path_of_str_reads_what_pydantic_reads(value: str) -> None:
     endpoint, call = TEXT.call(given={"n": value})
     assert drive(endpoint._chain(call)) == ADAPTERS["str"].validate_strings(value)
+
+
+class Marker:
+    """Something in an annotation that only a transport knows."""
+
+
+@operation(effect="read")
+@plain()
+def several(
+    id: int,
+    name: str,
+    page: int = 1,
+    q: str = "",
+    until: int | None = None,
+    word: Annotated[str | None, Marker()] = None,
+    size: Annotated[int, Marker] = 10,
+) -> None: ...
+
+
+@operation(effect="read")
+@plain()
+def narrow(id: Annotated[int, Field(ge=1)], q: str = "") -> None: ...
+
+
+@operation(effect="read")
+@plain()
+def mixed(id: int, day: date, q: str = "") -> None: ...
+
+
+SEVERAL, NARROW, MIXED = (Service(each, codec=by_text) for each in (several, narrow, mixed))
+ONE_TEXT = (
+    st.integers(-1000, 10**20).map(str)
+    | st.text(alphabet="0123456789+-_ .e²٣\n", max_size=21)
+    | st.sampled_from(["", "None", "null", "2024-02-29", "9" * 5000])
+    | st.text(max_size=4)
+)
+TEXTS = ONE_TEXT | st.lists(ONE_TEXT, max_size=2)
+
+
+def outcome(function: Any, call: PlainCall) -> Any:
+    """The arguments it leaves, with their types, or the faults it finds."""
+    try:
+        function(call)
+    except Invalid as error:
+        return error.detail, error.errors
+    return {name: (type(value), value) for name, value in call.args.items()}
+
+
+def layers_agree(service: Service, given: dict[str, Any]) -> Any:
+    """What the layer as it is written into chains makes of texts; it has to be what the general step makes."""
+    endpoint, call = service.call(given=given)
+    codec = by_text(endpoint.operation, endpoint.signature, endpoint.binding)
+    written = compose_direct(
+        [decode_layer(endpoint.signature, codec)], lambda source: source.line("r = None")
+    )
+    general = outcome(compile_decode(endpoint.signature, codec), service.call(given=given)[1])
+    assert outcome(written, call) == general
+    return general
+
+
+DIGITS = st.integers(0, 10**6).map(str)
+ANY_TEXTS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("id", "name", "page", "q", "until", "word", "size"), TEXTS)
+)
+GOOD_TEXTS = st.fixed_dictionaries(
+    {"id": DIGITS, "name": st.text()},
+    optional={"page": DIGITS, "q": st.text(), "until": DIGITS, "word": st.text(), "size": DIGITS},
+)
+
+
+@given(ANY_TEXTS | GOOD_TEXTS)
+def test_plain_texts_written_inline_agree_with_the_general_step(given: dict[str, Any]) -> None:
+    found = layers_agree(SEVERAL, given)
+    if isinstance(found, dict):
+        for name, adapter in (("id", ADAPTERS["int"]), ("until", TypeAdapter(int | None))):
+            text = given.get(name)
+            if isinstance(text, str):
+                assert found[name][1] == adapter.validate_strings(text)
+    else:
+        assert {fault["loc"][0] for fault in found[1]} <= {
+            each.name for each in SEVERAL.endpoints[0].signature.inputs
+        }
+
+
+@given(st.fixed_dictionaries({}, optional={"id": TEXTS, "q": TEXTS, "day": TEXTS}))
+def test_other_types_agree_too(given: dict[str, Any]) -> None:
+    layers_agree(NARROW, given)
+    layers_agree(MIXED, given)
+
+
+def test_plain_texts_are_told_by_what_pydantic_makes_of_them() -> None:
+    written = {}
+    for service in (SEVERAL, NARROW, MIXED, NUMBER, TEXT):
+        endpoint = service.endpoints[0]
+        codec = by_text(endpoint.operation, endpoint.signature, endpoint.binding)
+        layer = decode_layer(endpoint.signature, codec)
+        written[endpoint.operation.handler.__name__] = layer.before is None
+    assert written == {
+        "several": True, "narrow": False, "mixed": False, "number": True, "text": True,
+    }  # fmt: skip
+
+
+def test_all_faults_of_plain_texts_come_at_once_and_in_order() -> None:
+    endpoint, call = SEVERAL.call(given={"id": "x", "page": "1.5", "until": "", "q": "a"})
+    with pytest.raises(Invalid) as caught:
+        endpoint._chain(call).send(None)  # type: ignore[attr-defined]
+    assert [(fault["loc"], fault["type"]) for fault in caught.value.errors] == [
+        (["id"], "int_parsing"),
+        (["name"], "missing"),
+        (["page"], "int_parsing"),
+        (["until"], "int_parsing"),
+    ]
 
 
 async def test_absent_text() -> None:
@@ -199,6 +315,65 @@ def test_any_document_is_an_answer_or_invalid(document: bytes) -> None:
         assert set(call.args) == {"id", "changes", "notify"}
     except Invalid as error:
         assert error.errors
+
+
+CREATE = Service(create)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["title", "year", "x"]), inner)
+    ),
+    max_leaves=6,
+)
+TITLED = st.fixed_dictionaries(
+    {"title": st.text(max_size=5)}, optional={"year": st.integers(), "x": st.none()}
+)
+
+
+@given(
+    st.binary(max_size=30) | (VALUES | TITLED).map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([bytes, bytearray, memoryview, "text", "parsed"]),
+    st.booleans(),
+)
+def test_one_message_agrees_with_the_general_step(raw: bytes, form: Any, late: bool) -> None:
+    """A model that is the whole document has a way of its own."""
+    document: Any = raw
+    if form == "text":
+        document = raw.decode("latin-1")
+    elif form == "parsed":
+        try:
+            document = json.loads(raw)
+        except ValueError:
+            return
+        if not isinstance(document, dict):
+            return
+    else:
+        document = form(raw)
+
+    async def later(call: Any) -> Any:
+        return document
+
+    find: Any = later if late else (lambda call: document)
+    endpoint, _ = CREATE.call()
+    signature = endpoint.signature
+    assert signature.inputs[0].spread
+    codec: Codec[Any] = Codec(document=find, location=("body",))
+    general = _document((), _record(signature.inputs, codec.location, True), find)
+
+    def to_the_end(decode: Any) -> Any:
+        def run(call: PlainCall) -> None:
+            waiting = decode(call)
+            assert (waiting is not None) == late
+            if late:
+                drive(waiting)
+
+        return run
+
+    found = outcome(to_the_end(compile_decode(signature, codec)), CREATE.call()[1])
+    assert found == outcome(to_the_end(general), CREATE.call()[1])
+    if not isinstance(found, dict):
+        assert all(fault["loc"][0] == "body" for fault in found[1])
 
 
 UPDATE = Service(update)

@@ -15,8 +15,16 @@ from covet_operations._errors import Invalid, faults
 from covet_operations._signature import Input, Signature, record_adapter
 
 _PLAIN = (bytes, str, bytearray, memoryview, Mapping)
-# pydantic reads a plain run of ASCII digits as int() does; everything else is left to it.
-_DIGITS = "t.__class__ is str and len(t) < 19 and t.isdecimal() and t.isascii()"
+# What pydantic makes of a text where it needs nobody to ask: a condition on the text and the value.
+# It reads a short run of ASCII digits as int() does; everything else is left to it.
+_INT = ("{0}.__class__ is str and len({0}) < 19 and {0}.isdecimal() and {0}.isascii()", "int({0})")
+_STR = ("{0}.__class__ is str", "{0}")
+_PLAIN_TEXTS: tuple[tuple[Any, tuple[str, str]], ...] = (
+    ({"type": "int"}, _INT),
+    ({"type": "str"}, _STR),
+    ({"type": "nullable", "schema": {"type": "int"}}, _INT),
+    ({"type": "nullable", "schema": {"type": "str"}}, _STR),
+)
 Decode: TypeAlias = Callable[[Call], Awaitable[None] | None]
 
 
@@ -29,29 +37,49 @@ def compile_decode(signature: Signature, codec: Codec[Any], *, refuse_extra: boo
     if not rest or codec.document is None:
         defaults = {each.name: each.default for each in rest}
         return _single(texts[0]) if len(texts) == 1 and not rest else _texts(texts, defaults)
+    if not texts and len(rest) == 1 and rest[0].spread:
+        return _message(rest[0], codec.location, codec.document)
     return _document(texts, _record(rest, codec.location, refuse_extra), codec.document)
 
 
 def decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool = True) -> Layer:
-    """The validate step. The most frequent shape, one ``int`` or ``str`` as text, is written inline."""
+    """The validate step.
+
+    The most frequent shape, nothing but integers and strings that come as texts, is written inline.
+    Whatever one of them is not at once goes the general way, all of it: faults are made there alone.
+    """
     decode = compile_decode(signature, codec, refuse_extra=refuse_extra)
-    if len(signature.inputs) != 1 or signature.inputs[0].name not in codec.text:
+    found = [(each, codec.text.get(each.name), _plain_text(each)) for each in signature.inputs]
+    plain = [(each, find, how) for each, find, how in found if find is not None and how is not None]
+    if not plain or len(plain) < len(found):
         return Layer(before=decode)
-    given = signature.inputs[0]
-    if given.type is not int and given.type is not str:
-        return Layer(before=decode)
-    plain = _DIGITS if given.type is int else "t.__class__ is str"
-    find = codec.text[given.name]
 
     def write(source: Source) -> None:
-        name = source.name(given.name)
-        source.line(f"t = {source.name(find)}(call)")
-        source.line(f"if {plain}:")
-        source.line(f"    call.args = {{{name}: {'int(t)' if given.type is int else 't'}}}")
+        conditions, items = [], []
+        for number, (given, find, how) in enumerate(plain):
+            text = f"t{number}"
+            source.line(f"{text} = {source.name(find)}(call)")
+            condition, value = (part.format(text) for part in how)
+            if not given.required:
+                condition = f"({text} is None or {condition})"
+                value = f"{source.name(given.default)} if {text} is None else {value}"
+            conditions.append(condition)
+            items.append(f"{source.name(given.name)}: {value}")
+        source.line(f"if {' and '.join(conditions)}:")
+        source.line(f"    call.args = {{{', '.join(items)}}}")
         source.line("else:")
         source.line(f"    {source.name(decode)}(call)")
 
     return Written(write=write)
+
+
+def _plain_text(given: Input) -> tuple[str, str] | None:
+    """How this input is read where its text is simple, ``None`` where pydantic has to be asked.
+
+    Its schema tells, so that metadata pydantic knows nothing of (a transport's markers) do not matter.
+    """
+    schema = given.adapter.core_schema
+    return next((how for known, how in _PLAIN_TEXTS if schema == known), None)
 
 
 def _nothing(call: Call) -> None:
@@ -143,6 +171,16 @@ def _texts(texts: tuple[_Text, ...], defaults: Mapping[str, Any]) -> Decode:
     return decode
 
 
+def _validate(validator: Any, document: Document) -> Any:
+    # Nearly always; and asking whether something is a Mapping is slow.
+    if document.__class__ is not bytes:
+        if isinstance(document, Mapping):
+            return validator.validate_python(dict(document))
+        if isinstance(document, memoryview):
+            document = bytes(document)
+    return validator.validate_json(document)
+
+
 def _record(
     inputs: tuple[Input, ...], location: tuple[str, ...], refuse_extra: bool
 ) -> Callable[[Document, dict[str, Any], list[dict[str, Any]]], None]:
@@ -154,24 +192,17 @@ def _record(
     ).validator
     names = frozenset(each.name for each in others)
 
-    def validate(validator: Any, document: Document) -> Any:
-        if isinstance(document, Mapping):
-            return validator.validate_python(dict(document))
-        if isinstance(document, memoryview):
-            document = bytes(document)
-        return validator.validate_json(document)
-
     def read(document: Document, args: dict[str, Any], wrong: list[dict[str, Any]]) -> None:
         if others:
             try:
-                args |= vars(validate(others_validator, document))
+                args |= vars(_validate(others_validator, document))
             except ValidationError as error:
                 wrong += faults(error, *location)
                 if wrong[-1]["type"] == "json_invalid":
                     return
         if spread is not None:
             try:
-                args[spread.name] = validate(
+                args[spread.name] = _validate(
                     spread.adapter.validator, _without(document, names) if names else document
                 )
             except ValidationError as error:
@@ -191,6 +222,41 @@ def _without(document: Document, names: frozenset[str]) -> Document:
     if not isinstance(parsed, dict):
         return document
     return to_json({key: value for key, value in parsed.items() if key not in names})
+
+
+def _message(
+    given: Input,
+    location: tuple[str, ...],
+    find: Callable[[Any], Document | Awaitable[Document]],
+) -> Decode:
+    """The whole document is one model, and nothing comes as text: the shape of most messages."""
+    name, validator = given.name, given.adapter.validator
+    check = validator.validate_json
+
+    def finish(call: Call, document: Document) -> None:
+        try:
+            call.args = {name: _validate(validator, document)}
+        except ValidationError as error:
+            raise Invalid("the input does not fit", errors=faults(error, *location)) from None
+
+    async def later(call: Call, document: Awaitable[Document]) -> None:
+        finish(call, await document)
+
+    def decode(call: Call) -> Awaitable[None] | None:
+        document = find(call)
+        if document.__class__ is bytes:
+            # The same as `finish`, which this saves two calls.
+            try:
+                call.args = {name: check(document)}
+            except ValidationError as error:
+                raise Invalid("the input does not fit", errors=faults(error, *location)) from None
+            return None
+        if isinstance(document, _PLAIN):
+            finish(call, document)
+            return None
+        return later(call, document)
+
+    return decode
 
 
 def _document(
