@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qs, quote, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covet_http._target import BadTargetError, decode, parse_query
+from covet_http._target import BadTargetError, _decode_bytes, decode, parse_query
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 NAMES = TEXT.filter(bool)
@@ -29,6 +30,49 @@ def test_decoding_gives_text_or_says_why_not(text: str) -> None:
         assert "\0" not in decoded
         if "%" not in text:
             assert decoded == text
+
+
+def outcome(function: Callable[..., object], *given: object, **more: object) -> object:
+    """What it returns, or why it does not."""
+    try:
+        return function(*given, **more)
+    except BadTargetError as error:
+        return type(error), str(error)
+
+
+ENCODED = st.lists(
+    st.sampled_from(["%20", "%2f", "%C3%A9", "%c3", "%00", "%7F", "%80", "%2", "%", "20", " ", "x"])
+    | st.text("%0123456789abcdefABCDEFgzG/+ ", max_size=4),
+    max_size=8,
+).map("".join)
+
+
+@given(ENCODED)
+def test_frequent_escapes_are_read_as_all_others(text: str) -> None:
+    assert outcome(decode, text) == outcome(_decode_bytes, text)
+
+
+@given(
+    st.lists(st.sampled_from(["&", "=", "+", "a", "b", "a=1", "é"]) | ENCODED, max_size=12),
+    st.integers(1, 6),
+)
+def test_a_query_is_read_pair_by_pair(parts: list[str], limit: int) -> None:
+    """By its definition, without any of the shortcuts."""
+
+    def defined(raw: bytes) -> dict[str, str | list[str]]:
+        if raw.count(b"&") >= limit:
+            raise BadTargetError(f"more than {limit} query parameters")
+        if not raw.isascii():
+            raise BadTargetError("a query that is not ASCII")
+        values: dict[str, list[str]] = {}
+        for pair in raw.decode("ascii").split("&"):
+            if pair:
+                name, _, value = pair.replace("+", " ").partition("=")
+                values.setdefault(_decode_bytes(name), []).append(_decode_bytes(value))
+        return {name: found if len(found) > 1 else found[0] for name, found in values.items()}
+
+    raw = "".join(parts).encode()
+    assert outcome(parse_query, raw, limit=limit) == outcome(defined, raw)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ def _from_query(name: str, many: bool) -> Text:
         return lambda request: request.query.get(name)
 
     def find(request: Request) -> Any:
-        value = request.query.get(name)
+        query = request._query
+        value = (request.query if query is None else query).get(name)
         if type(value) is list:
             # Which of two values counts is what proxies and services disagree about.
             raise Malformed(f"the query parameter {name!r} comes more than once")

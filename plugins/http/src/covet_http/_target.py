@@ -10,6 +10,13 @@ from urllib.parse import unquote_to_bytes
 Query: TypeAlias = Mapping[str, "str | list[str]"]
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# What an escape stands for, where it is a character by itself. NUL is none.
+_ASCII = {
+    f"{high}{low}": chr(int(high + low, 16))
+    for high in "01234567"
+    for low in "0123456789ABCDEFabcdef"
+    if high + low != "00"
+}
 
 
 class BadTargetError(Exception):
@@ -17,13 +24,25 @@ class BadTargetError(Exception):
 
 
 def decode(text: str) -> str:
-    """Percent-decode one path segment.
+    """Percent-decode ASCII text, such as one path segment.
 
     Raises:
         BadTargetError: An incomplete escape, bytes that are not UTF-8, or a NUL.
     """
+    if "%20" in text:
+        # By far the most frequent; a space makes no other escape, and mends no broken one.
+        text = text.replace("%20", " ")
     if "%" not in text:
         return text
+    first, *rest = text.split("%")
+    try:
+        return first + "".join([_ASCII[part[:2]] + part[2:] for part in rest])
+    except KeyError:
+        return _decode_bytes(text)
+
+
+def _decode_bytes(text: str) -> str:
+    """`decode` where escapes are parts of characters, or wrong."""
     if _BAD_ESCAPE.search(text):
         raise BadTargetError("an incomplete percent-escape")
     try:
@@ -50,7 +69,7 @@ def parse_query(raw: bytes, *, limit: int) -> Query:
     """
     if not raw:
         return {}
-    if raw.count(b"&") >= limit:
+    if len(raw) >= limit and raw.count(b"&") >= limit:
         raise BadTargetError(f"more than {limit} query parameters")
     try:
         text = raw.decode("ascii")
@@ -58,13 +77,15 @@ def parse_query(raw: bytes, *, limit: int) -> Query:
         raise BadTargetError("a query that is not ASCII") from None
     if "+" in text:
         text = text.replace("+", " ")
+    if "%20" in text:
+        text = text.replace("%20", " ")  # as `decode` does
     escaped = "%" in text
     values: dict[str, str | list[str]] = {}
     for pair in text.split("&"):
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        if escaped:
+        if escaped and "%" in pair:
             name, value = decode(name), decode(value)
         known = values.get(name)
         if known is None:
