@@ -41,6 +41,8 @@ _WHOLE: Final = 112
 _span: Final = Struct("=HH").unpack_from
 _long: Final = Struct("=Q").unpack_from
 _short: Final = Struct("=H").unpack_from
+# From _HEAD_FLAGS: the flags, how many path parameters there are, and where the first is.
+_path_params: Final = Struct("=HxBHH").unpack_from
 _double: Final = Struct("=d").unpack_from
 
 _HAS_ESCAPES: Final = 1 << 6  # enum cv_head_flag
@@ -184,12 +186,16 @@ class EngineRequest(Request):
     def path_values(self) -> Sequence[str]:  # type: ignore[override]
         values = self._values
         if values is None:
-            buffer, at, head = self._buffer, self._at, self._bytes()
+            buffer, at, head = self._buffer, self._at, self._head or self._bytes()
+            flags, count, begin, size = _path_params(buffer, at + _HEAD_FLAGS)
+            if count == 1 and not flags & _HAS_ESCAPES:
+                values = self._values = [head[begin : begin + size].decode("ascii")]
+                return values
             values = []
-            for offset in range(at + _PARAMS, at + _PARAMS + 4 * buffer[at + 51], 4):
+            for offset in range(at + _PARAMS, at + _PARAMS + 4 * count, 4):
                 begin, size = _span(buffer, offset)
                 values.append(head[begin : begin + size].decode("ascii"))
-            if _short(buffer, at + _HEAD_FLAGS)[0] & _HAS_ESCAPES:
+            if flags & _HAS_ESCAPES:
                 # The engine has found them to be decodable before it looked for a route.
                 values = [unquote(value, errors="strict") for value in values]
             self._values = values
@@ -197,7 +203,8 @@ class EngineRequest(Request):
 
     @property
     def query_string(self) -> bytes:  # type: ignore[override]
-        return self._part(_QUERY)
+        begin, size = _span(self._buffer, self._at + _QUERY)
+        return (self._head or self._bytes())[begin : begin + size]
 
     @property
     def raw_headers(self) -> Sequence[tuple[bytes, bytes]]:  # type: ignore[override]
@@ -271,7 +278,7 @@ class EngineRequest(Request):
             if self._over:
                 raise RequestOverError
             at, size = _HEAD(self._buffer, self._at + _BODY)
-            return bytes(self.core.arena[at : at + size])
+            return self.core.arena[at : at + size].tobytes()
         return None
 
     async def read(self) -> bytes:
@@ -383,7 +390,7 @@ class EngineRequest(Request):
         head = self._head
         if head is None:
             at, size = _HEAD(self._buffer, self._at)
-            head = self._head = bytes(self.core.arena[at : at + size])
+            head = self._head = self.core.arena[at : at + size].tobytes()
         return head
 
 
