@@ -146,11 +146,14 @@ def compile_anew(python: Path) -> None:
 def bookshop(arguments: Sequence[str]) -> None:
     """Serve the bookshop; ends as ``covet run`` ends."""
     needed = closure("covet")
+    if sys.platform.startswith("linux") and not lacking():
+        # Served by the native engine where it can be compiled, by the portable server elsewhere.
+        needed = sorted({*needed, *natives()})
     command = [*PIP, "install", "--quiet", *map(str, needed), "trio>=0.35,<1"]
     python = environment(".venv-bookshop", digest(sources(needed)), *command)
     port = re.search(r"plugins\.http\.port=(\d+)", " ".join(arguments))
     url = f"http://127.0.0.1:{port[1] if port else 8000}"
-    print(f"Open  {url}/books?q=whale")
+    print(f"Open  {url}/books?q=adventures")
     print(f"""Try   curl -i {url}/orders --json '{{"lines": [{{"book_id": 1, "quantity": 2}}]}}'""")
     print("Stop  Ctrl-C", flush=True)
     config = ROOT / "docs" / "examples" / "bookshop" / "covet.toml"
