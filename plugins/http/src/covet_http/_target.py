@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes
 
 Query: TypeAlias = Mapping[str, "str | list[str]"]
 
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# What an escape stands for, where it is a character by itself. NUL is none.
-_ASCII = {
-    f"{high}{low}": chr(int(high + low, 16))
-    for high in "01234567"
-    for low in "0123456789ABCDEFabcdef"
-    if high + low != "00"
-}
+_HEX = "0123456789ABCDEFabcdef"
+_OCTETS = {high + low: chr(int(high + low, 16)) for high in _HEX for low in _HEX}
 
 
 class BadTargetError(Exception):
@@ -32,26 +24,25 @@ def decode(text: str) -> str:
     if "%20" in text:
         # By far the most frequent; a space makes no other escape, and mends no broken one.
         text = text.replace("%20", " ")
-    if "%" not in text:
-        return text
+    if "%" in text:
+        text = _unescaped(text)
+    if "\0" in text:
+        raise BadTargetError("a NUL character")
+    return text
+
+
+def _unescaped(text: str) -> str:
     first, *rest = text.split("%")
     try:
-        return first + "".join([_ASCII[part[:2]] + part[2:] for part in rest])
+        text = first + "".join([_OCTETS[part[:2]] + part[2:] for part in rest])
     except KeyError:
-        return _decode_bytes(text)
-
-
-def _decode_bytes(text: str) -> str:
-    """`decode` where escapes are parts of characters, or wrong."""
-    if _BAD_ESCAPE.search(text):
-        raise BadTargetError("an incomplete percent-escape")
+        raise BadTargetError("an incomplete percent-escape") from None
+    if text.isascii():
+        return text
     try:
-        decoded = unquote_to_bytes(text).decode("utf-8")
+        return text.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
         raise BadTargetError("percent-escapes that are not UTF-8") from None
-    if "\0" in decoded:
-        raise BadTargetError("a NUL character")
-    return decoded
 
 
 def parse_query(raw: bytes, *, limit: int) -> Query:
@@ -75,6 +66,8 @@ def parse_query(raw: bytes, *, limit: int) -> Query:
         text = raw.decode("ascii")
     except UnicodeDecodeError:
         raise BadTargetError("a query that is not ASCII") from None
+    if "\0" in text:
+        raise BadTargetError("a NUL character")
     if "+" in text:
         text = text.replace("+", " ")
     if "%20" in text:
@@ -87,11 +80,12 @@ def parse_query(raw: bytes, *, limit: int) -> Query:
         name, _, value = pair.partition("=")
         if escaped and "%" in pair:
             name, value = decode(name), decode(value)
-        known = values.get(name)
-        if known is None:
+        if name not in values:
             values[name] = value
-        elif type(known) is list:
+            continue
+        known = values[name]
+        if isinstance(known, list):
             known.append(value)
         else:
-            values[name] = [known, value]  # type: ignore[list-item]
+            values[name] = [known, value]
     return values
