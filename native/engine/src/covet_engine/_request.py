@@ -261,7 +261,7 @@ class EngineRequest(Request):
     def require_content(self, expected: str) -> None:
         at, size = _span(self._buffer, self._at + _TYPE)
         if size == len(_JSON) and expected == "application/json":
-            head = self._bytes()
+            head = self._head or self._bytes()
             end = at + size
             if head[at:end] == _JSON and head.find(b"\r\ncontent-type:", end) < 0:
                 return
@@ -277,8 +277,9 @@ class EngineRequest(Request):
         if flags & _HERE:
             if self._over:
                 raise RequestOverError
-            at, size = _HEAD(self._buffer, self._at + _BODY)
-            return self.core.arena[at : at + size].tobytes()
+            buffer = self._buffer
+            at, size = _HEAD(buffer, self._at + _BODY)
+            return buffer[at : at + size].tobytes()  # type: ignore[no-any-return]
         return None
 
     async def read(self) -> bytes:
@@ -389,8 +390,9 @@ class EngineRequest(Request):
         """The whole head, copied when it is first asked for."""
         head = self._head
         if head is None:
-            at, size = _HEAD(self._buffer, self._at)
-            head = self._head = self.core.arena[at : at + size].tobytes()
+            buffer = self._buffer  # the arena: `_leave` asks for the head before it is another
+            at, size = _HEAD(buffer, self._at)
+            head = self._head = buffer[at : at + size].tobytes()
         return head
 
 
