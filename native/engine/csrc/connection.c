@@ -300,12 +300,14 @@ static void set_timers(cv_core *core, cv_connection *c)
         case CV_PHASE_BODY:
             if (!(core->exchanges[c->reader].flags & CV_X_READING))
                 break;
-            /* fall through */
-        case CV_PHASE_DISCARD:
             if (c->flags & CV_C_HUNGRY) {
                 kind = CV_TIMER_READ;
                 restart = c->flags & CV_C_FED;
             }
+            break;
+        case CV_PHASE_DISCARD:
+            /* Not anew with each byte: nobody has a deadline for what nobody reads. */
+            kind = CV_TIMER_READ;
             break;
         case CV_PHASE_WAIT:
             if (!(c->flags & CV_C_WAITED))

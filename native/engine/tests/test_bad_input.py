@@ -823,6 +823,18 @@ async def test_a_body_that_dribbles_is_given_up(server: str) -> None:
         assert Current.state.hits == []
 
 
+async def test_an_unread_body_that_dribbles_is_given_up(server: str) -> None:
+    # bad input 18, 21: it was answered long ago, and is only passed over
+    data = post(b"Content-Length: 2000", body=b" " * 2000, start=b"POST /missing HTTP/1.1")
+    async with serving(server, http=SLOW) as service:
+        async with service.connect() as client, anyio.create_task_group() as tasks:
+            await client.send(data[:-2000])
+            tasks.start_soon(dribble, client, data[-2000:], 0.02)
+            answers = read_answers(await client.until_closed())
+            tasks.cancel_scope.cancel()
+        assert [answer.status for answer in answers] in ([404], [404, 408])
+
+
 async def test_an_answer_that_is_not_read_is_given_up(server: str) -> None:
     # bad input 21: zero window
     async with serving(server, http=SLOW) as service:

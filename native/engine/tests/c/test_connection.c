@@ -817,6 +817,18 @@ static void every_wait_ends(void)
     answer(handle, "late");
     leave(&c);
 
+    c = connect_client(); /* what is passed over may pause, but not go on for ever */
+    feed(&c, "POST /pull HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n");
+    answer(request(), "unread");
+    CHECK(ends(drain(&c), "unread"));
+    for (int i = 0; i < 3; i++) {
+        CHECK(counters()->connections == 1);
+        feed(&c, "x");
+        cv_engine_advance(engine, 11);
+    }
+    CHECK(counters()->connections == 0 && counters()->read_timeouts == 2);
+    leave(&c);
+
     c = connect_client();
     feed(&c, GET("/plain"));
     handle = request();
