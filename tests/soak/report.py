@@ -13,7 +13,7 @@ import pytest
 from layout.checkout import ROOT
 
 HEADING = "## The last recorded run"
-TESTED = ("kernel", "plugins", "docs/examples", "tests", "tox.ini", "pyproject.toml")
+TESTED = ("kernel", "plugins", "native", "docs/examples", "tests", "tox.ini", "pyproject.toml")
 
 
 def git(*arguments: str) -> str:

@@ -14,7 +14,7 @@ from layout.checkout import ROOT
 ARGUMENTS = [
     *("-p", "soak.profile", "--hypothesis-profile", "soak", "--hypothesis-show-statistics"),
     *("-m", "hypothesis", "-o", "timeout=0", "-p", "no:cacheprovider"),
-    *("kernel", "plugins", "contrib"),
+    *("kernel", "plugins", "native", "contrib"),
 ]
 COUNT = re.compile(r"^ +- (\d+) passing", re.MULTILINE)
 

@@ -673,6 +673,22 @@ async def test_a_large_unread_body_is_bounded(server: str) -> None:
         assert Current.state.hits == []
 
 
+async def test_a_refusal_reaches_who_sends_first_and_reads_then(server: str) -> None:
+    # bad input 17, 18: closing at once would reset the connection under the answer
+    rest = b"x" * (900_000 if server == "engine" else 200_000)
+    broken = b"GET / HTTP/1.1\r\n\r\n"
+    unread = post(b"Content-Length: 100000000", body=b"", start=b"POST /missing HTTP/1.1")
+    async with serving(server) as service:
+        for data, status in ((broken, 400), (unread, 404)):
+            async with service.connect() as client:
+                await client.send(data)
+                await anyio.sleep(0.01)
+                await client.send(rest)
+                answers = read_answers(await client.until_closed())
+                assert [answer.status for answer in answers] == [status]
+                assert not client.was_reset
+
+
 @pytest.mark.parametrize(
     "fields",
     [

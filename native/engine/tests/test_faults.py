@@ -585,6 +585,22 @@ async def test_stop_with_requests_in_the_pipeline(server: str) -> None:
         await stopped.wait()
 
 
+async def test_stop_with_requests_that_wait_to_be_parsed(server: str) -> None:
+    """Behind an unsafe request nothing is parsed; it is all answered nevertheless."""
+    async with stopping(server, linger=0.5) as (service, stop), service.connect() as client:
+        await client.send(request("/wait-post", "POST", JSON) + GET * 20 + POST + GET)
+        await Current.state.started.wait()
+        await anyio.sleep(0.02)
+        stopped = await stop()
+        Current.state.release.set()
+        answers = read_answers(await client.until_closed())
+        assert [answer.status for answer in answers] == [200] * 23
+        assert [answer.closes for answer in answers] == [False] * 22 + [True]
+        assert not client.was_reset
+        client.close()
+        await stopped.wait()
+
+
 async def test_stop_answers_the_backlog(server: str) -> None:
     """Connected as the system sees it, but not accepted when the stop begins."""
 
