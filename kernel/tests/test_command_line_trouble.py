@@ -80,7 +80,13 @@ def test_nobody_needs_to_listen(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_command_ends_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "slow.py").write_text("print('up', flush=True)\nwhile True: pass\n")
+    # A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+    (tmp_path / "slow.py").write_text(
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "print('up', flush=True)\n"
+        "while True: pass\n"
+    )
     (tmp_path / "covet.toml").write_text('[app]\nmodules = ["slow"]\n')
     process = subprocess.Popen(
         [*COVET, "check"],
@@ -90,10 +96,13 @@ def test_an_interrupted_command_ends_without_a_traceback(tmp_path: Path) -> None
         text=True,
     )
     with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert not errors
 

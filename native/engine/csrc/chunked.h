@@ -20,8 +20,8 @@ typedef struct cv_chunked {
 } cv_chunked;
 
 typedef struct cv_chunked_limits {
-    uint32_t max_overhead; /* framing bytes beyond what one byte of data in a hundred would need,
-                              that is when every byte of data pays for the 99 before it: 413 */
+    uint32_t max_overhead; /* framing bytes at any moment, when every byte of data pays for 99 of
+                              those before it: 413 */
     uint32_t max_trailer_size; /* beyond it: 431 */
     uint16_t max_trailer_fields; /* beyond it: 431 */
 } cv_chunked_limits;

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
@@ -231,29 +231,31 @@ async def stubborn() -> str:
         return await _wait("stubborn")
 
 
-FAILURES: dict[str, BaseException] = {
-    "ValueError": ValueError("secret"),
-    "OSError": ConnectionResetError("secret"),
-    "MemoryError": MemoryError("secret"),
-    "RecursionError": RecursionError("secret"),
-    "StopIteration": StopIteration("secret"),
-    "StopAsyncIteration": StopAsyncIteration("secret"),
-    "GeneratorExit": GeneratorExit("secret"),
-    "Odd": Odd("secret"),
-    "group": ExceptionGroup("secret", [ValueError("secret")]),
-    "odd-group": BaseExceptionGroup("secret", [Odd("secret")]),
+FAILURES: dict[str, Callable[[], BaseException]] = {
+    "ValueError": lambda: ValueError("secret"),
+    "OSError": lambda: ConnectionResetError("secret"),
+    "MemoryError": lambda: MemoryError("secret"),
+    "RecursionError": lambda: RecursionError("secret"),
+    "StopIteration": lambda: StopIteration("secret"),
+    "StopAsyncIteration": lambda: StopAsyncIteration("secret"),
+    "GeneratorExit": lambda: GeneratorExit("secret"),
+    "Odd": lambda: Odd("secret"),
+    "group": lambda: ExceptionGroup("secret", [ValueError("secret")]),
+    "odd-group": lambda: BaseExceptionGroup("secret", [Odd("secret")]),
 }
 
 
 @http.get("/raise/{what}")
 def failing(what: str) -> str:
-    raise FAILURES[what]
+    failure = FAILURES[what]()
+    raise failure
 
 
 @http.get("/raise-later/{what}")
 async def failing_later(what: str) -> str:
     await anyio.lowlevel.checkpoint()
-    raise FAILURES[what]
+    failure = FAILURES[what]()
+    raise failure
 
 
 @http.get("/raise-cancelled")

@@ -191,6 +191,19 @@ async def test_stop_before_anything_began() -> None:
             await listener.stop()
 
 
+async def test_stop_after_a_worker_crashed() -> None:
+    library = load()
+    native = native_options(library, EngineConfig(), ServerOptions())
+    kept = []
+    with pytest.raises(ExceptionGroup) as caught:
+        async with listen(library, native, [], counting=lambda counters: nullcontext()) as listener:
+            kept.append(listener)
+            raise OSError("a worker's")
+    assert caught.group_contains(OSError, match="a worker's")
+    with anyio.fail_after(5):
+        await kept[0].stop()
+
+
 async def test_stop_waits_for_a_call_whose_client_is_gone() -> None:
     async with memory(stubborn) as engine, anyio.create_task_group() as tasks:
         connection = engine.connect()

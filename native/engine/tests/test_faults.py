@@ -396,7 +396,7 @@ async def test_a_handler_that_blocks_only_delays(server: str) -> None:
         for name, failure in FAILURES.items()
         for server in ("engine", "hypercorn")
         # What is no Exception ends the portable server, as it ends any task group.
-        if server == "engine" or isinstance(failure, Exception)
+        if server == "engine" or isinstance(failure(), Exception)
     ],
 )
 async def test_a_handler_that_raises_is_500(

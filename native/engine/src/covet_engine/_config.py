@@ -39,7 +39,10 @@ class EngineConfig(PluginConfig):
         default=16 * 1024,
         ge=1024,
         le=1024 * 1024,
-        description="Of a chunked body: sizes, extensions and trailers together; more is 413.",
+        description=(
+            "Of a chunked body: sizes and extensions beyond 99 bytes of them for each byte of data;"
+            " more is 413."
+        ),
     )
     header_timeout: float = Field(
         default=10.0,

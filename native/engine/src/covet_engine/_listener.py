@@ -61,12 +61,14 @@ class Listener:
     async def stop(self) -> None:
         if not self._stopping:
             self._stopping = True
-            self._core.lib.cv_engine_stop(self._core.engine)
+            if self._core.engine is not None:  # closed already: a worker has crashed
+                self._core.lib.cv_engine_stop(self._core.engine)
             # At once: whom the system lets in from here on would be told nothing but a reset.
             for each in self._sockets:
                 each.close()
-        await self._emptied.wait()
-        await self._core.quiet()
+        if self._core.engine is not None:
+            await self._emptied.wait()
+            await self._core.quiet()
 
     def notice(self, kind: int) -> None:
         """An event of the whole engine."""
