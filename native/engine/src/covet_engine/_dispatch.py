@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
 from covet_engine._core import Core
-from covet_engine._request import EmptyRequest, EngineRequest, StreamRequest, VariableRequest
-from covet_http import Limits, Route
+from covet_engine._exchange import Exchange, Target
+from covet_engine._request import (
+    Answered,
+    EmptyRequest,
+    EngineRequest,
+    StreamRequest,
+    UnroutedRequest,
+    VariableRequest,
+)
+from covet_http import Choice, Dispatcher, Limits, PreparedAnswer, Route
+from covet_operations import OperationError
 
 
 def request_class(
@@ -44,6 +53,35 @@ def request_class(
             "timeout": endpoint.timeout,
         },
     )
+
+
+def chooser(
+    core: Core, choice: Choice, classes: Mapping[Route, Target], dispatcher: Dispatcher
+) -> Target:
+    """The target where more than the method and the path decide.
+
+    Args:
+        core: The engine.
+        choice: Decides.
+        classes: The targets of the routes it may choose.
+        dispatcher: Renders refusals.
+    """
+    looked_at = type("EngineRequest", (UnroutedRequest,), {
+        "__slots__": (), "__module__": __name__, "_buffer": core.arena, "core": core,
+    })  # fmt: skip
+
+    def target(handle: int, at: int, size: int, flags: int) -> Exchange:
+        request: EngineRequest = looked_at(handle, at, size, flags)
+        method = request.method
+        try:
+            found = choice.choose(method, request.header)
+        except OperationError as error:
+            return Answered(core, handle, dispatcher.refusal(error))
+        if isinstance(found, PreparedAnswer):
+            return Answered(core, handle, found.to(method, request.raw_headers))
+        return classes[found](handle, at, size, flags)
+
+    return target
 
 
 def _kind(route: Route, code: int | None) -> type[EngineRequest]:

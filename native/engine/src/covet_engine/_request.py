@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 from time import monotonic
@@ -20,7 +20,7 @@ import anyio.lowlevel
 
 from covet_engine._core import ANSWER, NO_LENGTH, REPLY, Core, Flag, Kind
 from covet_engine._exchange import Incoming, Outgoing
-from covet_http import Malformed, Reply, Request, Route, StreamAbortedError
+from covet_http import Malformed, Reply, Request, ResponseHead, Route, StreamAbortedError
 from covet_operations import Endpoint, OperationError, ended
 
 # Where things are in a `cv_request`.
@@ -52,7 +52,6 @@ _HERE: Final = int(Flag.BODY_COMPLETE | Flag.BODY_NONE)
 _NONE: Final = int(Flag.BODY_NONE)
 _HEAD_ONLY: Final = int(Flag.HEAD_ONLY)
 _JSON: Final = b"application/json"
-_LINES: Final = b"content-type: application/x-ndjson\r\n"
 _DEADLINE: Final = 1
 _REQUEST_TIMEOUT: Final = 408
 # So many items are sent in a row before others get a turn.
@@ -100,6 +99,7 @@ class EngineRequest(Request):
     streaming = False
     _headers = None
     _query = None
+    _response: ResponseHead | None = None
     _buffer: Any
     _head: bytes | None = None
     _values: Sequence[str] | None = None
@@ -123,6 +123,9 @@ class EngineRequest(Request):
 
     def finish(self, result: Any) -> None:
         """Answer with what the chain has left in ``body``."""
+        if self._response is not None:
+            self._vary()
+            return
         body = self.body
         if body.__class__ is not bytes:
             body = bytes(memoryview(body))
@@ -335,7 +338,8 @@ class EngineRequest(Request):
             outgoing.on_gone()
         else:
             body = b"" if self._flags & _HEAD_ONLY else first
-            self.core.reply(self.handle, self.route.status, _LINES, body, more=True)
+            status, headers = self.route.head(self)
+            self.core.reply(self.handle, status, fields(headers), body, more=True)
         return outgoing
 
     # The end.
@@ -359,15 +363,18 @@ class EngineRequest(Request):
         # What is no Exception ends here too: there is one request to answer, and others to serve.
         return self.endpoint.failure(self, error)  # type: ignore[arg-type]
 
+    def _vary(self) -> None:
+        """Answer with headers that are not the same for every request of the route."""
+        self._reply(self.route.succeeded(self, self.body))
+        self._leave()
+
     def _reply(self, reply: Reply) -> None:
         status, headers, body = reply
-        fields = b"".join(
-            b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"content-length"
-        )
+        lines = fields(headers)
         if status == _REQUEST_TIMEOUT:
             # Whoever takes too long for a body is not waited for to send the rest of it.
-            fields += b"connection: close\r\n"
-        self.core.reply(self.handle, status, fields, body)
+            lines += b"connection: close\r\n"
+        self.core.reply(self.handle, status, lines, body)
 
     def _leave(self) -> None:
         """The answer is complete: take what somebody may still ask for, and let go of the rest."""
@@ -402,6 +409,9 @@ class EmptyRequest(EngineRequest):
     __slots__ = ()
 
     def finish(self, result: Any) -> None:
+        if self._response is not None:
+            self._vary()
+            return
         self.core.parts.append(REPLY.pack(self.handle, 0, self.code, ANSWER, 0))
         if self.scope is not None or sys.getrefcount(self) > _ALONE:
             self._leave()
@@ -413,8 +423,7 @@ class VariableRequest(EngineRequest):
     __slots__ = ()
 
     def finish(self, result: Any) -> None:
-        self._reply(self.route.succeeded(self, self.body))
-        self._leave()
+        self._vary()
 
 
 class StreamRequest(EngineRequest):
@@ -429,3 +438,45 @@ class StreamRequest(EngineRequest):
         else:
             self.core.chunk(self.handle, b"", more=False)
         self._leave()
+
+
+class UnroutedRequest(EngineRequest):
+    """One whose route is not known yet: there to be looked at."""
+
+    __slots__ = ()
+
+
+class Answered:
+    """An exchange that needs no handler: its answer is there.
+
+    Attributes:
+        handle: The engine's name for it.
+    """
+
+    __slots__ = ("_core", "_reply", "handle")
+
+    def __init__(self, core: Core, handle: int, reply: Reply) -> None:
+        self.handle = handle
+        self._core = core
+        self._reply = reply
+
+    def start(self) -> None:
+        """There is nothing to begin."""
+
+    def finish(self, result: Any) -> None:
+        status, headers, body = self._reply
+        self._core.reply(self.handle, status, fields(headers), body)
+
+    def fail(self, error: BaseException) -> None:
+        self._core.abort(self.handle)
+
+    def suspended(self, scope: anyio.CancelScope) -> None:
+        raise NotImplementedError
+
+    def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
+        """Nothing more can happen to it."""
+
+
+def fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as the engine takes them, which adds the length by itself."""
+    return b"".join([b"%b: %b\r\n" % line for line in headers if line[0] != b"content-length"])

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from covet_engine._core import Core, EngineError
-from covet_engine._dispatch import request_class
-from covet_engine._request import EngineRequest
-from covet_http import Dispatcher, Leaf, PreparedAnswer, Route, Target
+from covet_engine._dispatch import chooser, request_class
+from covet_engine._exchange import Target as Makes
+from covet_engine._request import fields
+from covet_http import Choice, Dispatcher, Leaf, PreparedAnswer, Route, Target
 from covet_kernel import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,27 +29,34 @@ class Table:
 
     Attributes:
         routes: A ``cv_routes *``; the engine frees it once it was begun with.
-        found: The routes by their number in the engine.
-        codes: For each of those the template of its successes, ``None`` if they vary.
+        found: The routes and choices by their number in the engine.
         answers: What the engine answers by itself, by number.
     """
 
     def __init__(self, lib: Lib, routes: CData, dispatcher: Dispatcher) -> None:
         self.routes = routes
-        self.found: list[Route] = []
-        self.codes: list[int | None] = []
+        self.found: list[Route | Choice] = []
         self.answers: dict[int, PreparedAnswer] = {}
         self._lib = lib
         self._dispatcher = dispatcher
         self._templates: dict[tuple[int, bytes], int] = {}
         self._numbers: dict[tuple[int, bytes, bytes, bytes], int] = {}
 
-    def targets(self, core: Core) -> list[type[EngineRequest]]:
-        """What makes the requests of each route, by its number."""
-        limits = self._dispatcher.limits
+    def targets(self, core: Core) -> list[Makes]:
+        """What makes the requests of each route or choice, by its number."""
+        classes: dict[Route, Makes] = {}
+        for each in self.found:
+            for route in [each] if isinstance(each, Route) else each.among:
+                if isinstance(route, Route):
+                    code = None
+                    if route.constant is not None:
+                        code = self._template(route.status, route.constant)
+                    classes[route] = request_class(core, route, code, self._dispatcher.limits)
         return [
-            request_class(core, route, code, limits)
-            for route, code in zip(self.found, self.codes, strict=True)
+            classes[each]
+            if isinstance(each, Route)
+            else chooser(core, each, classes, self._dispatcher)
+            for each in self.found
         ]
 
     def fill(self) -> None:
@@ -81,19 +89,19 @@ class Table:
         number = self._answer(answer)
         _done(self._lib.cv_routes_set_answer(self.routes, leaf, method, number))
 
-    def _set_route(self, leaf: Leaf[Target], at: int, method: bytes, route: Route) -> None:
+    def _set_route(
+        self, leaf: Leaf[Target], at: int, method: bytes, target: Route | Choice
+    ) -> None:
         number = len(self.found)
         if number == _MOST_ROUTES:
             raise _unfit(leaf, f"there are more than {_MOST_ROUTES} routes")
-        flags = self._lib.CV_ROUTE_WAIT if route.whole_body else 0
+        waits = isinstance(target, Route) and target.whole_body
+        flags = self._lib.CV_ROUTE_WAIT if waits else 0
         _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
-        self.found.append(route)
-        self.codes.append(
-            None if route.constant is None else self._template(route.status, route.constant)
-        )
+        self.found.append(target)
 
     def _template(self, status: int, headers: Lines) -> int:
-        key = status, _fields(headers)
+        key = status, fields(headers)
         code = self._templates.get(key)
         if code is None:
             code = _done(self._lib.cv_routes_add_template(self.routes, status, key[1], len(key[1])))
@@ -102,13 +110,13 @@ class Table:
 
     def _answer(self, answer: PreparedAnswer) -> int:
         status, headers, body = answer.reply
-        fields, etag = _fields(headers), answer.etag
-        key = status, fields, body, etag
+        lines, etag = fields(headers), answer.etag
+        key = status, lines, body, etag
         number = self._numbers.get(key)
         if number is None:
             number = _done(
                 self._lib.cv_routes_add_answer(
-                    self.routes, status, fields, len(fields), body, len(body), etag, len(etag)
+                    self.routes, status, lines, len(lines), body, len(body), etag, len(etag)
                 )
             )
             self._numbers[key] = number
@@ -154,11 +162,6 @@ def compile_everything(lib: Lib, ffi: FFI) -> Any:
         raise MemoryError
     lib.cv_routes_set_everything(routes, 0, 0)
     return routes
-
-
-def _fields(headers: Lines) -> bytes:
-    """The headers as the engine takes them, which adds the length by itself."""
-    return b"".join(b"%s: %s\r\n" % header for header in headers if header[0] != b"content-length")
 
 
 def _done(result: int) -> int:

@@ -4,11 +4,12 @@ from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
 from covet_http._binding import Header, HttpBinding, Query, delete, get, patch, post, put
 from covet_http._config import HttpConfig
-from covet_http._dispatch import Dispatcher, Target
+from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._fixed import Fixed, fixed, redirect
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import BodyTimeout, Malformed, Problems
 from covet_http._request import Limits, Request
+from covet_http._response import ResponseHead
 from covet_http._route import Reply, Route, StreamAbortedError
 from covet_http._router import Leaf, Router
 from covet_http._server import (
@@ -31,7 +32,9 @@ __all__ = [
     "Application",
     "AsgiApplication",
     "BodyTimeout",
+    "Choice",
     "Dispatcher",
+    "Find",
     "Fixed",
     "Header",
     "Http",
@@ -50,6 +53,7 @@ __all__ = [
     "Receive",
     "Reply",
     "Request",
+    "ResponseHead",
     "Route",
     "Router",
     "Scope",

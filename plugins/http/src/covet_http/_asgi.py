@@ -10,17 +10,14 @@ import anyio
 import anyio.lowlevel
 
 from covet_http._dispatch import Dispatcher
-from covet_http._request import NDJSON, Limits, Request
+from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route
 from covet_http._server import DISCONNECT, Receive, Scope, Send
-
-_NDJSON_HEADERS = [(b"content-type", NDJSON.encode())]
-
 
 class AsgiRequest(Request):
     """A request that reads and writes ASGI messages."""
 
-    __slots__ = ("_ended", "_endpoint", "_head_only", "_receive", "_send", "_waiting", "status")
+    __slots__ = ("_ended", "_head_only", "_receive", "_route", "_send", "_waiting")
 
     def __init__(
         self,
@@ -41,8 +38,7 @@ class AsgiRequest(Request):
         self.raw_headers = scope["headers"]
         self.client = client[0] if client else None
         self.limits = limits
-        self.status = route.status
-        self._endpoint = route.endpoint
+        self._route = route
         self._head_only = self.method == "HEAD"
         self._receive = receive
         self._send = send
@@ -72,20 +68,24 @@ class AsgiRequest(Request):
 
     async def send(self, item: Any) -> None:
         if not self.streaming:
-            self.streaming = True
-            await self._send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status,
-                    "headers": _NDJSON_HEADERS,
-                }
-            )
+            await self._begin()
         if not self._head_only:
             await self._send({"type": "http.response.body", "body": item, "more_body": True})
 
+    async def end(self) -> None:
+        """The stream is complete."""
+        if not self.streaming:
+            await self._begin()
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _begin(self) -> None:
+        self.streaming = True
+        status, headers = self._route.head(self)
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
     def disconnect(self) -> None:
         """The client is gone."""
-        self._endpoint.disconnect(self)
+        self._route.endpoint.disconnect(self)
 
     async def watch(self) -> None:
         """Return when the client is gone. Leaves the body to `read`."""
@@ -138,7 +138,7 @@ class AsgiApplication:
             if reply is not None:
                 await _send_reply(send, reply, request.method == "HEAD")
             elif request.cause != "disconnect":
-                await _end_stream(send, request)
+                await request.end()
         finally:
             self.in_flight.discard(request)
 
@@ -152,15 +152,6 @@ async def _send_reply(send: Send, reply: Reply, head_only: bool) -> None:
     status, headers, body = reply
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head_only else body})
-
-
-async def _end_stream(send: Send, request: AsgiRequest) -> None:
-    if not request.streaming:
-        request.streaming = True
-        await send(
-            {"type": "http.response.start", "status": request.status, "headers": _NDJSON_HEADERS}
-        )
-    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(kind: str, receive: Receive, send: Send) -> None:

@@ -6,21 +6,48 @@ Nothing here knows ASGI: a server with its own way of calling uses the same `Dis
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TypeAlias
+from functools import partial
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
 from covet_http._answers import PreparedAnswer
 from covet_http._problem import Malformed, Problems
-from covet_http._request import Limits
+from covet_http._request import Limits, find_header
 from covet_http._route import Reply, Route, problem
 from covet_http._router import Leaf, Router
 from covet_http._target import BadTargetError
+from covet_operations import OperationError
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
 _KNOWN_HOSTS = 64
 
-Target: TypeAlias = Route | PreparedAnswer
+Find: TypeAlias = Callable[[bytes], bytes | None]
+"""The value of a request's only header line of a lower-case name; raises `Malformed` for two."""
+
+
+class Choice(Protocol):
+    """A target that depends on more of the request than its method and path.
+
+    Attributes:
+        among: Everything it may choose.
+    """
+
+    among: Sequence[Route | PreparedAnswer]
+
+    def choose(self, method: str, find: Find) -> Route | PreparedAnswer:
+        """One of ``among``, or an answer made for this request.
+
+        Args:
+            method: As sent.
+            find: Gives the value of a header.
+
+        Raises:
+            OperationError: It is refused.
+        """
+
+
+Target: TypeAlias = Route | PreparedAnswer | Choice
 """What a method at a path leads to."""
 
 
@@ -41,16 +68,18 @@ class Dispatcher:
         self.problems = problems
         self.limits = limits
         self.not_found = PreparedAnswer(
-            problem(*problems.plain(404, "no-such-path", "There is nothing at this path"))
+            self._problem(404, "no-such-path", "There is nothing at this path")
         )
         self.malformed = PreparedAnswer(
             self._bad("a target that is no path of this server or cannot be decoded")
         )
-        self.asterisk = PreparedAnswer((204, [], b""))
+        self.asterisk = PreparedAnswer((204, [*problems.common], b""))
         self._options: dict[Leaf[Target], PreparedAnswer] = {}
         self._not_allowed: dict[Leaf[Target], PreparedAnswer] = {}
         for leaf in routes.leaves:
-            self._options[leaf] = PreparedAnswer((204, [(b"allow", leaf.allow)], b""))
+            self._options[leaf] = PreparedAnswer(
+                (204, [(b"allow", leaf.allow), *problems.common], b"")
+            )
             self._not_allowed[leaf] = PreparedAnswer(self._refused(leaf.allow))
         self._hosts: set[bytes] = set()
 
@@ -94,9 +123,19 @@ class Dispatcher:
                 found = self._options[leaf]
             if found is None:
                 found = self._not_allowed[leaf]
+        if not isinstance(found, Route | PreparedAnswer):
+            try:
+                found = found.choose(method, partial(find_header, headers))
+            except OperationError as error:
+                return self.refusal(error)
         if isinstance(found, PreparedAnswer):
             return found.to(method, headers)
         return found, values, path
+
+    def refusal(self, error: OperationError) -> Reply:
+        """The answer to a request that no route has taken."""
+        status, headers, body = self.problems.of(error)
+        return problem(status, [*headers, *self.problems.common], body)
 
     def _host(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """The one ``Host`` header, checked, so that nobody who builds a URL of it is misled."""
@@ -126,17 +165,19 @@ class Dispatcher:
             raise BadTargetError("a path that is not ASCII") from None
 
     def _refused(self, allow: bytes) -> Reply:
-        return problem(
-            *self.problems.plain(
-                405,
-                "method-not-allowed",
-                "The method is not allowed at this path",
-                f"allowed are {allow.decode()}",
-                [(b"allow", allow)],
-            )
+        return self._problem(
+            405,
+            "method-not-allowed",
+            "The method is not allowed at this path",
+            f"allowed are {allow.decode()}",
+            (b"allow", allow),
         )
 
     def _bad(self, what: str) -> Reply:
-        return problem(
-            *self.problems.plain(400, "malformed", Malformed.title, f"the request has {what}")
-        )
+        return self._problem(400, "malformed", Malformed.title, f"the request has {what}")
+
+    def _problem(
+        self, status: int, code: str, title: str, detail: str = "", *extra: tuple[bytes, bytes]
+    ) -> Reply:
+        headers = (*extra, *self.problems.common)
+        return problem(*self.problems.plain(status, code, title, detail, headers))

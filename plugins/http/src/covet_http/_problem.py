@@ -64,10 +64,12 @@ class Problems:
 
     Args:
         base: Prefix of ``type``; an error's code follows.
+        common: Headers of every answer, errors or not.
     """
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, common: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._base = base
+        self.common = tuple(common)
 
     def of(self, error: OperationError) -> tuple[int, Headers, bytes]:
         """Status, headers and body for a typed error."""

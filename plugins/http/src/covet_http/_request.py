@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from covet_http._problem import BodyTimeout, Malformed
+from covet_http._response import ResponseHead
 from covet_http._target import BadTargetError, Query, parse_query
 from covet_kernel.contracts import Binding, Call, Credentials, Operation
 from covet_operations import TooLarge, Unsupported
@@ -35,8 +36,8 @@ class Request(Call):
     """
 
     __slots__ = (
-        "_headers", "_query", "client", "limits", "method", "path", "path_values", "query_string",
-        "raw_headers", "streaming",
+        "_headers", "_query", "_response", "client", "limits", "method", "path", "path_values",
+        "query_string", "raw_headers", "streaming",
     )  # fmt: skip
 
     method: str
@@ -51,7 +52,16 @@ class Request(Call):
         super().__init__(operation, binding)
         self._headers: dict[str, str] | None = None
         self._query: Query | None = None
+        self._response: ResponseHead | None = None
         self.streaming = False
+
+    @property
+    def response(self) -> ResponseHead:
+        """Status and headers of the answer, where the route's own are not enough."""
+        response = self._response
+        if response is None:
+            response = self._response = ResponseHead()
+        return response
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -83,13 +93,7 @@ class Request(Call):
 
     def header(self, name: bytes) -> bytes | None:
         """The value of the only header line of this lower-case name; without parsing the others."""
-        found = None
-        for key, value in self.raw_headers:
-            if key == name:
-                if found is not None:
-                    raise Malformed(f"the header {name.decode('ascii')!r} comes twice")
-                found = value
-        return found
+        return find_header(self.raw_headers, name)
 
     def metadata(self, name: str) -> str | None:
         return self.headers.get(name)
@@ -214,6 +218,21 @@ class Request(Call):
                 raise TooLarge(f"a line may have {limit} bytes")
         if last := bytes(rest).strip():
             yield last
+
+
+def find_header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """The value of the only header line of this lower-case name.
+
+    Raises:
+        Malformed: There are two.
+    """
+    found = None
+    for key, value in headers:
+        if key == name:
+            if found is not None:
+                raise Malformed(f"the header {name.decode('ascii')!r} comes twice")
+            found = value
+    return found
 
 
 class Limits:

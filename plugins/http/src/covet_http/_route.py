@@ -8,14 +8,15 @@ from typing import Any, TypeAlias
 from covet_http._binding import HttpBinding
 from covet_http._location import compile_location
 from covet_http._problem import CONTENT_TYPE, Headers, Problems
-from covet_http._request import Request
+from covet_http._request import NDJSON, Request
 from covet_kernel.contracts import Operation
 from covet_operations import Endpoint, OperationError
 
 Reply: TypeAlias = tuple[int, Headers, bytes]
 """Status, headers and body of an answer that is complete."""
 
-_JSON = (b"content-type", b"application/json")
+_JSON = b"application/json"
+_BODILESS = (204, 205, 304)
 
 
 class StreamAbortedError(Exception):
@@ -32,12 +33,13 @@ class Route:
         streams: Whether the answer is a stream of items that goes through ``request.send``.
         whole_body: Whether its handler can do nothing before the whole body is there, so that a server
             may wait a moment for it.
-        constant: The headers of every success, without the length, if they are always the same.
+        constant: The headers of every success, without the length, if they are always the same; a
+            request that has a ``_response`` says more.
     """
 
     __slots__ = (
-        "_location", "_problems", "binding", "constant", "endpoint", "operation", "status",
-        "streams", "whole_body",
+        "_common", "_content_type", "_head", "_location", "_problems", "binding", "constant", "endpoint",
+        "operation", "status", "streams", "whole_body",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
@@ -50,11 +52,14 @@ class Route:
         self.whole_body = endpoint.kind == "unary" and bool(place.body)
         self.status = self.binding.status or (204 if empty else 200)
         self._problems = problems
+        self._common = problems.common
+        self._content_type = NDJSON.encode() if self.streams else _JSON
         template = self.binding.location
         self._location = compile_location(template) if template is not None else None
-        self.constant: Headers | None = None
-        if self._location is None and not self.streams:
-            self.constant = [] if self.status in (204, 205) else [_JSON]
+        self._head: Headers = [*self._common]
+        if self.status not in _BODILESS:
+            self._head.insert(0, (b"content-type", self._content_type))
+        self.constant = self._head if self._location is None and not self.streams else None
 
     async def answer(
         self, request: Request, watch: Callable[[], Awaitable[None]] | None = None
@@ -81,14 +86,25 @@ class Route:
 
     def succeeded(self, request: Request, body: Any) -> Reply:
         """The complete answer of a call that has returned; not for streams."""
-        headers: Headers
-        if self.status in (204, 205):
-            headers, body = [], b""
+        status, headers = self.head(request)
+        if status in _BODILESS:
+            body = b""
         else:
-            headers = [_JSON, (b"content-length", b"%d" % len(body))]
+            headers.append((b"content-length", b"%d" % len(body)))
         if self._location is not None:
             headers.append((b"location", self._location(request.value)))
-        return self.status, headers, body
+        return status, headers, body
+
+    def head(self, request: Request) -> tuple[int, Headers]:
+        """Status and headers of a success, but for what only the result can tell: how a stream begins."""
+        said = request._response
+        if said is None:
+            return self.status, [*self._head]
+        status = said.status or self.status
+        headers: Headers = [*self._common, *said.headers, *said.always]
+        if status not in _BODILESS:
+            headers.append((b"content-type", said.content_type or self._content_type))
+        return status, headers
 
     def failed(self, request: Request, error: OperationError) -> Reply | None:
         """The answer of a call that has failed, ``None`` if the client is gone.
@@ -100,7 +116,11 @@ class Route:
             raise StreamAbortedError(str(error)) from error
         if request.cause == "disconnect":
             return None
-        return problem(*self._problems.of(error))
+        status, headers, body = self._problems.of(error)
+        headers += self._common
+        if request._response is not None:
+            headers += request._response.always
+        return problem(status, headers, body)
 
 
 def problem(status: int, headers: Headers, body: bytes) -> Reply:
