@@ -24,6 +24,13 @@ from covet_http._server import (
     Send,
     ServerOptions,
 )
+from covet_http._versions._changes import (
+    VersionChange,
+    downgrade_response,
+    upgrade_request,
+    version_changes_of,
+)
+from covet_http._versions._config import VersionConfig, VersionsConfig
 
 __all__ = [
     "DISCONNECT",
@@ -61,11 +68,17 @@ __all__ = [
     "ServerOptions",
     "StreamAbortedError",
     "Target",
+    "VersionChange",
+    "VersionConfig",
+    "VersionsConfig",
     "delete",
+    "downgrade_response",
     "fixed",
     "get",
     "patch",
     "post",
     "put",
     "redirect",
+    "upgrade_request",
+    "version_changes_of",
 ]

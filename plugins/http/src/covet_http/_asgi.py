@@ -14,6 +14,7 @@ from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route
 from covet_http._server import DISCONNECT, Receive, Scope, Send
 
+
 class AsgiRequest(Request):
     """A request that reads and writes ASGI messages."""
 

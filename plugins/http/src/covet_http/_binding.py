@@ -65,6 +65,9 @@ class HttpBinding(TransportBinding):
         path: A template such as ``"/books/{id}"``; its names are parameters of the handler.
         status: The status of success; ``None`` is 204 for a handler that returns nothing, else 200.
         location: A template over the result, such as ``"/orders/{id}"``, for ``Location``.
+        versions: The range of versions it is in, such as ``"2-"``; empty: it has none.
+        version: The one version this binding is for, made from the range when a phase begins.
+        media_type: The media type of its answers; empty: plain JSON.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
@@ -74,6 +77,9 @@ class HttpBinding(TransportBinding):
     path: str
     status: int | None = None
     location: str | None = None
+    versions: str = ""
+    version: str = ""
+    media_type: str = ""
 
     def check(self, operation: Operation) -> Iterable[str]:
         if self.method == "GET" and operation.effect != "read":
@@ -178,7 +184,12 @@ def _marker(given: Input) -> Query | Header | None:
 
 
 def _route(
-    method: str, path: str, status: int | None, location: str | None, deadline: float | None
+    method: str,
+    path: str,
+    status: int | None,
+    location: str | None,
+    deadline: float | None,
+    versions: str,
 ) -> Callable[[F], F]:
     try:
         parse_template(path)
@@ -190,19 +201,29 @@ def _route(
         ) from None
     binding = HttpBinding(
         protocol="http",
-        address=f"{method} {path}",
+        address=f"{method} {path} (versions {versions})" if versions else f"{method} {path}",
         method=method,
         path=path,
         status=status,
         location=location,
         deadline=deadline,
+        versions=versions,
     )
     return mark(binding, effect=_EFFECTS[method])
 
 
-def get(path: str, *, status: int | None = None, deadline: float | None = None) -> Callable[[F], F]:
-    """Bind to GET (and HEAD). Unless `operation` says otherwise, the effect is ``"read"``."""
-    return _route("GET", path, status, None, deadline)
+def get(
+    path: str,
+    *,
+    status: int | None = None,
+    deadline: float | None = None,
+    versions: str = "",
+) -> Callable[[F], F]:
+    """Bind to GET (and HEAD). Unless `operation` says otherwise, the effect is ``"read"``.
+
+    The arguments are those of `post`.
+    """
+    return _route("GET", path, status, None, deadline, versions)
 
 
 def post(
@@ -211,6 +232,7 @@ def post(
     status: int | None = None,
     location: str | None = None,
     deadline: float | None = None,
+    versions: str = "",
 ) -> Callable[[F], F]:
     """Bind to POST.
 
@@ -220,8 +242,10 @@ def post(
             nothing and 200 for others.
         location: A template over the result for the ``Location`` header, ``"/orders/{id}"``.
         deadline: Seconds a call may take over this route.
+        versions: The versions it is in, of those declared in ``[plugins.http.versions]``: ``"2"``,
+            ``"2-"``, ``"-2"``, ``"1-3"``, ``"1, 3"`` or ``"*"``. The handler speaks the newest of them.
     """
-    return _route("POST", path, status, location, deadline)
+    return _route("POST", path, status, location, deadline, versions)
 
 
 def put(
@@ -230,9 +254,10 @@ def put(
     status: int | None = None,
     location: str | None = None,
     deadline: float | None = None,
+    versions: str = "",
 ) -> Callable[[F], F]:
     """Bind to PUT; the arguments are those of `post`. The effect is ``"idempotent"``."""
-    return _route("PUT", path, status, location, deadline)
+    return _route("PUT", path, status, location, deadline, versions)
 
 
 def patch(
@@ -241,13 +266,18 @@ def patch(
     status: int | None = None,
     location: str | None = None,
     deadline: float | None = None,
+    versions: str = "",
 ) -> Callable[[F], F]:
     """Bind to PATCH; the arguments are those of `post`."""
-    return _route("PATCH", path, status, location, deadline)
+    return _route("PATCH", path, status, location, deadline, versions)
 
 
 def delete(
-    path: str, *, status: int | None = None, deadline: float | None = None
+    path: str,
+    *,
+    status: int | None = None,
+    deadline: float | None = None,
+    versions: str = "",
 ) -> Callable[[F], F]:
-    """Bind to DELETE. The effect is ``"idempotent"``."""
-    return _route("DELETE", path, status, None, deadline)
+    """Bind to DELETE; the arguments are those of `post`. The effect is ``"idempotent"``."""
+    return _route("DELETE", path, status, None, deadline, versions)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from covet_http._fixed import plain_path
 from covet_http._request import Limits
 from covet_http._server import ServerOptions
+from covet_http._versions._config import VersionsConfig
 from covet_kernel import PluginConfig
 
 
@@ -56,6 +57,10 @@ class HttpConfig(PluginConfig):
         default=0.2,
         ge=0,
         description="On stop, how long idle connections may still send a request.",
+    )
+
+    versions: VersionsConfig | None = Field(
+        default=None, description="The versions of the API; without this table it has none."
     )
 
     @field_validator("health_path")

@@ -6,8 +6,9 @@ Nothing here knows ASGI: a server with its own way of calling uses the same `Dis
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from covet_http._answers import PreparedAnswer
@@ -61,15 +62,25 @@ class Dispatcher:
         not_found: The answer where there is no such path.
         malformed: The answer to a target that is no path or cannot be decoded.
         asterisk: The answer to ``OPTIONS *``.
+
+    Args:
+        routes: The compiled routes.
+        problems: Renders errors.
+        limits: What a request may cost.
+        versions: Where the paths of each version begin, if versions are part of paths.
     """
 
-    def __init__(self, routes: Router[Target], problems: Problems, limits: Limits) -> None:
+    def __init__(
+        self,
+        routes: Router[Target],
+        problems: Problems,
+        limits: Limits,
+        versions: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.routes = routes
         self.problems = problems
         self.limits = limits
-        self.not_found = PreparedAnswer(
-            self._problem(404, "no-such-path", "There is nothing at this path")
-        )
+        self.not_found = PreparedAnswer(self._no_such_path(versions))
         self.malformed = PreparedAnswer(
             self._bad("a target that is no path of this server or cannot be decoded")
         )
@@ -163,6 +174,14 @@ class Dispatcher:
             return target.decode("ascii")
         except UnicodeDecodeError:
             raise BadTargetError("a path that is not ASCII") from None
+
+    def _no_such_path(self, versions: Mapping[str, str]) -> Reply:
+        """Where versions are part of paths, the answer says which there are."""
+        fields = {"supported": list(versions)} if versions else {}
+        at = f"versions are at {', '.join(versions.values())}" if versions else ""
+        title = "There is nothing at this path"
+        common = self.problems.common
+        return problem(*self.problems.plain(404, "no-such-path", title, at, common, fields))
 
     def _refused(self, allow: bytes) -> Reply:
         return self._problem(

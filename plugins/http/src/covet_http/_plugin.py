@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pluggy
@@ -25,9 +25,12 @@ from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._server import HTTP_SERVER, HttpListener
 from covet_http._specs import Specs
+from covet_http._versions._changes import VersionChange, version_changes_of
+from covet_http._versions._plan import Versions, unversioned
+from covet_http._versions._routes import VersionedRoutes
 from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Operation, Record
-from covet_operations import OPERATIONS, Endpoint, Pipeline
+from covet_operations import OPERATIONS, Endpoint, Pipeline, Signature
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -63,6 +66,7 @@ class Http(Plugin[HttpConfig]):
     def __init__(self, config: HttpConfig) -> None:
         super().__init__(config)
         self._next: AsgiApplication | None = None
+        self._changes: tuple[VersionChange, ...] = ()
 
     @property
     def implies(self) -> Sequence[str]:
@@ -77,6 +81,7 @@ class Http(Plugin[HttpConfig]):
         server = ctx.require(HTTP_SERVER)
         sockets = await bind(self.config.host, self.config.port)
         urls = tuple(_url(bound) for bound in sockets)
+        self._changes = tuple(each for module in ctx.modules for each in version_changes_of(module))
         async with server.listen(sockets, self.config.server_options) as listener:
             ctx.provide(HTTP, HttpService(urls=urls))
             ctx.compile(lambda serving: self._compile(serving, pipeline))
@@ -84,13 +89,44 @@ class Http(Plugin[HttpConfig]):
             yield
 
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
-        endpoints = pipeline.compile(serving, HttpBinding, codec_for)
         problems = Problems(self.config.problem_base)
+        versions = self._versions(serving)
+        if versions is None:
+            endpoints = pipeline.compile(serving, HttpBinding, codec_for, unversioned)
+        else:
+            endpoints = pipeline.compile(serving, HttpBinding, versions.codec, versions.variants)
         fixed = list(serving.collect("covet_http_fixed"))
         if self.config.health_path:
             fixed.append(("plugins.http.health_path", health(self.config.health_path)))
-        routes = route(endpoints, problems, serving, fixed)
-        self._next = AsgiApplication(Dispatcher(routes, problems, self.config.limits))
+        versioned = None
+        if versions is not None:
+            gone = [
+                (each, _types(binding, pipeline.signature(serving, operation)))
+                for operation, binding in _bound(serving)
+                for each in versions.gone(operation, binding)
+                if endpoints
+            ]
+            versioned = VersionedRoutes(versions, problems, gone)
+        routes = route(endpoints, problems, serving, fixed, versioned)
+        prefixes: dict[str, str] = {}
+        if versions is not None:
+            versions.warn_of_unused()
+            if versions.config.by == "path":
+                prefixes = {name: versions.prefix(name) for name in versions.served}
+        self._next = AsgiApplication(
+            Dispatcher(routes, problems, self.config.limits, versions=prefixes)
+        )
+
+    def covet_http_version_changes(self) -> Iterable[VersionChange]:
+        return self._changes
+
+    def _versions(self, serving: Serving) -> Versions | None:
+        """The declared versions, ``None`` where there are none."""
+        config = self.config.versions
+        if config is None:
+            return None
+        bindings = [binding for _, binding in _bound(serving)]
+        return Versions(config, serving.collect("covet_http_version_changes"), bindings)
 
     async def _serve(
         self, serving: Serving, listener: HttpListener, ctx: Context, urls: tuple[str, ...]
@@ -112,11 +148,21 @@ class Http(Plugin[HttpConfig]):
             raise
 
 
+def _bound(serving: Serving) -> list[tuple[Operation, HttpBinding]]:
+    return [
+        (operation, binding)
+        for operation in serving.operations
+        for binding in operation.bindings
+        if isinstance(binding, HttpBinding)
+    ]
+
+
 def route(
     endpoints: Sequence[Endpoint[HttpBinding]],
     problems: Problems,
     serving: Serving,
     fixed: Iterable[tuple[str, Fixed]] = (),
+    versioned: VersionedRoutes | None = None,
 ) -> Router[Target]:
     """Put endpoints and fixed answers, each with who declared it, into a router.
 
@@ -127,19 +173,22 @@ def route(
     conflicts: list[ConfigurationError] = []
     for endpoint in endpoints:
         binding, operation = endpoint.binding, endpoint.operation
-        types = {given.name: given.type for given in endpoint.signature.inputs}
         owner = serving.owner(operation)
+        where: dict[str, Any] = {
+            "types": _types(binding, endpoint.signature),
+            "owner": f"{operation.name} ({owner})" if owner else operation.name,
+            "place": _place(operation),
+        }
         try:
-            routes.add(
-                binding.method,
-                binding.path,
-                Route(endpoint, problems),
-                types=[types.get(name) for name in binding.parameters],
-                owner=f"{operation.name} ({owner})" if owner else operation.name,
-                place=_place(operation),
-            )
+            if versioned is None or not binding.version:
+                target = Route(endpoint, problems)
+                routes.add(binding.method, binding.path, target, **where)
+            else:
+                versioned.add(routes, endpoint, **where)
         except ConfigurationError as error:
             conflicts.append(error)
+    if versioned is not None and endpoints:
+        conflicts += versioned.finish(routes)
     for owner, each in fixed:
         try:
             add_fixed(routes, each, owner)
@@ -150,6 +199,12 @@ def route(
     if conflicts:
         raise ExceptionGroup("routes are in each other's way", conflicts)
     return routes
+
+
+def _types(binding: HttpBinding, signature: Signature) -> list[Any]:
+    """The types of a path's parameters, in their order."""
+    types = {given.name: given.type for given in signature.inputs}
+    return [types.get(name) for name in binding.parameters]
 
 
 def _place(operation: Operation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from pydantic_core import to_json
@@ -71,6 +72,10 @@ class Problems:
         self._base = base
         self.common = tuple(common)
 
+    def extended(self, lines: Sequence[tuple[bytes, bytes]]) -> Problems:
+        """The same with more common headers."""
+        return Problems(self._base, (*self.common, *lines))
+
     def of(self, error: OperationError) -> tuple[int, Headers, bytes]:
         """Status, headers and body for a typed error."""
         status = status_of(error)
@@ -93,9 +98,10 @@ class Problems:
         title: str,
         detail: str = "",
         extra: Sequence[tuple[bytes, bytes]] = (),
+        fields: Mapping[str, Any] = MappingProxyType({}),
     ) -> tuple[int, Headers, bytes]:
         """Status, headers and body for what is decided before any operation is found."""
-        return status, list(extra), self._body(status, code, title, detail, {})
+        return status, list(extra), self._body(status, code, title, detail, fields)
 
     def _body(
         self, status: int, code: str, title: str, detail: str, fields: Mapping[str, Any]

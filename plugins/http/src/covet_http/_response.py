@@ -8,9 +8,7 @@ from email.utils import format_datetime
 from typing import Final, Literal
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_VALUE = re.compile(
-    r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\Z"
-)
+_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\Z")
 # RFC 6265, 4.1.1: neither blanks nor what separates attributes, so that nothing need be quoted.
 _COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*\Z")
 _COOKIE_PATH = re.compile(r"/[!-:<-~]*\Z")

@@ -53,7 +53,9 @@ class Route:
         self.status = self.binding.status or (204 if empty else 200)
         self._problems = problems
         self._common = problems.common
-        self._content_type = NDJSON.encode() if self.streams else _JSON
+        self._content_type = self.binding.media_type.encode() or _JSON
+        if self.streams:
+            self._content_type = NDJSON.encode()
         template = self.binding.location
         self._location = compile_location(template) if template is not None else None
         self._head: Headers = [*self._common]

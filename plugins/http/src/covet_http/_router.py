@@ -27,6 +27,11 @@ _RANKS: dict[Any, int] = {int: 0, UUID: 1}
 _ANY = 2
 
 
+def rank_of(annotation: Any) -> int:
+    """Which of the kinds of parameters that are told apart a type is."""
+    return _RANKS.get(annotation, _ANY)
+
+
 class Leaf(Generic[R]):
     """What is at one path: its routes by method.
 
@@ -94,7 +99,7 @@ class Router(Generic[R]):
             ConfigurationError: Another route has this method and path.
         """
         segments = parse_template(path)
-        ranks = [_RANKS.get(each, _ANY) for each in types]
+        ranks = [rank_of(each) for each in types]
         node = self._root
         waiting = iter(ranks)
         for segment in segments:

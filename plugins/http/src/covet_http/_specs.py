@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from covet_http._fixed import Fixed
+from covet_http._versions._changes import VersionChange
 from covet_kernel import hookspec
 
 
@@ -14,3 +15,7 @@ class Specs:
     @hookspec
     def covet_http_fixed(self) -> Iterable[Fixed]:  # type: ignore[empty-body]
         """Answers that need no handler: `fixed` bodies and `redirect`s."""
+
+    @hookspec
+    def covet_http_version_changes(self) -> Iterable[VersionChange]:  # type: ignore[empty-body]
+        """What changed between versions; ``version_changes_of(module)`` for decorated functions."""

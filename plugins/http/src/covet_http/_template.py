@@ -6,6 +6,7 @@ import re
 from typing import TypeAlias
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
+_NAMES = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 # Surrogates have no bytes that a client could send.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f{}?#%\\\ud800-\udfff]")
 
@@ -24,6 +25,11 @@ Segment: TypeAlias = "str | Parameter"
 
 class BadTemplateError(ValueError):
     """The template cannot be a path; the message says why."""
+
+
+def shape_of(path: str) -> str:
+    """A template without the names of its parameters, which do not tell paths apart."""
+    return _NAMES.sub("{}", path)
 
 
 def parse_template(path: str) -> tuple[Segment, ...]:

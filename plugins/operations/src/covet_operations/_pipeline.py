@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
@@ -73,6 +73,7 @@ class Pipeline:
         serving: Serving,
         binding: type[B],
         codec: Callable[[Operation, Signature, B], Codec[Any]],
+        variants: Callable[[Operation, B], Iterable[B]] | None = None,
     ) -> tuple[Endpoint[B], ...]:
         """Compile every operation bound to one transport.
 
@@ -80,18 +81,21 @@ class Pipeline:
             serving: The phase, from ``ctx.compile``.
             binding: The transport's class of bindings.
             codec: Says how one operation is decoded and encoded there.
+            variants: The addresses one binding stands for, such as one for each version; unless
+                given, the binding itself. Each gets an endpoint of its own.
 
         Returns:
-            An endpoint per binding, in the order of declaration; none for a phase that does not
+            An endpoint per binding or variant, in the order of declaration; none for a phase that does not
             assemble, whose errors are reported already.
 
         Raises:
-            ConfigurationError: A codec leaves a required input without a source, or raised itself.
+            ConfigurationError: A codec leaves a required input without a source, or it or
+                ``variants`` raised itself.
         """
         plan = self._plans[serving]
         if plan.errors:
             return ()
-        endpoints, errors = plan.compile(binding, codec)
+        endpoints, errors = plan.compile(binding, codec, variants)
         fail(errors)
         return endpoints
 

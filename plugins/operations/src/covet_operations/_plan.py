@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -111,7 +111,10 @@ class Plan:
         return ordered
 
     def compile(
-        self, kind: type[B], codec: Callable[[Operation, Signature, B], Codec[Any]]
+        self,
+        kind: type[B],
+        codec: Callable[[Operation, Signature, B], Codec[Any]],
+        variants: Callable[[Operation, B], Iterable[B]] | None = None,
     ) -> tuple[tuple[Endpoint[B], ...], list[ConfigurationError]]:
         """An endpoint for every binding of this class, and everything that is wrong with them."""
         endpoints: list[Endpoint[B]] = []
@@ -121,7 +124,8 @@ class Plan:
                 if isinstance(binding, kind):
                     self._compiled.add(id(binding))
                     try:
-                        endpoints.append(self._endpoint(operation, binding, codec))
+                        found = (binding,) if variants is None else variants(operation, binding)
+                        endpoints += [self._endpoint(operation, each, codec) for each in found]
                     except ConfigurationError as error:
                         errors.append(error)
         return tuple(endpoints), errors

@@ -88,6 +88,7 @@ class Signature(Record):
         parameters: All of them in order.
         inputs: Those the caller fills: together the input record.
         item: Validates one item of the stream in.
+        item_type: The annotation of that item.
         output: Serializes the result, or one item of the stream out.
         output_type: The annotation of the result or item; ``None`` for a handler that returns nothing.
     """
@@ -95,6 +96,7 @@ class Signature(Record):
     kind: Kind
     parameters: tuple[Input | Injected, ...]
     item: TypeAdapter[Any] | None
+    item_type: Any = None
     output: TypeAdapter[Any]
     output_type: Any
 
@@ -282,6 +284,7 @@ def compile_signature(
             kind=kind,
             parameters=_spread(parameters),
             item=item,
+            item_type=streams[0].key if streams else None,
             output=output,
             output_type=None if output_type is type(None) else output_type,
         ),

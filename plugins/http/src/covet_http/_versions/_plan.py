@@ -1,0 +1,318 @@
+"""The versions of one serving phase: which addresses a binding stands for, and how each speaks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from email.utils import format_datetime
+from typing import Any, Literal
+
+from covet_http._binding import HttpBinding
+from covet_http._decode import codec_for
+from covet_http._problem import Problems
+from covet_http._request import Request
+from covet_http._template import shape_of
+from covet_http._versions._changes import VersionChange
+from covet_http._versions._codec import downgraded, streamed, upgraded
+from covet_http._versions._config import VersionsConfig
+from covet_http._versions._ranges import BadRangeError, versions_in
+from covet_http._versions._steps import compose, describe
+from covet_http._versions._walk import AmbiguousError, Walk, compile_record, compile_walk, fields_of
+from covet_kernel import ConfigurationError
+from covet_kernel.contracts import Operation
+from covet_operations import Codec, Signature
+
+log = logging.getLogger("covet.http")
+
+_RANGE = "COVET-HTTP-VERSION-UNKNOWN"
+_CHANGE = "COVET-HTTP-VERSION-CHANGE"
+
+
+class Versions:
+    """What is declared, and what follows from it for bindings.
+
+    Attributes:
+        config: The declaration.
+        names: Every version, oldest first.
+        served: Those that are not removed.
+    """
+
+    def __init__(
+        self,
+        config: VersionsConfig,
+        changes: Iterable[tuple[str, VersionChange]],
+        bindings: Iterable[HttpBinding],
+    ) -> None:
+        """Check a declaration.
+
+        Args:
+            config: What is declared.
+            changes: What changed between neighbours, each with who says so.
+            bindings: Every binding of the phase.
+
+        Raises:
+            ConfigurationError: A change is none.
+            ExceptionGroup: Several are.
+        """
+        self.config = config
+        self.names = tuple(each.name for each in config.known)
+        self.served = tuple(each.name for each in config.known if not each.removed)
+        self._problems: dict[str, Problems] = {}
+        self._known = {each.name: each for each in config.known}
+        self._changes: dict[tuple[str, Any, str], VersionChange] = {}
+        self._unused: dict[tuple[str, Any, str], str] = {}
+        self._shapes: dict[str, set[str]] = {name: set() for name in self.names}
+        errors = [error for owner, each in changes for error in self._admit(owner, each)]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ExceptionGroup("changes between versions cannot be applied", errors)
+        for binding in bindings:
+            try:
+                for name in versions_in(binding.versions, self.names) if binding.versions else ():
+                    self._shapes[name].add(shape_of(binding.path))
+            except BadRangeError:
+                continue  # `variants` says so.
+
+    def variants(self, operation: Operation, binding: HttpBinding) -> Iterator[HttpBinding]:
+        """What one binding stands for: itself, or one for each version that is served.
+
+        Raises:
+            ConfigurationError: Its range names a version that is not declared.
+        """
+        if not binding.versions:
+            yield binding
+            return
+        for name in self.range(operation, binding):
+            if not self._known[name].removed:
+                yield self.variant(binding, name)
+
+    def gone(self, operation: Operation, binding: HttpBinding) -> Iterator[HttpBinding]:
+        """What one binding stood for in versions that are removed, if versions are part of paths."""
+        if binding.versions and self.config.by == "path":
+            for name in self.range(operation, binding):
+                if self._known[name].removed:
+                    yield self.variant(binding, name)
+
+    def range(self, operation: Operation, binding: HttpBinding) -> tuple[str, ...]:
+        """The versions of a binding, removed ones too, oldest first.
+
+        Raises:
+            ConfigurationError: It names one that is not declared.
+        """
+        try:
+            return versions_in(binding.versions, self.names)
+        except BadRangeError as error:
+            raise ConfigurationError(
+                _RANGE,
+                f"{operation.name} is bound to {binding.method} {binding.path} in the versions"
+                f" {binding.versions!r}: {error}.",
+                place="plugins.http.versions.known",
+                valid=self.names,
+                given=binding.versions,
+                fix="Name declared versions, such as '2', '2-', '-2', '1-3' or '*'.",
+            ) from None
+
+    def variant(self, binding: HttpBinding, name: str) -> HttpBinding:
+        """The binding in one version."""
+        path, location = binding.path, binding.location
+        media_type = ""
+        if self.config.by == "path":
+            prefix = self.prefix(name)
+            path = prefix + path
+            if location is not None and shape_of(location) in self._shapes[name]:
+                location = prefix + location
+        elif self.config.by == "media-type":
+            media_type = self.media_type(name)
+        address = f"{binding.method} {path}"
+        if self.config.by != "path":
+            address = f"{address} (version {name})"
+        return binding.replaced(
+            address=address, path=path, location=location, version=name, media_type=media_type
+        )
+
+    def prefix(self, name: str) -> str:
+        """Where a version's paths begin."""
+        return self.config.prefix.replace("{version}", name)
+
+    def media_type(self, name: str) -> str:
+        """A version's media type."""
+        return self.config.media_type.replace("{version}", name)
+
+    def lines(self, name: str) -> list[tuple[bytes, bytes]]:
+        """The headers of every answer of a version: what chose it, and when it ends.
+
+        ``Deprecation`` is RFC 9745, ``Sunset`` RFC 8594.
+        """
+        version = self._known[name]
+        lines = self.vary
+        if self.config.by == "header":
+            lines.append((self.config.header.lower().encode("ascii"), name.encode("ascii")))
+        relations = []
+        if version.deprecated is not None:
+            at = int(_midnight(version.deprecated).timestamp())
+            lines.append((b"deprecation", b"@%d" % at))
+            relations.append("deprecation")
+        if version.sunset is not None:
+            at_http = format_datetime(_midnight(version.sunset), usegmt=True)
+            lines.append((b"sunset", at_http.encode("ascii")))
+            relations.append("sunset")
+        if version.link and relations:
+            links = ", ".join(f'<{version.link}>; rel="{each}"' for each in relations)
+            lines.append((b"link", links.encode("ascii")))
+        return lines
+
+    @property
+    def vary(self) -> list[tuple[bytes, bytes]]:
+        """What answers depend on besides their URL."""
+        if self.config.by == "header":
+            return [(b"vary", self.config.header.lower().encode("ascii"))]
+        return [(b"vary", b"accept")] if self.config.by == "media-type" else []
+
+    def problems(self, problems: Problems, name: str) -> Problems:
+        """What renders the errors of a version."""
+        if name not in self._problems:
+            self._problems[name] = problems.extended(self.lines(name))
+        return self._problems[name]
+
+    def codec(
+        self, operation: Operation, signature: Signature, binding: HttpBinding
+    ) -> Codec[Request]:
+        """How an operation is decoded and encoded in the binding's version.
+
+        The handler speaks the newest version of the binding's range; what clients of an older one
+        send and get goes through the changes between the two.
+
+        Raises:
+            ConfigurationError: It cannot be told where a change applies.
+        """
+        codec = codec_for(operation, signature, binding)
+        if not binding.version:
+            return codec
+        client, spoken = binding.version, self.range(operation, binding)[-1]
+        try:
+            up, seen = self._between("request", client, spoken), set[Any]()
+            if up:
+                codec = _taking(codec, signature, up, seen)
+            self._use("request", seen)
+            down, seen = self._between("response", client, spoken), set[Any]()
+            walk = compile_walk(signature.output_type, down, "inner", seen) if down else None
+            self._use("response", seen)
+        except AmbiguousError as error:
+            raise ConfigurationError(
+                _CHANGE,
+                f"{operation.name} cannot be served in version {client}: {error}, and both have"
+                " changes.",
+                fix="Put the change on the model that holds the value.",
+            ) from None
+        return codec if walk is None else downgraded(codec, walk, signature)
+
+    def form(self, direction: Literal["request", "response"], model: Any, name: str) -> Any:
+        """What describes a model's data in a version, for schemas.
+
+        Returns:
+            The class the change nearest to the client is annotated with; ``model`` where none
+            changes it; ``None`` where all that is known is that it differs.
+        """
+        for older in self.names[self.names.index(name) :]:
+            change = self._changes.get((direction, model, older))
+            if change is not None:
+                return describe(change)
+        return model
+
+    def warn_of_unused(self) -> None:
+        """Log the changes that no operation needs, which are probably on the wrong class."""
+        for (direction, model, older), owner in self._unused.items():
+            log.warning(
+                "no operation needs the %s change of %s from version %s (%s)",
+                direction, model.__name__, older, owner,
+            )  # fmt: skip
+
+    def _admit(self, owner: str, change: VersionChange) -> Iterator[ConfigurationError]:
+        name = getattr(change.function, "__qualname__", repr(change.function))
+
+        def wrong(problem: str, valid: Sequence[str] = ()) -> ConfigurationError:
+            return ConfigurationError(
+                _CHANGE,
+                f"the change {name} ({owner}) {problem}.",
+                place="plugins.http.versions.known",
+                valid=valid,
+                fix="See http.upgrade_request and http.downgrade_response.",
+            )
+
+        neighbours = list(zip(self.names, self.names[1:], strict=False))
+        if (change.older, change.newer) not in neighbours:
+            yield wrong(
+                f"is between {change.older} and {change.newer}, which are not declared as neighbours",
+                [f"{older} and {newer}" for older, newer in neighbours],
+            )
+        if fields_of(change.model) is None:
+            yield wrong(f"is of {change.model!r}, which is no model")
+        try:
+            describe(change)
+        except Exception as error:
+            yield wrong(f"has annotations that cannot be evaluated: {error}")
+        key = change.direction, change.model, change.older
+        if key in self._changes:
+            other = self._changes[key].function.__qualname__
+            yield wrong(f"and {other} are of the same model and versions")
+        self._changes[key] = change
+        self._unused[key] = owner
+
+    def _between(
+        self, direction: Literal["request", "response"], client: str, spoken: str
+    ) -> Mapping[Any, Walk]:
+        """By model, what takes a request from the client's version to the spoken one, or back."""
+        steps = self.names[self.names.index(client) : self.names.index(spoken)]
+        found: dict[Any, list[VersionChange]] = {}
+        for older in steps:
+            for (way, model, start), change in self._changes.items():
+                if way == direction and start == older:
+                    found.setdefault(model, []).append(change)
+        if direction == "response":
+            found = {model: changes[::-1] for model, changes in found.items()}
+        return {model: compose(changes, client) for model, changes in found.items()}
+
+    def _use(self, direction: str, models: set[Any]) -> None:
+        for key in [*self._unused]:
+            if key[0] == direction and key[1] in models:
+                del self._unused[key]
+
+
+def _taking(
+    codec: Codec[Request], signature: Signature, up: Mapping[Any, Walk], seen: set[Any]
+) -> Codec[Request]:
+    """The codec with what comes in taken to the handler's version."""
+    body = [each for each in signature.inputs if each.name not in codec.text]
+    spread = next((each.type for each in body if each.spread), None)
+    members = {each.name: each.type for each in body if not each.spread}
+    walk = compile_record(members, spread, up, seen)
+    if walk is not None:
+        codec = upgraded(codec, walk)
+    if signature.item is not None:
+        walk = compile_walk(signature.item_type, up, "outer", seen)
+        if walk is not None:
+            codec = streamed(codec, walk)
+    return codec
+
+
+def unversioned(operation: Operation, binding: HttpBinding) -> Iterator[HttpBinding]:
+    """`Versions.variants` where none are declared.
+
+    Raises:
+        ConfigurationError: The binding names some.
+    """
+    if binding.versions:
+        raise ConfigurationError(
+            _RANGE,
+            f"{operation.name} is bound to {binding.method} {binding.path} in the versions"
+            f" {binding.versions!r}, but none are declared.",
+            place="plugins.http.versions",
+            fix="Declare them: known = [{name = '1'}, {name = '2'}] in [plugins.http.versions].",
+        )
+    yield binding
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
