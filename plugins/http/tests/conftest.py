@@ -15,6 +15,7 @@ import anyio.abc
 import pytest
 
 from covet_http import HTTP, Http
+from covet_http.testing import usable_servers
 from covet_hypercorn import Hypercorn
 from covet_kernel import Kernel, Plugin
 from covet_kernel.contracts import Operation
@@ -170,6 +171,13 @@ async def serving(
     }
     async with run_kernel(classes, tables) as kernel:
         yield Service(kernel)
+
+
+@pytest.fixture(params=usable_servers())
+def http_server(request: pytest.FixtureRequest) -> str:
+    """The id of each HTTP server in turn, for `covet_http.testing.run_service`."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(params=["hypercorn", "engine"])

@@ -123,7 +123,7 @@ class Core:
         self._poll = lib.cv_engine_poll
         self._submit = lib.cv_engine_submit
         self._due = False
-        self._quiet: anyio.Event | None = None
+        self._waiting: list[anyio.Event] = []
 
     def poll(self) -> Iterator[Event]:
         """Let the engine do what it can without waiting; what has happened."""
@@ -141,9 +141,8 @@ class Core:
             parts.clear()
             if self._submit(self.engine, replies, len(replies)):
                 raise EngineError("replies that are none")
-        if self._quiet is not None and not self.live:
-            self._quiet.set()
-            self._quiet = None
+        if self._waiting:
+            self.wake()
 
     def flush_soon(self) -> None:
         """Flush at the end of this turn of the event loop, once however often this is asked for."""
@@ -211,9 +210,19 @@ class Core:
     async def quiet(self) -> None:
         """Wait until no request is being answered and every answer is in the engine's hands."""
         while self.turn or self.parts or self.live:
-            if self._quiet is None:
-                self._quiet = anyio.Event()
-            await self._quiet.wait()
+            await self.woken()
+
+    async def woken(self) -> None:
+        """Wait until the next flush, or until `wake` is called."""
+        event = anyio.Event()
+        self._waiting.append(event)
+        await event.wait()
+
+    def wake(self) -> None:
+        """Let those look again who wait for something to happen in the engine."""
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.set()
 
     def close(self) -> None:
         """End every connection and free the engine; its memory is gone after this."""
@@ -227,6 +236,7 @@ class Core:
             self.lib.cv_engine_close(self.engine)
             self.lib.cv_engine_free(self.engine)
             self.engine = None
+            self.wake()
 
 
 def _ignore(engine: Any, replies: bytes, size: int) -> int:

@@ -16,6 +16,7 @@ from covet_engine._asgi import AsgiTarget
 from covet_engine._core import Core, Kind
 from covet_engine._exchange import Target
 from covet_engine._library import Library
+from covet_engine._memory import MemoryStream
 from covet_engine._pool import Pool
 from covet_engine._request import EngineRequest
 from covet_engine._routes import compile_everything, compile_routes
@@ -69,6 +70,10 @@ class Listener:
         if self._core.engine is not None:
             await self._emptied.wait()
             await self._core.quiet()
+
+    def connect(self) -> MemoryStream:
+        """The client's side of a connection without a socket."""
+        return MemoryStream(self._core)
 
     def notice(self, kind: int) -> None:
         """An event of the whole engine."""

@@ -48,9 +48,11 @@ class HttpService(Record):
 
     Attributes:
         urls: One per bound address, such as ``"http://127.0.0.1:8000"``.
+        listener: What its requests come by; only tests talk to it.
     """
 
     urls: tuple[str, ...]
+    listener: HttpListener | None = None
 
 
 HTTP: Final = Capability[HttpService]("http.service", plugins=("http",))
@@ -79,14 +81,17 @@ class Http(Plugin[HttpConfig]):
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         pipeline = ctx.require(OPERATIONS)
         server = ctx.require(HTTP_SERVER)
-        sockets = await bind(self.config.host, self.config.port)
+        sockets = await self._bind()
         urls = tuple(_url(bound) for bound in sockets)
         self._changes = tuple(each for module in ctx.modules for each in version_changes_of(module))
         async with server.listen(sockets, self.config.server_options) as listener:
-            ctx.provide(HTTP, HttpService(urls=urls))
+            ctx.provide(HTTP, HttpService(urls=urls, listener=listener))
             ctx.compile(lambda serving: self._compile(serving, pipeline))
             ctx.serve(lambda serving: self._serve(serving, listener, ctx, urls))
             yield
+
+    async def _bind(self) -> list[socket.socket]:
+        return await bind(self.config.host, self.config.port)
 
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
         problems = Problems(self.config.problem_base)
@@ -134,7 +139,7 @@ class Http(Plugin[HttpConfig]):
         application = self._next
         assert application is not None
         listener.begin(application)
-        if serving.number == 1:
+        if serving.number == 1 and urls:
             ctx.log.info("listening on %s", ", ".join(urls))
         ctx.emit("http.serving", urls=urls, phase=serving.number)
         await serving.draining.wait()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+
+import anyio.abc
 
 from covet_kernel.contracts import Capability, Record
 
@@ -74,6 +76,22 @@ class HttpListener(Protocol):
 
         What waits in the system's backlog is accepted and answered too. Connections between two
         requests get ``linger`` seconds for one more.
+        """
+
+
+@runtime_checkable
+class MemoryListener(HttpListener, Protocol):
+    """A listener that can be reached without sockets too, as tests do; a server need not offer it."""
+
+    def connect(self) -> anyio.abc.ByteStream:
+        """The client's side of a new connection, whose bytes take the way that those of a socket take.
+
+        It counts against ``max_connections`` and is drained like any other. What the server has to
+        say waits until the client receives it. ``send_eof`` closes half of the connection, and
+        ``aclose`` all of it, at once: the client is gone.
+
+        Raises:
+            ConnectionError: There are too many connections, or the listener is closed.
         """
 
 

@@ -43,7 +43,7 @@ class Connection:
     def __init__(
         self,
         listener: Listener,
-        stream: anyio.abc.SocketStream,
+        stream: anyio.abc.ByteStream,
         client: Address,
         server: Address,
     ) -> None:

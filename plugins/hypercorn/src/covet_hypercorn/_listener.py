@@ -16,8 +16,9 @@ import anyio.lowlevel
 
 from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
 from covet_hypercorn._calls import Calls
-from covet_hypercorn._connection import Connection
+from covet_hypercorn._connection import Address, Connection
 from covet_hypercorn._h1 import Clock
+from covet_hypercorn._memory import pair
 
 log = logging.getLogger("covet.hypercorn")
 
@@ -106,6 +107,15 @@ class Listener:
                 await self._emptied.wait()
             await self._expire()
 
+    def connect(self) -> anyio.abc.ByteStream:
+        """The client's side of a connection without a socket."""
+        if self.draining or self._count >= self.options.max_connections:
+            raise ConnectionRefusedError("there are too many connections, or no more are taken")
+        client, server = pair()
+        self._opening += 1
+        self._tasks.start_soon(self._run, server, None, None)
+        return client
+
     @property
     def patience(self) -> float:
         """Seconds a connection may take for its next request head."""
@@ -159,28 +169,37 @@ class Listener:
         return True
 
     async def _serve(self, accepted: socket.socket, client: Any) -> None:
-        connection = None
+        stream, server = None, None
         try:
             accepted.setblocking(False)
             if accepted.family != socket.AF_UNIX:
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = accepted.getsockname()
             stream = await anyio.abc.SocketStream.from_socket(accepted)
-            connection = Connection(self, stream, _address(client), _address(server))
-            self._connections.add(connection)
-            self._opening -= 1
-            await connection.run()
         except (OSError, ValueError):
             # Gone between the backlog and here.
             accepted.close()
         finally:
-            if connection is None:
+            if stream is None:
                 self._opening -= 1
-            else:
-                self._connections.discard(connection)
-            self._room.set()
-            if not self._count:
-                self._emptied.set()
+                self._left()
+        if stream is not None:
+            await self._run(stream, _address(client), _address(server))
+
+    async def _run(self, stream: anyio.abc.ByteStream, client: Address, server: Address) -> None:
+        connection = Connection(self, stream, client, server)
+        self._connections.add(connection)
+        self._opening -= 1
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._left()
+
+    def _left(self) -> None:
+        self._room.set()
+        if not self._count:
+            self._emptied.set()
 
     async def _reap(self) -> None:
         options = self.options
@@ -202,7 +221,7 @@ class Listener:
             connection.expire(now)
 
 
-def _address(raw: Any) -> tuple[str, int] | None:
+def _address(raw: Any) -> Address:
     return (raw[0], raw[1]) if isinstance(raw, tuple) else None
 
 
