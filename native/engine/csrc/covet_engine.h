@@ -221,9 +221,15 @@ int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, co
 int cv_routes_set_route(cv_routes *routes, int leaf, const char *method, int route, int flags);
 int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int answer);
 
-/* The answers of the table: 404 for no such path, 400 for a path that cannot be decoded, and '*' (the
- * character) for OPTIONS with an asterisk. */
+/* The answers of the table: 404 for no such path, 400 for a path that cannot be decoded, 421 for a host
+ * that is not allowed, and '*' (the character) for OPTIONS with an asterisk. */
 int cv_routes_set_default(cv_routes *routes, int status, int answer);
+int cv_routes_set_default_route(cv_routes *routes, int status, int route);
+
+/* Answer requests for this host, whatever the port, and for others that were allowed; for no host
+ * else, whatever the path. `name` is in lower case; one that begins with a dot stands for every name
+ * below it. Where no host was ever allowed, all are. */
+int cv_routes_allow_host(cv_routes *routes, const char *name, size_t size);
 
 /* Instead of all that: every request leads to this route. */
 void cv_routes_set_everything(cv_routes *routes, int route, int flags);

@@ -7,7 +7,7 @@
 #include "answers.h"
 #include "tree.h"
 
-enum { CV_OWN = 3, CV_NOT_FOUND = 0, CV_MALFORMED = 1, CV_ASTERISK = 2 };
+enum { CV_OWN = 4, CV_NOT_FOUND = 0, CV_MALFORMED = 1, CV_ASTERISK = 2, CV_MISDIRECTED = 3 };
 
 /* What a method leads to. */
 typedef struct target {
@@ -30,6 +30,12 @@ typedef struct leaf {
     uint32_t count; /* of others */
 } leaf;
 
+/* A host in lower case; one that begins with a dot stands for all below it. */
+typedef struct host {
+    char *name;
+    size_t size;
+} host;
+
 struct cv_routes {
     uint32_t holds;
     uint8_t everything;
@@ -40,8 +46,10 @@ struct cv_routes {
     uint32_t leaf_count, leaf_room;
     uint32_t answer_count, answer_room;
     uint32_t template_count, template_room;
-    uint32_t defaults[CV_OWN];
+    target defaults[CV_OWN];
     target all;
+    host *hosts; /* none: all */
+    uint32_t host_count, host_room;
 };
 
 static const char *const METHODS[CV_METHODS] = {
@@ -81,7 +89,7 @@ static int add_answer(cv_routes *routes, int status, const uint8_t *fields, size
 
 cv_routes *cv_routes_new(void)
 {
-    static const int statuses[CV_OWN] = {404, 400, 204};
+    static const int statuses[CV_OWN] = {404, 400, 204, 421};
     cv_routes *routes = calloc(1, sizeof *routes);
     if (routes == NULL)
         return NULL;
@@ -92,7 +100,7 @@ cv_routes *cv_routes_new(void)
             cv_routes_free(routes);
             return NULL;
         }
-        routes->defaults[i] = (uint32_t)answer;
+        routes->defaults[i] = (target){.kind = TO_ANSWER, .number = (uint32_t)answer};
     }
     return routes;
 }
@@ -116,6 +124,9 @@ void cv_routes_free(cv_routes *routes)
         cv_answer_clear(&routes->answers[i]);
     for (uint32_t i = 0; i < routes->template_count; i++)
         cv_template_clear(&routes->templates[i]);
+    for (uint32_t i = 0; i < routes->host_count; i++)
+        free(routes->hosts[i].name);
+    free(routes->hosts);
     free(routes->leaves);
     free(routes->answers);
     free(routes->templates);
@@ -285,23 +296,56 @@ int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int an
     return set(routes, leaf, method, to);
 }
 
-int cv_routes_set_default(cv_routes *routes, int status, int answer)
+static int set_default(cv_routes *routes, int status, target to)
 {
-    if (routes == NULL || answer < 0 || (uint32_t)answer >= routes->answer_count)
-        return -1;
     switch (status) {
     case 404:
-        routes->defaults[CV_NOT_FOUND] = (uint32_t)answer;
+        routes->defaults[CV_NOT_FOUND] = to;
         return 0;
     case 400:
-        routes->defaults[CV_MALFORMED] = (uint32_t)answer;
+        routes->defaults[CV_MALFORMED] = to;
         return 0;
     case '*':
-        routes->defaults[CV_ASTERISK] = (uint32_t)answer;
+        routes->defaults[CV_ASTERISK] = to;
+        return 0;
+    case 421:
+        routes->defaults[CV_MISDIRECTED] = to;
         return 0;
     default:
         return -1;
     }
+}
+
+int cv_routes_set_default(cv_routes *routes, int status, int answer)
+{
+    if (routes == NULL || answer < 0 || (uint32_t)answer >= routes->answer_count)
+        return -1;
+    target to = {.kind = TO_ANSWER, .number = (uint32_t)answer};
+    return set_default(routes, status, to);
+}
+
+int cv_routes_set_default_route(cv_routes *routes, int status, int route)
+{
+    if (routes == NULL || route < 0 || route > UINT16_MAX)
+        return -1;
+    target to = {.kind = TO_ROUTE, .number = (uint32_t)route};
+    return set_default(routes, status, to);
+}
+
+int cv_routes_allow_host(cv_routes *routes, const char *name, size_t size)
+{
+    if (routes == NULL || name == NULL || size == 0 || size > UINT16_MAX)
+        return -1;
+    host *hosts = grow(routes->hosts, sizeof *hosts, routes->host_count, &routes->host_room);
+    if (hosts == NULL)
+        return -3;
+    routes->hosts = hosts;
+    char *copy = malloc(size);
+    if (copy == NULL)
+        return -3;
+    memcpy(copy, name, size);
+    hosts[routes->host_count++] = (host){copy, size};
+    return 0;
 }
 
 void cv_routes_set_everything(cv_routes *routes, int route, int flags)
@@ -313,6 +357,41 @@ void cv_routes_set_everything(cv_routes *routes, int route, int flags)
 }
 
 /* Finding */
+
+static uint8_t lower(uint8_t byte)
+{
+    return byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte | 0x20) : byte;
+}
+
+/* Whether bytes end in a host of the table, which is in lower case. */
+static int ends_in(const uint8_t *at, size_t size, const host *known)
+{
+    at += size - known->size;
+    for (size_t i = 0; i < known->size; i++)
+        if (lower(at[i]) != (uint8_t)known->name[i])
+            return 0;
+    return 1;
+}
+
+/* Whether the head is for one of the table's hosts, whatever its port. It was found to be a host. */
+static int is_allowed(const cv_routes *routes, const uint8_t *at, const cv_head *head)
+{
+    const uint8_t *name = at + head->host.at;
+    size_t size = head->host.size;
+    for (size_t i = size; i > 0 && name[i - 1] != ']'; i--) {
+        if (name[i - 1] == ':') {
+            size = i - 1;
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < routes->host_count; i++) {
+        const host *known = &routes->hosts[i];
+        int below = known->name[0] == '.';
+        if ((below ? size > known->size : size == known->size) && ends_in(name, size, known))
+            return 1;
+    }
+    return 0;
+}
 
 /* Of a leaf without any method. */
 static const target NOTHING = {.kind = TO_ANSWER, .number = CV_NOT_FOUND};
@@ -334,13 +413,17 @@ static const target *target_of(const leaf *at, const uint8_t *head_at, const cv_
     return found->kind == TO_NOTHING ? &NOTHING : found;
 }
 
-/* Returns what a head leads to; -1, -2, -3: a default of the table. */
+/* Returns what a head leads to; NULL: to the table's default number `missing`. */
 static const target *search(const cv_routes *routes, const uint8_t *at, const cv_head *head,
                             cv_match *match, int *missing)
 {
     match->params = 0;
     if (routes->everything)
         return &routes->all;
+    if (routes->host_count > 0 && !is_allowed(routes, at, head)) {
+        *missing = CV_MISDIRECTED;
+        return NULL;
+    }
     const uint8_t *path = at + head->path.at;
     size_t size = head->path.size;
     if (size == 0) {
@@ -367,9 +450,12 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
 {
     int missing = 0;
     const target *to = search(routes, at, head, match, &missing);
-    if (to == NULL || to->kind == TO_ANSWER) {
-        uint32_t number = to == NULL ? routes->defaults[missing] : to->number;
-        match->answer = &routes->answers[number];
+    if (to == NULL) {
+        to = &routes->defaults[missing];
+        match->params = 0;
+    }
+    if (to->kind == TO_ANSWER) {
+        match->answer = &routes->answers[to->number];
         match->route = 0;
         match->flags = 0;
         match->params = 0;

@@ -76,7 +76,7 @@ def chooser(
         try:
             found = choice.choose(method, request.header)
         except OperationError as error:
-            return Answered(core, handle, dispatcher.refusal(error))
+            return Answered(core, handle, dispatcher.refusal(error, request.header))
         if isinstance(found, PreparedAnswer):
             return Answered(core, handle, found.to(method, request.raw_headers))
         return classes[found](handle, at, size, flags)

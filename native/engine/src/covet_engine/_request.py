@@ -97,6 +97,7 @@ class EngineRequest(Request):
 
     # What most requests never touch, so that making one stores next to nothing.
     streaming = False
+    secure = False
     _headers = None
     _query = None
     _response: ResponseHead | None = None

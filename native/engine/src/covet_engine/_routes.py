@@ -62,12 +62,19 @@ class Table:
     def fill(self) -> None:
         """Tell the engine everything the dispatcher knows."""
         dispatcher, lib = self._dispatcher, self._lib
-        for status, answer in (
+        for status, target in (
             (404, dispatcher.not_found),
             (400, dispatcher.malformed),
+            (421, dispatcher.misdirected),
             (_ASTERISK, dispatcher.asterisk),
         ):
-            _done(lib.cv_routes_set_default(self.routes, status, self._answer(answer)))
+            if isinstance(target, PreparedAnswer):
+                _done(lib.cv_routes_set_default(self.routes, status, self._answer(target)))
+            else:
+                number = self._number(target, "the answer to what leads nowhere")
+                _done(lib.cv_routes_set_default_route(self.routes, status, number))
+        for name in dispatcher.hosts.names if dispatcher.hosts is not None else ():
+            _done(lib.cv_routes_allow_host(self.routes, name, len(name)))
         for leaf in dispatcher.routes.leaves:
             self._add_leaf(leaf)
 
@@ -75,15 +82,21 @@ class Table:
         path = leaf.shape.encode("utf-8")
         number = self._lib.cv_routes_add_path(self.routes, path, len(path), leaf.types.encode())
         if number < 0 and number != _NO_MEMORY:
-            raise _unfit(leaf, "its path has more than 8 parameters or 64 segments, or is too long")
+            raise _unfit(
+                f"{leaf.path} of {_owners(leaf)}",
+                "its path has more than 8 parameters or 64 segments, or is too long",
+            )
         _done(number)
-        self._set_answer(number, _OTHERS, self._dispatcher.not_allowed(leaf))
-        self._set_answer(number, b"OPTIONS", self._dispatcher.options(leaf))
+        self._set(leaf, number, _OTHERS, self._dispatcher.not_allowed(leaf))
+        self._set(leaf, number, b"OPTIONS", self._dispatcher.options(leaf))
         for method, target in leaf.methods.items():
-            if isinstance(target, PreparedAnswer):
-                self._set_answer(number, method.encode(), target)
-            else:
-                self._set_route(leaf, number, method.encode(), target)
+            self._set(leaf, number, method.encode(), target)
+
+    def _set(self, leaf: Leaf[Target], at: int, method: bytes, target: Target) -> None:
+        if isinstance(target, PreparedAnswer):
+            self._set_answer(at, method, target)
+        else:
+            self._set_route(leaf, at, method, target)
 
     def _set_answer(self, leaf: int, method: bytes, answer: PreparedAnswer) -> None:
         number = self._answer(answer)
@@ -92,13 +105,17 @@ class Table:
     def _set_route(
         self, leaf: Leaf[Target], at: int, method: bytes, target: Route | Choice
     ) -> None:
-        number = len(self.found)
-        if number == _MOST_ROUTES:
-            raise _unfit(leaf, f"there are more than {_MOST_ROUTES} routes")
+        number = self._number(target, f"{leaf.path} of {_owners(leaf)}")
         waits = isinstance(target, Route) and target.whole_body
         flags = self._lib.CV_ROUTE_WAIT if waits else 0
         _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
+
+    def _number(self, target: Route | Choice, what: str) -> int:
+        """The engine's number for what Python answers."""
+        if len(self.found) == _MOST_ROUTES:
+            raise _unfit(what, f"there are more than {_MOST_ROUTES} routes")
         self.found.append(target)
+        return len(self.found) - 1
 
     def _template(self, status: int, headers: Lines) -> int:
         key = status, fields(headers)
@@ -172,11 +189,14 @@ def _done(result: int) -> int:
     return result
 
 
-def _unfit(leaf: Leaf[Target], why: str) -> ConfigurationError:
-    owners = ", ".join(dict.fromkeys(leaf.owners.values()))
+def _owners(leaf: Leaf[Target]) -> str:
+    return ", ".join(dict.fromkeys(leaf.owners.values()))
+
+
+def _unfit(what: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         "COVET-ENGINE-ROUTE",
-        f"the native engine cannot serve {leaf.path} of {owners}: {why}.",
+        f"the native engine cannot serve {what}: {why}.",
         place="plugins.http.server",
         fix="Shorten the path, or choose the portable server: server = 'hypercorn'.",
     )

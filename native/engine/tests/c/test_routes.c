@@ -538,6 +538,81 @@ static void large_tables_and_long_paths(void)
     cv_routes_free(routes);
 }
 
+/* What a request for a host leads to, as `cv_routes_try` shows it: its head is only the host. */
+static int at_host(const cv_routes *routes, const char *host)
+{
+    char *alone = malloc(strlen(host) + 1);
+    if (alone == NULL)
+        abort();
+    alone[0] = '/';
+    memcpy(alone + 1, host, strlen(host));
+    cv_head head = {0};
+    cv_match match;
+    head.method = CV_METHOD_GET;
+    head.path.size = 1;
+    head.host = (cv_span){1, (uint16_t)strlen(host)};
+    cv_routes_find(routes, (const uint8_t *)alone, &head, &match);
+    free(alone);
+    return match.answer == NULL ? match.route : match.answer->status;
+}
+
+static void only_allowed_hosts_are_answered(void)
+{
+    cv_routes *routes = cv_routes_new();
+    CHECK(cv_routes_set_route(routes, path(routes, "/", ""), "GET", 7, 0) == 0);
+    CHECK(at_host(routes, "anything") == 7);
+    CHECK(cv_routes_allow_host(routes, "shop.example", 12) == 0);
+    CHECK(cv_routes_allow_host(routes, ".api.example", 12) == 0);
+    CHECK(cv_routes_allow_host(routes, "[::1]", 5) == 0);
+    static const char *const allowed[] = {
+        "shop.example", "SHOP.Example", "shop.example:8000", "a.api.example", "A.B.API.example:1",
+        "[::1]", "[::1]:80",
+    };
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        CHECK(at_host(routes, allowed[i]) == 7);
+    static const char *const refused[] = {
+        "", "shop.example.", "xshop.example", "a.shop.example", "hop.example", "api.example",
+        ".api.example", "xapi.example", "shop.example.evil", "[::1", "::1", "[::11]", "e", ":80",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        CHECK(at_host(routes, refused[i]) == 421);
+    CHECK(cv_routes_set_default(routes, 421, answer(routes, 400, "", "no", "")) == 0);
+    CHECK(at_host(routes, "evil") == 400);
+    CHECK(cv_routes_allow_host(routes, "", 0) == -1);
+    CHECK(cv_routes_allow_host(routes, NULL, 1) == -1);
+    CHECK(cv_routes_allow_host(NULL, "a", 1) == -1);
+    cv_routes_free(routes);
+    routes = cv_routes_new();
+    for (long lack = 0; lack < 2; lack++) {
+        allocations = 0;
+        fail_at = lack;
+        CHECK(cv_routes_allow_host(routes, "shop.example", 12) == -3);
+        fail_at = LONG_MAX;
+        CHECK(at_host(routes, "evil") == 404);
+    }
+    cv_routes_free(routes);
+}
+
+static void defaults_may_lead_to_routes(void)
+{
+    cv_routes *routes = cv_routes_new();
+    CHECK(cv_routes_set_route(routes, path(routes, "/", ""), "GET", 1, 0) == 0);
+    CHECK(cv_routes_set_default_route(routes, 404, 5) == 0);
+    CHECK(cv_routes_set_default_route(routes, 400, 6) == 0);
+    CHECK(cv_routes_set_default_route(routes, '*', 7) == 0);
+    CHECK(lead(routes, "GET", "/none", NULL, NULL) == 5);
+    CHECK(lead(routes, "GET", "none", NULL, NULL) == 6);
+    CHECK(lead(routes, "OPTIONS", "*", NULL, NULL) == 7);
+    CHECK(lead(routes, "GET", "/", NULL, NULL) == 1);
+    CHECK(cv_routes_set_default(routes, 404, 0) == 0);
+    CHECK(lead(routes, "GET", "/none", NULL, NULL) == NOT_FOUND);
+    CHECK(cv_routes_set_default_route(routes, 403, 5) == -1);
+    CHECK(cv_routes_set_default_route(routes, 404, -1) == -1);
+    CHECK(cv_routes_set_default_route(routes, 404, 65536) == -1);
+    CHECK(cv_routes_set_default_route(NULL, 404, 5) == -1);
+    cv_routes_free(routes);
+}
+
 /* Build a table, giving up where memory is missing. */
 static void build(cv_routes *routes)
 {
@@ -615,6 +690,8 @@ int main(void)
     what_is_no_path_is_refused();
     entity_tags_are_compared();
     large_tables_and_long_paths();
+    only_allowed_hosts_are_answered();
+    defaults_may_lead_to_routes();
     memory_may_be_missing_anywhere();
     a_table_lives_while_it_is_held();
     return failures != 0;

@@ -12,6 +12,11 @@ from covet_http._request import Limits, Request
 from covet_http._response import ResponseHead
 from covet_http._route import Reply, Route, StreamAbortedError
 from covet_http._router import Leaf, Router
+from covet_http._rules.cors import CorsConfig
+from covet_http._rules.hosts import AllowedHosts, HostPattern
+from covet_http._rules.proxies import Caller, Proxies, TrustedProxies
+from covet_http._rules.request_id import RequestIdConfig, RequestIdFilter, request_id
+from covet_http._rules.security import SecurityHeaders
 from covet_http._server import (
     DISCONNECT,
     HTTP_SERVER,
@@ -37,14 +42,18 @@ __all__ = [
     "DISCONNECT",
     "HTTP",
     "HTTP_SERVER",
+    "AllowedHosts",
     "Application",
     "AsgiApplication",
     "BodyTimeout",
+    "Caller",
     "Choice",
+    "CorsConfig",
     "Dispatcher",
     "Find",
     "Fixed",
     "Header",
+    "HostPattern",
     "Http",
     "HttpBinding",
     "HttpConfig",
@@ -58,18 +67,23 @@ __all__ = [
     "Message",
     "PreparedAnswer",
     "Problems",
+    "Proxies",
     "Query",
     "Receive",
     "Reply",
     "Request",
+    "RequestIdConfig",
+    "RequestIdFilter",
     "ResponseHead",
     "Route",
     "Router",
     "Scope",
+    "SecurityHeaders",
     "Send",
     "ServerOptions",
     "StreamAbortedError",
     "Target",
+    "TrustedProxies",
     "VersionChange",
     "VersionConfig",
     "VersionsConfig",
@@ -81,6 +95,7 @@ __all__ = [
     "post",
     "put",
     "redirect",
+    "request_id",
     "upgrade_request",
     "version_changes_of",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from covet_http._problem import joined
 from covet_http._route import Reply
 
 # What a 304 repeats of its 200 (RFC 9110, 15.4.5).
@@ -32,6 +33,20 @@ class PreparedAnswer:
         if etag:
             kept = [header for header in reply[1] if header[0] in _KEPT]
             self.unmodified = 304, kept, b""
+
+    def with_common(self, common: Sequence[tuple[bytes, bytes]]) -> PreparedAnswer:
+        """The same with headers of every answer, but for those that it says itself."""
+        status, headers, body = self.reply
+        return PreparedAnswer((status, joined(common, headers), body), self.etag)
+
+    def with_more(self, more: Sequence[tuple[bytes, bytes]]) -> PreparedAnswer:
+        """The same with more headers, in whichever form it is sent."""
+        status, headers, body = self.reply
+        answer = PreparedAnswer((status, [*headers, *more], body), self.etag)
+        if self.etag:
+            status, headers, body = self.unmodified
+            answer.unmodified = status, [*headers, *more], body
+        return answer
 
     def to(self, method: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
         """The reply for one request.

@@ -38,6 +38,7 @@ class AsgiRequest(Request):
         self.query_string = scope["query_string"]
         self.raw_headers = scope["headers"]
         self.client = client[0] if client else None
+        self.secure = scope.get("scheme") == "https"
         self.limits = limits
         self._route = route
         self._head_only = self.method == "HEAD"

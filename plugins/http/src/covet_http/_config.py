@@ -6,6 +6,11 @@ from pydantic import Field, field_validator
 
 from covet_http._fixed import plain_path
 from covet_http._request import Limits
+from covet_http._rules.cors import CorsConfig
+from covet_http._rules.hosts import HostPattern
+from covet_http._rules.proxies import Proxies, TrustedProxies
+from covet_http._rules.request_id import RequestIdConfig
+from covet_http._rules.security import SecurityHeaders
 from covet_http._server import ServerOptions
 from covet_http._versions._config import VersionsConfig
 from covet_kernel import PluginConfig
@@ -62,18 +67,35 @@ class HttpConfig(PluginConfig):
     versions: VersionsConfig | None = Field(
         default=None, description="The versions of the API; without this table it has none."
     )
+    allowed_hosts: tuple[HostPattern, ...] = Field(
+        default=(),
+        description="Hosts to answer for, such as 'shop.example' or '*.shop.example'; empty: all.",
+    )
+    proxies: TrustedProxies | None = Field(
+        default=None, description="Which proxies to believe about clients; none unless given."
+    )
+    security: SecurityHeaders = Field(
+        default=SecurityHeaders(), description="Headers that tell browsers to be careful."
+    )
+    cors: CorsConfig | None = Field(
+        default=None, description="Which other origins may use this service; none unless given."
+    )
+    request_id: RequestIdConfig | None = Field(
+        default=None, description="Give each request an id; not unless given."
+    )
 
     @field_validator("health_path")
     @classmethod
     def _is_plain(cls, path: str) -> str:
         return plain_path(path) if path else path
 
-    @property
-    def limits(self) -> Limits:
+    def limits_for(self, proxies: Proxies) -> Limits:
+        """What a request may cost, and whom to believe about it."""
         return Limits(
             max_body_bytes=self.max_body_bytes,
             max_query_params=self.max_query_params,
             body_timeout=self.body_timeout,
+            proxies=proxies,
         )
 
     @property

@@ -16,6 +16,9 @@ from covet_http._problem import Malformed, Problems
 from covet_http._request import Limits, find_header
 from covet_http._route import Reply, Route, problem
 from covet_http._router import Leaf, Router
+from covet_http._rules.cors import Cors
+from covet_http._rules.edge import Edge, at_the_edge, lines_of_refused
+from covet_http._rules.hosts import AllowedHosts
 from covet_http._target import BadTargetError
 from covet_operations import OperationError
 
@@ -59,8 +62,10 @@ class Dispatcher:
         routes: The compiled routes.
         problems: Renders errors.
         limits: What a request may cost.
+        hosts: Which hosts are answered for, whatever the path; ``None``: all.
         not_found: The answer where there is no such path.
         malformed: The answer to a target that is no path or cannot be decoded.
+        misdirected: The answer to a request for another host.
         asterisk: The answer to ``OPTIONS *``.
 
     Args:
@@ -76,29 +81,52 @@ class Dispatcher:
         problems: Problems,
         limits: Limits,
         versions: Mapping[str, str] = MappingProxyType({}),
+        *,
+        hosts: AllowedHosts | None = None,
+        cors: Cors | None = None,
+        edges: Sequence[Edge] = (),
     ) -> None:
         self.routes = routes
         self.problems = problems
         self.limits = limits
-        self.not_found = PreparedAnswer(self._no_such_path(versions))
+        self.hosts = hosts
+        self._cors = cors
+        self._edges = tuple(edges)
+        self.not_found = self._prepared(self._no_such_path(versions))
         self.malformed = PreparedAnswer(
             self._bad("a target that is no path of this server or cannot be decoded")
         )
-        self.asterisk = PreparedAnswer((204, [*problems.common], b""))
-        self._options: dict[Leaf[Target], PreparedAnswer] = {}
-        self._not_allowed: dict[Leaf[Target], PreparedAnswer] = {}
+        self.misdirected = PreparedAnswer(
+            self._problem(421, "misdirected", "This server does not answer for that host")
+        )
+        self.asterisk = self._prepared((204, [*problems.common], b""))
+        self._options: dict[Leaf[Target], Target] = {}
+        self._not_allowed: dict[Leaf[Target], Target] = {}
         for leaf in routes.leaves:
-            self._options[leaf] = PreparedAnswer(
-                (204, [(b"allow", leaf.allow), *problems.common], b"")
-            )
-            self._not_allowed[leaf] = PreparedAnswer(self._refused(leaf.allow))
+            self._settle(leaf)
         self._hosts: set[bytes] = set()
 
-    def options(self, leaf: Leaf[Target]) -> PreparedAnswer:
+    def _prepared(self, reply: Reply) -> Target:
+        return at_the_edge(PreparedAnswer(reply), self._edges)
+
+    def _settle(self, leaf: Leaf[Target]) -> None:
+        """What is at a path, with what holds for every answer."""
+        common = self.problems.common
+        self._not_allowed[leaf] = self._prepared(self._refused(leaf.allow))
+        options: Target = PreparedAnswer((204, [(b"allow", leaf.allow), *common], b""))
+        if self._cors is not None:
+            options = self._cors.options(leaf.methods.get("OPTIONS", options), leaf.allow, common)
+            if "OPTIONS" in leaf.methods:
+                leaf.methods["OPTIONS"] = options
+        self._options[leaf] = at_the_edge(options, self._edges)
+        for method, target in leaf.methods.items():
+            leaf.methods[method] = at_the_edge(target, self._edges)
+
+    def options(self, leaf: Leaf[Target]) -> Target:
         """The answer to ``OPTIONS`` where no operation is bound to that."""
         return self._options[leaf]
 
-    def not_allowed(self, leaf: Leaf[Target]) -> PreparedAnswer:
+    def not_allowed(self, leaf: Leaf[Target]) -> Target:
         """The answer to a method that is not there."""
         return self._not_allowed[leaf]
 
@@ -119,34 +147,46 @@ class Dispatcher:
             host = self._host(headers)
         except BadTargetError as error:
             return self._bad(str(error))
+        if self.hosts is not None and not self.hosts.allow(host):
+            return self.misdirected.reply
         try:
             path = self._path(method, target, host)
             leaf, values = self.routes.find(path)
         except BadTargetError:
             return self.malformed.reply
         if leaf is None:
-            return (self.asterisk if path == "*" else self.not_found).reply
+            found = self.asterisk if path == "*" else self.not_found
+        else:
+            found = self._at(leaf, method)
+        if not isinstance(found, Route | PreparedAnswer):
+            find = partial(find_header, headers)
+            try:
+                found = found.choose(method, find)
+            except OperationError as error:
+                return self.refusal(error, find)
+        if isinstance(found, PreparedAnswer):
+            return found.to(method, headers)
+        return found, values, path
+
+    def refusal(self, error: OperationError, find: Find) -> Reply:
+        """The answer to a request that no route has taken.
+
+        Args:
+            error: Why.
+            find: Gives the value of a header.
+        """
+        status, headers, body = self.problems.of(error)
+        more = lines_of_refused(self._edges, find)
+        return problem(status, [*headers, *self.problems.common, *more], body)
+
+    def _at(self, leaf: Leaf[Target], method: str) -> Target:
         found = leaf.methods.get(method)
         if found is None:
             if method == "HEAD":
                 found = leaf.methods.get("GET")
             elif method == "OPTIONS":
                 found = self._options[leaf]
-            if found is None:
-                found = self._not_allowed[leaf]
-        if not isinstance(found, Route | PreparedAnswer):
-            try:
-                found = found.choose(method, partial(find_header, headers))
-            except OperationError as error:
-                return self.refusal(error)
-        if isinstance(found, PreparedAnswer):
-            return found.to(method, headers)
-        return found, values, path
-
-    def refusal(self, error: OperationError) -> Reply:
-        """The answer to a request that no route has taken."""
-        status, headers, body = self.problems.of(error)
-        return problem(status, [*headers, *self.problems.common], body)
+        return self._not_allowed[leaf] if found is None else found
 
     def _host(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """The one ``Host`` header, checked, so that nobody who builds a URL of it is misled."""

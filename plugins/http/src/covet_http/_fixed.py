@@ -186,8 +186,16 @@ def health(path: str) -> Fixed:
     )
 
 
-def add_fixed(routes: Router[Target], given: Fixed, owner: str) -> None:
+def add_fixed(
+    routes: Router[Target], given: Fixed, owner: str, common: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
     """Put a fixed answer into a router.
+
+    Args:
+        routes: Takes it.
+        given: The answer.
+        owner: Who declared it.
+        common: Headers of every answer.
 
     Raises:
         ConfigurationError: Another route is there, or this is no `Fixed`.
@@ -199,7 +207,7 @@ def add_fixed(routes: Router[Target], given: Fixed, owner: str) -> None:
             place="covet_http_fixed",
             fix="Declare what http.fixed or http.redirect returns.",
         )
-    answer = given.answer
+    answer = given.answer.with_common(common)
     for method in given.methods:
         routes.add(method, given.path, answer, types=(), owner=f"a fixed answer ({owner})")
 

@@ -23,13 +23,14 @@ from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._problem import Problems
 from covet_http._route import Route
 from covet_http._router import Router
+from covet_http._rules.rules import Rules
 from covet_http._server import HTTP_SERVER, HttpListener
 from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._plan import Versions, unversioned
 from covet_http._versions._routes import VersionedRoutes
 from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
-from covet_kernel.contracts import Capability, Operation, Record
+from covet_kernel.contracts import Capability, Interceptor, Operation, Record
 from covet_operations import OPERATIONS, Endpoint, Pipeline, Signature
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Http(Plugin[HttpConfig]):
         super().__init__(config)
         self._next: AsgiApplication | None = None
         self._changes: tuple[VersionChange, ...] = ()
+        self._rules = Rules(config)
 
     @property
     def implies(self) -> Sequence[str]:
@@ -76,6 +78,9 @@ class Http(Plugin[HttpConfig]):
 
     def covet_add_hookspecs(self, pm: pluggy.PluginManager) -> None:
         pm.add_hookspecs(Specs)
+
+    def covet_interceptors(self) -> Sequence[Interceptor]:
+        return self._rules.interceptors
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -94,7 +99,8 @@ class Http(Plugin[HttpConfig]):
         return await bind(self.config.host, self.config.port)
 
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
-        problems = Problems(self.config.problem_base)
+        rules = self._rules
+        problems = Problems(self.config.problem_base, rules.common)
         versions = self._versions(serving)
         if versions is None:
             endpoints = pipeline.compile(serving, HttpBinding, codec_for, unversioned)
@@ -119,7 +125,15 @@ class Http(Plugin[HttpConfig]):
             if versions.config.by == "path":
                 prefixes = {name: versions.prefix(name) for name in versions.served}
         self._next = AsgiApplication(
-            Dispatcher(routes, problems, self.config.limits, versions=prefixes)
+            Dispatcher(
+                routes,
+                problems,
+                self.config.limits_for(rules.proxies),
+                versions=prefixes,
+                hosts=rules.hosts,
+                cors=rules.cors,
+                edges=rules.edges,
+            )
         )
 
     def covet_http_version_changes(self) -> Iterable[VersionChange]:
@@ -196,7 +210,7 @@ def route(
         conflicts += versioned.finish(routes)
     for owner, each in fixed:
         try:
-            add_fixed(routes, each, owner)
+            add_fixed(routes, each, owner, problems.common)
         except ConfigurationError as error:
             conflicts.append(error)
     if len(conflicts) == 1:

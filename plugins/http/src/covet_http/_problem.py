@@ -60,6 +60,15 @@ def status_of(error: OperationError) -> int:
     return STATUS[error.kind]
 
 
+def joined(common: Sequence[tuple[bytes, bytes]], said: Headers) -> Headers:
+    """Headers of every answer and those of one, which count more; ``Vary`` adds up."""
+    if not said:
+        return [*common]
+    names = {name for name, _ in said}
+    kept = [line for line in common if line[0] not in names or line[0] == b"vary"]
+    return [*kept, *said]
+
+
 class Problems:
     """Renders problem documents.
 

@@ -11,6 +11,7 @@ import anyio
 
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._response import ResponseHead
+from covet_http._rules.proxies import Caller, Proxies
 from covet_http._target import BadTargetError, Query, parse_query
 from covet_kernel.contracts import Binding, Call, Credentials, Operation
 from covet_operations import TooLarge, Unsupported
@@ -30,14 +31,15 @@ class Request(Call):
         path_values: The decoded values of the template's parameters, in their order.
         query_string: As it was sent, without the question mark.
         raw_headers: Name (lower case) and value pairs as they came.
-        client: Address of the peer, which may be a proxy; ``None`` if unknown.
+        client: Address of the peer, which may be a proxy (see `caller`); ``None`` if unknown.
+        secure: Whether the connection itself is encrypted.
         limits: What the request may cost.
         streaming: Whether a streamed answer has begun.
     """
 
     __slots__ = (
         "_headers", "_query", "_response", "client", "limits", "method", "path", "path_values",
-        "query_string", "raw_headers", "streaming",
+        "query_string", "raw_headers", "secure", "streaming",
     )  # fmt: skip
 
     method: str
@@ -46,6 +48,7 @@ class Request(Call):
     query_string: bytes
     raw_headers: Sequence[tuple[bytes, bytes]]
     client: str | None
+    secure: bool
     limits: Limits
 
     def __init__(self, operation: Operation, binding: Binding) -> None:
@@ -53,6 +56,7 @@ class Request(Call):
         self._headers: dict[str, str] | None = None
         self._query: Query | None = None
         self._response: ResponseHead | None = None
+        self.secure = False
         self.streaming = False
 
     @property
@@ -62,6 +66,12 @@ class Request(Call):
         if response is None:
             response = self._response = ResponseHead()
         return response
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, of whom and how, as far as the configured proxies can be believed."""
+        scheme = "https" if self.secure else "http"
+        return self.limits.proxies.caller(self.client, scheme, self.raw_headers)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -236,11 +246,19 @@ def find_header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | 
 
 
 class Limits:
-    """What a request may cost; one object for all."""
+    """What a request may cost, and whom to believe about it; one object for all of a route."""
 
-    __slots__ = ("body_timeout", "max_body_bytes", "max_query_params")
+    __slots__ = ("body_timeout", "max_body_bytes", "max_query_params", "proxies")
 
-    def __init__(self, *, max_body_bytes: int, max_query_params: int, body_timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        max_body_bytes: int,
+        max_query_params: int,
+        body_timeout: float,
+        proxies: Proxies | None = None,
+    ) -> None:
         self.max_body_bytes = max_body_bytes
         self.body_timeout = body_timeout
         self.max_query_params = max_query_params
+        self.proxies = proxies or Proxies()

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from covet_http._binding import HttpBinding
 from covet_http._location import compile_location
-from covet_http._problem import CONTENT_TYPE, Headers, Problems
+from covet_http._problem import CONTENT_TYPE, Headers, Problems, joined
 from covet_http._request import NDJSON, Request
 from covet_kernel.contracts import Operation
 from covet_operations import Endpoint, OperationError
@@ -103,7 +103,7 @@ class Route:
         if said is None:
             return self.status, [*self._head]
         status = said.status or self.status
-        headers: Headers = [*self._common, *said.headers, *said.always]
+        headers: Headers = joined(self._common, [*said.headers, *said.always])
         if status not in _BODILESS:
             headers.append((b"content-type", said.content_type or self._content_type))
         return status, headers
@@ -119,10 +119,9 @@ class Route:
         if request.cause == "disconnect":
             return None
         status, headers, body = self._problems.of(error)
-        headers += self._common
         if request._response is not None:
             headers += request._response.always
-        return problem(status, headers, body)
+        return problem(status, joined(self._common, headers), body)
 
 
 def problem(status: int, headers: Headers, body: bytes) -> Reply:

@@ -1,0 +1,46 @@
+"""All rules of one configuration, where each of them belongs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from covet_http._rules.cors import Cors
+from covet_http._rules.edge import Edge, EdgeHeaders
+from covet_http._rules.hosts import AllowedHosts
+from covet_http._rules.proxies import Proxies
+from covet_http._rules.request_id import RequestIds
+from covet_kernel.contracts import Interceptor
+
+if TYPE_CHECKING:
+    from covet_http._config import HttpConfig
+
+
+class Rules:
+    """What a configuration asks for besides routes.
+
+    Attributes:
+        common: Headers of every answer.
+        edges: What adds headers that depend on the request.
+        hosts: Which hosts are answered for, ``None``: all.
+        cors: Who may read answers from other origins, ``None``: nobody.
+        proxies: Whose word about clients counts.
+        interceptors: What runs around handlers.
+    """
+
+    def __init__(self, config: HttpConfig) -> None:
+        self.hosts = AllowedHosts(config.allowed_hosts) if config.allowed_hosts else None
+        allow = self.hosts.allow if self.hosts is not None else lambda host: True
+        self.proxies = Proxies(config.proxies, allow)
+        self.cors = Cors(config.cors) if config.cors is not None else None
+        self.edges: list[Edge] = []
+        self.interceptors: list[Interceptor] = []
+        self.common = [*config.security.lines]
+        if self.cors is not None:
+            self.common += self.cors.common
+            if not self.cors.any:
+                self.edges.append(self.cors)
+                self.interceptors.append(EdgeHeaders("http.cors", self.cors))
+        if config.request_id is not None:
+            ids = RequestIds(config.request_id, self.proxies)
+            self.edges.append(ids)
+            self.interceptors.append(ids)
