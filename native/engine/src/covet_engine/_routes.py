@@ -65,7 +65,6 @@ class Table:
         for status, target in (
             (404, dispatcher.not_found),
             (400, dispatcher.malformed),
-            (421, dispatcher.misdirected),
             (_ASTERISK, dispatcher.asterisk),
         ):
             if isinstance(target, PreparedAnswer):
@@ -73,8 +72,11 @@ class Table:
             else:
                 number = self._number(target, "the answer to what leads nowhere")
                 _done(lib.cv_routes_set_default_route(self.routes, status, number))
-        for name in dispatcher.hosts.names if dispatcher.hosts is not None else ():
-            _done(lib.cv_routes_allow_host(self.routes, name, len(name)))
+        if dispatcher.hosts is not None:
+            misdirected = self._answer(dispatcher.misdirected)
+            _done(lib.cv_routes_set_default(self.routes, 421, misdirected))
+            for name in dispatcher.hosts.names:
+                _done(lib.cv_routes_allow_host(self.routes, name, len(name)))
         for leaf in dispatcher.routes.leaves:
             self._add_leaf(leaf)
 

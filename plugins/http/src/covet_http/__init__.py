@@ -12,11 +12,11 @@ from covet_http._request import Limits, Request
 from covet_http._response import ResponseHead
 from covet_http._route import Reply, Route, StreamAbortedError
 from covet_http._router import Leaf, Router
-from covet_http._rules.cors import CorsConfig
-from covet_http._rules.hosts import AllowedHosts, HostPattern
-from covet_http._rules.proxies import Caller, Proxies, TrustedProxies
-from covet_http._rules.request_id import RequestIdConfig, RequestIdFilter, request_id
-from covet_http._rules.security import SecurityHeaders
+from covet_http._rules._cors import CorsConfig
+from covet_http._rules._hosts import AllowedHosts, HostPattern
+from covet_http._rules._proxies import Caller, Proxies, TrustedProxies
+from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
+from covet_http._rules._security import SecurityHeaders
 from covet_http._server import (
     DISCONNECT,
     HTTP_SERVER,

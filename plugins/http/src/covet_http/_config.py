@@ -6,11 +6,11 @@ from pydantic import Field, field_validator
 
 from covet_http._fixed import plain_path
 from covet_http._request import Limits
-from covet_http._rules.cors import CorsConfig
-from covet_http._rules.hosts import HostPattern
-from covet_http._rules.proxies import Proxies, TrustedProxies
-from covet_http._rules.request_id import RequestIdConfig
-from covet_http._rules.security import SecurityHeaders
+from covet_http._rules._cors import CorsConfig
+from covet_http._rules._hosts import HostPattern
+from covet_http._rules._proxies import Proxies, TrustedProxies
+from covet_http._rules._request_id import RequestIdConfig
+from covet_http._rules._security import SecurityHeaders
 from covet_http._server import ServerOptions
 from covet_http._versions._config import VersionsConfig
 from covet_kernel import PluginConfig

@@ -16,9 +16,9 @@ from covet_http._problem import Malformed, Problems
 from covet_http._request import Limits, find_header
 from covet_http._route import Reply, Route, problem
 from covet_http._router import Leaf, Router
-from covet_http._rules.cors import Cors
-from covet_http._rules.edge import Edge, at_the_edge, lines_of_refused
-from covet_http._rules.hosts import AllowedHosts
+from covet_http._rules._cors import Cors
+from covet_http._rules._edge import Edge, at_the_edge, lines_of_refused
+from covet_http._rules._hosts import AllowedHosts
 from covet_http._target import BadTargetError
 from covet_operations import OperationError
 

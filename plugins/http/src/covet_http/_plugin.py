@@ -23,7 +23,7 @@ from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._problem import Problems
 from covet_http._route import Route
 from covet_http._router import Router
-from covet_http._rules.rules import Rules
+from covet_http._rules._rules import Rules
 from covet_http._server import HTTP_SERVER, HttpListener
 from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of

@@ -11,7 +11,7 @@ import anyio
 
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._response import ResponseHead
-from covet_http._rules.proxies import Caller, Proxies
+from covet_http._rules._proxies import Caller, Proxies
 from covet_http._target import BadTargetError, Query, parse_query
 from covet_kernel.contracts import Binding, Call, Credentials, Operation
 from covet_operations import TooLarge, Unsupported

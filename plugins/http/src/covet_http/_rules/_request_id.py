@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from covet_http._request import Request
-from covet_http._rules.proxies import Proxies
+from covet_http._rules._proxies import Proxies
 from covet_kernel import PluginConfig
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
 from covet_operations import OperationError
 
 if TYPE_CHECKING:
     from covet_http._dispatch import Find
-    from covet_http._rules.edge import Lines
+    from covet_http._rules._edge import Lines
 
 _NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._~:=+/-]{1,128}\Z")

@@ -15,7 +15,7 @@ from covet_kernel import PluginConfig
 
 if TYPE_CHECKING:
     from covet_http._dispatch import Find, Target
-    from covet_http._rules.edge import Lines
+    from covet_http._rules._edge import Lines
 
 _ANY: Final = "*"
 _LONGEST: Final = 256

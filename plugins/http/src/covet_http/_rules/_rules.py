@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from covet_http._rules.cors import Cors
-from covet_http._rules.edge import Edge, EdgeHeaders
-from covet_http._rules.hosts import AllowedHosts
-from covet_http._rules.proxies import Proxies
-from covet_http._rules.request_id import RequestIds
+from covet_http._rules._cors import Cors
+from covet_http._rules._edge import Edge, EdgeHeaders
+from covet_http._rules._hosts import AllowedHosts
+from covet_http._rules._proxies import Proxies
+from covet_http._rules._request_id import RequestIds
 from covet_kernel.contracts import Interceptor
 
 if TYPE_CHECKING:
