@@ -65,7 +65,8 @@ def census() -> Counter[str]:
     return Counter(
         kind.__qualname__
         for kind in kinds
-        if kind.__module__.startswith(("covet_kernel", "anyio", "graphlib", "pluggy"))
+        # Of a compiled extension's class it may be a descriptor.
+        if str(kind.__module__).startswith(("covet_kernel", "anyio", "graphlib", "pluggy"))
     )
 
 

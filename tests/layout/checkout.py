@@ -132,7 +132,7 @@ def files(root: Path) -> Iterator[Path]:
         if path.is_dir() and path.name not in IGNORED:
             if not path.name.startswith(".") or path.name == ".ci":
                 yield from files(path)
-        elif path.is_file():
+        elif path.is_file() and path.name != ".git":  # a file in a worktree
             yield path
 
 

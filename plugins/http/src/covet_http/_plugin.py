@@ -20,6 +20,7 @@ from covet_http._config import HttpConfig
 from covet_http._decode import codec_for
 from covet_http._dispatch import Dispatcher, Target
 from covet_http._fixed import Fixed, add_fixed, health
+from covet_http._newcomers import keep_newcomers_away
 from covet_http._problem import Problems
 from covet_http._route import Route
 from covet_http._router import Router
@@ -92,7 +93,7 @@ class Http(Plugin[HttpConfig]):
         async with server.listen(sockets, self.config.server_options) as listener:
             ctx.provide(HTTP, HttpService(urls=urls, listener=listener))
             ctx.compile(lambda serving: self._compile(serving, pipeline))
-            ctx.serve(lambda serving: self._serve(serving, listener, ctx, urls))
+            ctx.serve(lambda serving: self._serve(serving, listener, ctx, sockets, urls))
             yield
 
     async def _bind(self) -> list[socket.socket]:
@@ -148,7 +149,12 @@ class Http(Plugin[HttpConfig]):
         return Versions(config, serving.collect("covet_http_version_changes"), bindings)
 
     async def _serve(
-        self, serving: Serving, listener: HttpListener, ctx: Context, urls: tuple[str, ...]
+        self,
+        serving: Serving,
+        listener: HttpListener,
+        ctx: Context,
+        sockets: Sequence[socket.socket],
+        urls: tuple[str, ...],
     ) -> None:
         application = self._next
         assert application is not None
@@ -157,6 +163,8 @@ class Http(Plugin[HttpConfig]):
             ctx.log.info("listening on %s", ", ".join(urls))
         ctx.emit("http.serving", urls=urls, phase=serving.number)
         await serving.draining.wait()
+        if serving.stopping:
+            keep_newcomers_away(sockets)
         ending = listener.stop if serving.stopping else listener.pause
         try:
             await ending()
