@@ -2,10 +2,13 @@
 
 from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
-from covet_http._binding import Header, HttpBinding, Query, delete, get, patch, post, put
+from covet_http._binding import Form, Header, HttpBinding, Query, delete, get, patch, post, put
 from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._fixed import Fixed, fixed, redirect
+from covet_http._forms._limits import FormLimits
+from covet_http._forms._parts import Part, Parts
+from covet_http._forms._upload import Upload
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import BodyTimeout, Malformed, Problems
 from covet_http._request import Limits, Request
@@ -52,6 +55,8 @@ __all__ = [
     "Dispatcher",
     "Find",
     "Fixed",
+    "Form",
+    "FormLimits",
     "Header",
     "HostPattern",
     "Http",
@@ -65,6 +70,8 @@ __all__ = [
     "Malformed",
     "MemoryListener",
     "Message",
+    "Part",
+    "Parts",
     "PreparedAnswer",
     "Problems",
     "Proxies",
@@ -84,6 +91,7 @@ __all__ = [
     "StreamAbortedError",
     "Target",
     "TrustedProxies",
+    "Upload",
     "VersionChange",
     "VersionConfig",
     "VersionsConfig",

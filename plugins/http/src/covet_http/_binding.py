@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, TypeVar
 
+from covet_http._forms._parts import Parts
+from covet_http._forms._plan import fields_of_model, holds_files, plain
 from covet_http._location import check_location, fields_of
 from covet_http._request import Request
 from covet_http._template import BadTemplateError, Parameter, parse_template
@@ -48,13 +50,36 @@ class Header:
         self.name = name
 
 
+class Form:
+    """``Annotated[Signup, Form()]``, ``Annotated[str, Form("e-mail")]``: this input comes from a form.
+
+    Whether the form is urlencoded or multipart is the client's choice. Once one input comes from a
+    form, or is an `Upload`, so do all that would otherwise come from a JSON body.
+
+    Args:
+        name: The field's name; the parameter's unless given. A model's fields have their own names.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+
 class Placement(Record):
-    """Where the inputs of one operation come from, by parameter name."""
+    """Where the inputs of one operation come from, by parameter name.
+
+    Attributes:
+        path: The position of the value among the path's.
+        query: The name in the query.
+        headers: The name of the header.
+        body: Those that the body holds.
+        form: The names of their fields, if the body is a form; ``None`` if it is JSON.
+    """
 
     path: dict[str, int]
     query: dict[str, str]
     headers: dict[str, str]
     body: tuple[str, ...]
+    form: dict[str, str] | None = None
 
 
 class HttpBinding(TransportBinding):
@@ -121,6 +146,8 @@ class HttpBinding(TransportBinding):
         for name, header in place.headers.items():
             if not _HEADER_NAME.match(header):
                 wrong.append(f"{name!r} comes from {header!r}, which is no header name")
+        if place.form is not None:
+            wrong += self._check_form(signature, place.form)
         if signature.kind == "client_stream" and self.method in _WITHOUT_BODY:
             wrong.append(f"{self.method} has no body to stream in; use POST")
         if self.location is not None:
@@ -129,13 +156,38 @@ class HttpBinding(TransportBinding):
             wrong.append(f"status {self.status} has no body, but the handler returns one")
         return tuple(wrong)
 
+    def _check_form(self, signature: Signature, form: dict[str, str]) -> list[str]:
+        if self._bodiless(signature):
+            if self.method in _WITHOUT_BODY:
+                return [f"{self.method} has no form; use POST"]
+            return ["a handler that reads the body as it arrives cannot take it as a form too"]
+        given = [each for each in signature.inputs if each.name in form]
+        wrong = [
+            f"{each.name!r} is a model in a form, which is flat; take one model, without a default,"
+            " whose fields are called otherwise than the other inputs"
+            for each in given
+            if _is_model(plain(each.type)) and not each.spread
+        ]
+        names = [form[each.name] for each in given if not each.spread]
+        for each in given:
+            if each.spread:
+                names += {name for name, _ in fields_of_model(each.type)}
+        twice = sorted({name for name in names if names.count(name) > 1})
+        return wrong + [f"two inputs are called {name!r} in the form" for name in twice]
+
     def _textual(self, signature: Signature) -> str:
         if self._bodiless(signature):
             return f"{self.method} has no body to take it from"
         return "neither the query nor a header can carry one"
 
     def _bodiless(self, signature: Signature) -> bool:
-        return self.method in _WITHOUT_BODY or signature.kind == "client_stream"
+        return (
+            self.method in _WITHOUT_BODY
+            or signature.kind == "client_stream"
+            or any(
+                each.source == "provider" and each.key.type is Parts for each in signature.injected
+            )
+        )
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -148,12 +200,15 @@ class HttpBinding(TransportBinding):
         """Where each input comes from.
 
         A name in the path comes from the path, a marker decides next; of the others, all come from
-        the query if the request has no body of its own (GET, DELETE, a stream in), else from the body.
+        the query if the request has no body of its own (GET, DELETE, a stream in, `Parts`), else from
+        the body.
         """
         path = {name: index for index, name in enumerate(self.parameters)}
         query: dict[str, str] = {}
         headers: dict[str, str] = {}
         body: list[str] = []
+        form: dict[str, str] = {}
+        takes_form = False
         for given in signature.inputs:
             if given.name in path:
                 continue
@@ -162,23 +217,40 @@ class HttpBinding(TransportBinding):
                 headers[given.name] = (marker.name or given.name.replace("_", "-")).lower()
             elif isinstance(marker, Query):
                 query[given.name] = marker.name or given.name
+            elif isinstance(marker, Form) or _has_files(given.type):
+                takes_form = True
+                body.append(given.name)
+                form[given.name] = (marker.name if marker else "") or given.name
             elif self._bodiless(signature):
                 query[given.name] = given.name
             else:
                 body.append(given.name)
-        return Placement(path=path, query=query, headers=headers, body=tuple(body))
+                form[given.name] = given.name
+        return Placement(
+            path=path,
+            query=query,
+            headers=headers,
+            body=tuple(body),
+            form=form if takes_form else None,
+        )
+
+
+def _has_files(annotation: Any) -> bool:
+    return holds_files(annotation) or (
+        _is_model(annotation) and any(holds_files(each) for _, each in fields_of_model(annotation))
+    )
 
 
 def _is_model(annotation: Any) -> bool:
     return fields_of(getattr(annotation, "__origin__", annotation)) is not None
 
 
-def _marker(given: Input) -> Query | Header | None:
+def _marker(given: Input) -> Query | Header | Form | None:
     for each in given.metadata:
-        if isinstance(each, Query | Header):
+        if isinstance(each, Query | Header | Form):
             return each
-        if each is Query or each is Header:
-            marker: Query | Header = each()
+        if each is Query or each is Header or each is Form:
+            marker: Query | Header | Form = each()
             return marker
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from covet_http._fixed import plain_path
+from covet_http._forms._limits import FormLimits
 from covet_http._request import Limits
 from covet_http._rules._cors import CorsConfig
 from covet_http._rules._hosts import HostPattern
@@ -83,6 +84,7 @@ class HttpConfig(PluginConfig):
     request_id: RequestIdConfig | None = Field(
         default=None, description="Give each request an id; not unless given."
     )
+    forms: FormLimits = Field(default=FormLimits(), description="What a form may cost.")
 
     @field_validator("health_path")
     @classmethod
@@ -96,6 +98,7 @@ class HttpConfig(PluginConfig):
             max_query_params=self.max_query_params,
             body_timeout=self.body_timeout,
             proxies=proxies,
+            forms=self.forms,
         )
 
     @property

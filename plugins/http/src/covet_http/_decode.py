@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from covet_http._binding import HttpBinding
+from covet_http._binding import HttpBinding, Placement
+from covet_http._forms._plan import FormPlan
+from covet_http._forms._reader import form_document, release
 from covet_http._problem import Malformed
 from covet_http._request import JSON, Request
 from covet_kernel.contracts import Operation
@@ -18,13 +20,14 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
     """How one operation is decoded at one route; made once, when a phase begins."""
     place = binding.place(signature)
     many = {given.name for given in signature.inputs if given.many}
-    required = any(given.required for given in signature.inputs if given.name in place.body)
+    form = _form(signature, place)
     text: dict[str, Text] = {name: _from_path(index) for name, index in place.path.items()}
     text |= {name: _from_query(key, name in many) for name, key in place.query.items()}
     text |= {name: _from_header(key) for name, key in place.headers.items()}
     return Codec(
         text=text,
-        document=(_required_body if required else _optional_body) if place.body else None,
+        document=_document(signature, place, form),
+        release=release if form is not None and form.files else None,
         location=("body",),
         text_location={
             **dict.fromkeys(place.path, "path"),
@@ -33,6 +36,22 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
         },
         encode_item=_line(signature),
     )
+
+
+def _form(signature: Signature, place: Placement) -> FormPlan | None:
+    if place.form is None:
+        return None
+    given = [each for each in signature.inputs if each.name in place.form]
+    return FormPlan(given, place.form)
+
+
+def _document(signature: Signature, place: Placement, form: FormPlan | None) -> Any:
+    if not place.body:
+        return None
+    required = any(given.required for given in signature.inputs if given.name in place.body)
+    if form is not None:
+        return form_document(form, required=required)
+    return _required_body if required else _optional_body
 
 
 def _line(signature: Signature) -> Callable[[Request, Any], bytes]:

@@ -20,8 +20,10 @@ from covet_http._config import HttpConfig
 from covet_http._decode import codec_for
 from covet_http._dispatch import Dispatcher, Target
 from covet_http._fixed import Fixed, add_fixed, health
+from covet_http._forms._parts import Parts
 from covet_http._newcomers import keep_newcomers_away
 from covet_http._problem import Problems
+from covet_http._request import Request
 from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._rules._rules import Rules
@@ -32,7 +34,15 @@ from covet_http._versions._plan import Versions, unversioned
 from covet_http._versions._routes import VersionedRoutes
 from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Interceptor, Operation, Record
-from covet_operations import OPERATIONS, Endpoint, Pipeline, Signature
+from covet_operations import (
+    OPERATIONS,
+    Endpoint,
+    Pipeline,
+    Provider,
+    Signature,
+    provider,
+    providers_of,
+)
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -82,6 +92,14 @@ class Http(Plugin[HttpConfig]):
 
     def covet_interceptors(self) -> Sequence[Interceptor]:
         return self._rules.interceptors
+
+    def covet_providers(self) -> Iterable[Provider]:
+        return providers_of(self)
+
+    @provider()
+    def parts(self, request: Request) -> Parts:
+        """The parts of a form, for handlers that take them as they arrive."""
+        return Parts(request)
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:

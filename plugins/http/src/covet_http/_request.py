@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from covet_http._forms._limits import FormLimits
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._response import ResponseHead
 from covet_http._rules._proxies import Caller, Proxies
@@ -248,7 +249,7 @@ def find_header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | 
 class Limits:
     """What a request may cost, and whom to believe about it; one object for all of a route."""
 
-    __slots__ = ("body_timeout", "max_body_bytes", "max_query_params", "proxies")
+    __slots__ = ("body_timeout", "forms", "max_body_bytes", "max_query_params", "proxies")
 
     def __init__(
         self,
@@ -257,8 +258,10 @@ class Limits:
         max_query_params: int,
         body_timeout: float,
         proxies: Proxies | None = None,
+        forms: FormLimits | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self.body_timeout = body_timeout
         self.max_query_params = max_query_params
         self.proxies = proxies or Proxies()
+        self.forms = forms or FormLimits()

@@ -45,6 +45,8 @@ class Codec(Record, Generic[C]):
         document: Finds the message that holds all other inputs: JSON bytes, or a mapping that is
             parsed already. May be async (a body that is still coming). Without it, other required
             inputs are refused at assembly. Raise ``Unsupported`` or ``TooLarge`` from here.
+        release: Awaited when a call is over, however it ends, also one that could not be decoded: lets
+            go of what ``document`` has opened. Not called where ``document`` never was.
         location: Prepended to the ``loc`` of faults in the document (``("body",)``).
         text_location: The same for each text input, by name (``{"id": "path"}``).
         encode: The answer's bytes from ``(call, value)``; JSON by the return annotation if absent.
@@ -54,6 +56,7 @@ class Codec(Record, Generic[C]):
 
     text: Mapping[str, Callable[[C], Text]] = MappingProxyType({})
     document: Callable[[C], Document | Awaitable[Document]] | None = None
+    release: Callable[[C], Awaitable[None]] | None = None
     location: tuple[str, ...] = ()
     text_location: Mapping[str, str] = MappingProxyType({})
     encode: Callable[[C, Any], Any] | None = None

@@ -49,6 +49,8 @@ def decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool 
     Whatever one of them is not at once goes the general way, all of it: faults are made there alone.
     """
     decode = compile_decode(signature, codec, refuse_extra=refuse_extra)
+    if codec.release is not None:
+        return Layer(around=_releasing(decode, codec.release))
     found = [(each, codec.text.get(each.name), _plain_text(each)) for each in signature.inputs]
     plain = [(each, find, how) for each, find, how in found if find is not None and how is not None]
     if not plain or len(plain) < len(found):
@@ -71,6 +73,21 @@ def decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool 
         source.line(f"    {source.name(decode)}(call)")
 
     return Written(write=write)
+
+
+def _releasing(
+    decode: Decode, release: Callable[[Any], Awaitable[None]]
+) -> Callable[[Call, Callable[[Call], Awaitable[Any]]], Awaitable[Any]]:
+    async def around(call: Call, inner: Callable[[Call], Awaitable[Any]]) -> Any:
+        try:
+            waiting = decode(call)
+            if waiting is not None:
+                await waiting
+            return await inner(call)
+        finally:
+            await release(call)
+
+    return around
 
 
 def _plain_text(given: Input) -> tuple[str, str] | None:

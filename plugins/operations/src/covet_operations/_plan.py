@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from covet_kernel import ConfigurationError, Serving
 from covet_kernel.contracts import SQL, Binding, Call, Interceptor, Layer, Operation
 from covet_operations._auth import Authenticate, Authorize, identified, is_anonymous
+from covet_operations._carried import carried_by, check_carried
 from covet_operations._chain import compose, compose_direct
 from covet_operations._checks import check_binding, check_errors, check_names, check_operation
 from covet_operations._codec import Codec
@@ -88,8 +89,10 @@ class Plan:
             translator=self._translator,
         )
         calls = [each.key for each in injected if each.source == "call" and each.key is not Call]
+        carried = carried_by(signature)
         for binding in operation.bindings:
             yield from check_binding(operation, binding, signature, calls[0] if calls else None)
+            yield from check_carried(operation, binding, carried)
 
     def _order(self, commit_grace: float) -> tuple[Interceptor, ...]:
         serving = self._serving

@@ -1,0 +1,213 @@
+"""Reading a whole form into the arguments of a handler, its files into memory or onto disk."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import anyio
+
+from covet_http._forms._body import FormBody, PartCount, part_too_large
+from covet_http._forms._head import PartHead, part_head
+from covet_http._forms._media_type import boundary_of
+from covet_http._forms._multipart import Event, Mark
+from covet_http._forms._plan import FormPlan
+from covet_http._forms._upload import Spool, Upload
+from covet_http._forms._urlencoded import parse_urlencoded
+from covet_http._problem import BodyTimeout, Malformed
+from covet_http._request import Request
+from covet_operations import TooLarge
+
+Document: TypeAlias = Mapping[str, Any]
+_SPOOL = "_form_spool"
+
+
+def form_document(
+    plan: FormPlan, *, required: bool
+) -> Callable[[Request], Document | Awaitable[Document]]:
+    """The function that finds an operation's inputs in the form of a request.
+
+    Args:
+        plan: Of the operation's form.
+        required: Whether the form has to be there.
+    """
+
+    def read(request: Request) -> Document | Awaitable[Document]:
+        if not required and _has_none(request):
+            return {}
+        boundary = boundary_of(request)
+        if boundary is not None:
+            return _Multipart(plan, request, boundary).read()
+        body = request.body_now()
+        return (
+            _urlencoded_later(plan, request) if body is None else _urlencoded(plan, request, body)
+        )
+
+    return read
+
+
+async def release(request: Request) -> None:
+    """Let go of the files of a request's form, if there are any."""
+    spool: Spool | None = request.__dict__.pop(_SPOOL, None)
+    if spool is not None:
+        await spool.close()
+
+
+def _has_none(request: Request) -> bool:
+    return request.header(b"content-type") is None and (
+        request.buffered == b"" or request.declared_length() in (None, 0)
+    )
+
+
+async def _urlencoded_later(plan: FormPlan, request: Request) -> Document:
+    return _urlencoded(plan, request, await request.body_bytes())
+
+
+def _urlencoded(plan: FormPlan, request: Request, body: bytes) -> Document:
+    limits = request.limits.forms
+    if len(body) > limits.max_form_bytes:
+        raise TooLarge(f"a form may have {limits.max_form_bytes} bytes")
+    document: dict[str, Any] = {}
+    for name, value in parse_urlencoded(body, limits):
+        add(plan, document, name, value)
+    return renamed(plan, document)
+
+
+def add(plan: FormPlan, document: dict[str, Any], name: str, value: str | Upload) -> None:
+    """Put a field's value into the document.
+
+    Raises:
+        Malformed: It comes a second time and may not.
+    """
+    if value == "" and name in plan.blank:
+        return
+    if name in plan.many:
+        document.setdefault(name, []).append(value)
+    elif name in document and name in plan.single:
+        # Which of two values counts is what proxies and services disagree about.
+        raise Malformed(f"the field {name!r} of the form comes more than once")
+    else:
+        document[name] = value
+
+
+def renamed(plan: FormPlan, document: dict[str, Any]) -> dict[str, Any]:
+    """The document by the names of inputs, where fields are called something else."""
+    if not plan.names:
+        return document
+    found: dict[str, Any] = {}
+    for name, value in document.items():
+        if name in plan.names:
+            found[plan.names[name]] = value
+        else:
+            # Under an input's own name it would be taken for that; it is a field nobody knows.
+            found[f"{name} " if name in plan.hidden else name] = value
+    return found
+
+
+class _Multipart:
+    """Reads one multipart form."""
+
+    __slots__ = (
+        "_body", "_count", "_document", "_head", "_held", "_most", "_pieces", "_plan", "_request",
+        "_size", "_spool", "_upload",
+    )  # fmt: skip
+
+    def __init__(self, plan: FormPlan, request: Request, boundary: bytes) -> None:
+        limits = request.limits.forms
+        self._plan = plan
+        self._request = request
+        self._body = FormBody(request, boundary, limits)
+        self._count = PartCount(limits)
+        self._document: dict[str, Any] = {}
+        self._spool = Spool(limits.spool_bytes, limits.directory)
+        if plan.files:
+            request.__dict__[_SPOOL] = self._spool
+        self._head = PartHead("")
+        self._pieces: list[bytes] = []
+        self._upload: Upload | None = None
+        self._size = 0
+        self._most = 0
+        self._held = 0
+
+    def read(self) -> Document | Awaitable[Document]:
+        """The document at once if all of it is there and nothing has to go to disk."""
+        if self._body.buffered():
+            while (event := self._body.now()) is not None:
+                if self._take(event):
+                    return self._later(event)
+            return self._finished()
+        return self._later(None)
+
+    async def _later(self, pending: Event | None) -> Document:
+        limits = self._request.limits
+        timeout = limits.forms.timeout or limits.body_timeout
+        with anyio.move_on_after(timeout) as patience:
+            if pending is not None:
+                await self._write(pending)
+            while True:
+                while (event := self._body.now()) is not None:
+                    if self._take(event):
+                        await self._write(event)
+                if not await self._body.more():
+                    break
+        if patience.cancelled_caught:
+            raise BodyTimeout(f"the form has to arrive within {timeout} seconds")
+        return self._finished()
+
+    def _finished(self) -> Document:
+        self._body.finish()
+        return renamed(self._plan, self._document)
+
+    def _take(self, event: Event) -> bool:
+        """Work on one event; whether `_write` has to follow it."""
+        if isinstance(event, bytes):
+            self._size += len(event)
+            if self._size > self._most:
+                raise part_too_large(self._most, file=self._head.filename is not None)
+            if self._upload is not None:
+                return self._spool.take(self._upload, event)
+            if self._head.filename is None:
+                self._held += len(event)
+                if self._held > self._request.limits.max_body_bytes:
+                    most = self._request.limits.max_body_bytes
+                    raise TooLarge(f"the fields of a form may have {most} bytes together")
+                self._pieces.append(event)
+            return False
+        if event is Mark.PART_END:
+            return self._end()
+        if not isinstance(event, Mark):
+            self._begin(part_head(event))
+        return False
+
+    def _begin(self, head: PartHead) -> None:
+        self._head = head
+        self._size = 0
+        self._most = self._count.begin(file=head.filename is not None)
+        wanted = head.filename is not None and head.name in self._plan.files
+        self._upload = self._spool.open(head) if wanted else None
+
+    def _end(self) -> bool:
+        head, upload = self._head, self._upload
+        if upload is not None:
+            if self._size or head.named:
+                add(self._plan, self._document, head.name, upload)
+            return self._spool.end(upload)
+        if head.filename is not None:
+            # A file that nobody asked for: what validates the document says so.
+            if self._size or head.named:
+                add(self._plan, self._document, head.name, Upload(filename=head.filename))
+            return False
+        pieces, self._pieces = self._pieces, []
+        value = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Malformed("a field of the form is not UTF-8") from None
+        if "\0" in text:
+            raise Malformed("a field of the form has a NUL character")
+        add(self._plan, self._document, head.name, text)
+        return False
+
+    async def _write(self, event: Event) -> None:
+        if self._upload is not None:
+            await self._spool.write(self._upload, whole=event is Mark.PART_END)
