@@ -231,19 +231,6 @@ async def test_what_does_not_fit(
     ]
 
 
-def open_files() -> set[str]:
-    """What this process has open in temporary folders."""
-    found = set()
-    for each in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{each}")
-        except OSError:
-            continue
-        if "spooled" in target:
-            found.add(target)
-    return found
-
-
 @pytest.fixture
 def spool(tmp_path: Path) -> dict[str, Any]:
     """Configuration with which every file goes to disk."""
@@ -252,8 +239,15 @@ def spool(tmp_path: Path) -> dict[str, Any]:
     return {"forms": {"spool_bytes": 1000, "directory": str(folder)}}
 
 
+@pytest.fixture
+def folder(spool: dict[str, Any]) -> str:
+    """Where they go."""
+    found: str = spool["forms"]["directory"]
+    return found
+
+
 async def test_large_files_go_to_disk_and_are_gone_with_the_call(
-    web: Any, forms: Any, spool: dict[str, Any], tmp_path: Path
+    web: Any, forms: Any, spool: dict[str, Any], folder: str, tmp_path: Path
 ) -> None:
     kept: list[http.Upload] = []
     seen: list[Any] = []
@@ -261,7 +255,7 @@ async def test_large_files_go_to_disk_and_are_gone_with_the_call(
     @http.post("/keep")
     async def keep(files: list[http.Upload]) -> int:
         kept.extend(files)
-        seen.append(len(open_files()))
+        seen.append(len(forms.open_files(folder)))
         first, second = files
         assert await first.read(10) == b"0123456789"
         assert await first.read(3) == b"012"
@@ -283,7 +277,7 @@ async def test_large_files_go_to_disk_and_are_gone_with_the_call(
     @http.post("/fail")
     async def fail(files: list[http.Upload]) -> int:
         kept.extend(files)
-        seen.append(len(open_files()))
+        seen.append(len(forms.open_files(folder)))
         raise ZeroDivisionError
 
     parts = [("files", b"0123456789" * 100_000, "big"), ("files", "tiny", "small")]
@@ -301,12 +295,12 @@ async def test_large_files_go_to_disk_and_are_gone_with_the_call(
                 await upload.read()
             with pytest.raises(ValueError, match="its call is over"):
                 await upload.seek(0)
-        assert open_files() == set()
-        assert list((tmp_path / "spooled").iterdir()) == []
+        assert forms.open_files(folder) == []
+        assert os.listdir(folder) == []
 
 
 async def test_nothing_is_left_of_an_upload_that_is_refused(
-    web: Any, forms: Any, spool: dict[str, Any]
+    web: Any, forms: Any, spool: dict[str, Any], folder: str
 ) -> None:
     """Too large, malformed, or not what was asked for: after the file went to disk."""
     file = ("cover", b"x" * 300_000, "big")
@@ -320,11 +314,11 @@ async def test_nothing_is_left_of_an_upload_that_is_refused(
             body = forms.multipart(parts)
             answer = await client.ask("POST", "/covers", body=body, headers=forms.headers)
             assert answer.status == status
-            assert open_files() == set()
+            assert forms.open_files(folder) == []
 
 
 async def test_a_client_that_leaves_in_mid_upload(
-    web: Any, forms: Any, spool: dict[str, Any]
+    web: Any, forms: Any, spool: dict[str, Any], folder: str
 ) -> None:
     body = forms.multipart([("cover", b"x" * 3_000_000, "big")])
     head = f"POST /covers HTTP/1.1\r\nHost: a\r\nContent-Type: {forms.headers['Content-Type']}\r\n"
@@ -334,15 +328,15 @@ async def test_a_client_that_leaves_in_mid_upload(
                 head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body[:1_500_000]
             )
             with anyio.fail_after(10):
-                while not open_files():
+                while not forms.open_files(folder):
                     await anyio.sleep(0.01)
         with anyio.fail_after(10):
-            while open_files():
+            while forms.open_files(folder):
                 await anyio.sleep(0.01)
 
 
 async def test_an_upload_that_dribbles_in_is_408(
-    web: Any, forms: Any, spool: dict[str, Any]
+    web: Any, forms: Any, spool: dict[str, Any], folder: str
 ) -> None:
     # bad input 21
     spool["forms"]["timeout"] = 0.3
@@ -352,7 +346,7 @@ async def test_an_upload_that_dribbles_in_is_408(
         await client.send(forms.part("cover", b"x" * 300_000, "big"))
         answer = await client.answer()
         assert answer.status == 408
-        assert open_files() == set()
+        assert forms.open_files(folder) == []
 
 
 async def test_uploads_are_spooled_without_blocking_the_loop(
