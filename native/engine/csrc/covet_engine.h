@@ -211,9 +211,12 @@ int cv_routes_add_answer(cv_routes *routes, int status, const char *fields, size
                          const char *body, size_t body_size, const char *etag, size_t etag_size);
 
 /* What is at a path. The template's text is like "/books/{}/pages/{}"; `types` has a letter for each
- * parameter: 'i' a whole number, 'u' a UUID, 's' anything but nothing. Where several match, 'i' wins
- * over 'u' over 's', and plain text over all; where one type stands alone it matches anything but
- * nothing. Returns the leaf's number, the same for the same path and types; -2: too many parameters. */
+ * parameter: 'i' a whole number, 'u' a UUID, 'd' a date, 's' anything but nothing; and for one at the
+ * end: 'p' the rest of the path, which neither begins with a slash nor has a segment "." or "..", '*'
+ * the same of any shape or empty. Where several match, the one named first here wins, and plain text
+ * over all; where one of 'i', 'u' and 'd' stands alone it matches anything but nothing, unless it is
+ * written as a capital in some template there. Returns the leaf's number, the same for the same path
+ * and types; -2: too many parameters. */
 int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, const char *types);
 
 /* Let a method of a leaf lead to Python (`route`, enum cv_route_flag) or to an answer. The method "" is
@@ -230,6 +233,14 @@ int cv_routes_set_default_route(cv_routes *routes, int status, int route);
  * else, whatever the path. `name` is in lower case; one that begins with a dot stands for every name
  * below it. Where no host was ever allowed, all are. */
 int cv_routes_allow_host(cv_routes *routes, const char *name, size_t size);
+
+/* What becomes of a path that leads nowhere, but would with a slash more or less at its end. */
+enum cv_slash {
+    CV_SLASH_STRICT, /* it leads nowhere */
+    CV_SLASH_IGNORE, /* it leads where the other does */
+    CV_SLASH_REDIRECT /* it leads to `route`, unless the other refuses the method or it is OPTIONS */
+};
+int cv_routes_set_slash(cv_routes *routes, int slash, int route);
 
 /* Instead of all that: every request leads to this route. */
 void cv_routes_set_everything(cv_routes *routes, int route, int flags);

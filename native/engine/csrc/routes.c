@@ -50,6 +50,8 @@ struct cv_routes {
     target all;
     host *hosts; /* none: all */
     uint32_t host_count, host_room;
+    uint8_t slash; /* enum cv_slash */
+    target redirect;
 };
 
 static const char *const METHODS[CV_METHODS] = {
@@ -356,6 +358,16 @@ void cv_routes_set_everything(cv_routes *routes, int route, int flags)
     routes->everything = 1;
 }
 
+int cv_routes_set_slash(cv_routes *routes, int slash, int route)
+{
+    if (routes == NULL || slash < CV_SLASH_STRICT || slash > CV_SLASH_REDIRECT || route < 0 ||
+        route > UINT16_MAX)
+        return -1;
+    routes->slash = (uint8_t)slash;
+    routes->redirect = (target){.kind = TO_ROUTE, .number = (uint32_t)route};
+    return 0;
+}
+
 /* Finding */
 
 static uint8_t lower(uint8_t byte)
@@ -434,15 +446,26 @@ static const target *search(const cv_routes *routes, const uint8_t *at, const cv
         *missing = asterisk ? CV_ASTERISK : CV_MALFORMED;
         return NULL;
     }
+    int other = 0;
     int leaf = cv_tree_find(&routes->tree, path, size, (head->flags & CV_HEAD_ESCAPED) != 0,
-                            match->param, &match->params);
+                            match->param, &match->params,
+                            routes->slash == CV_SLASH_STRICT ? NULL : &other);
     if (leaf < 0) {
         *missing = leaf == CV_TREE_MALFORMED ? CV_MALFORMED : CV_NOT_FOUND;
         return NULL;
     }
     for (uint16_t i = 0; i < match->params; i++)
         match->param[i].at = (uint16_t)(match->param[i].at + head->path.at);
-    return target_of(&routes->leaves[leaf], at, head);
+    const struct leaf *found = &routes->leaves[leaf];
+    const target *to = target_of(found, at, head);
+    if (!other || routes->slash != CV_SLASH_REDIRECT)
+        return to;
+    /* A method that is not there either is told so here; a preflight must not be redirected. */
+    if (to == &NOTHING || to == &found->methods[CV_METHOD_OTHER] ||
+        head->method == CV_METHOD_OPTIONS)
+        return to;
+    match->params = 0;
+    return &routes->redirect;
 }
 
 void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *head,

@@ -24,18 +24,17 @@ static int64_t add_node(cv_tree *tree)
     return tree->count++;
 }
 
-static int rank_of(char type)
+/* The kind of a type's letter, or -1; a capital is narrow. */
+static int kind_of(char type, int *narrow)
 {
-    switch (type) {
-    case 'i':
-        return 0;
-    case 'u':
-        return 1;
-    case 's':
-        return 2;
-    default:
-        return -1;
-    }
+    static const char letters[] = "iudsp*";
+    static const char capitals[] = "IUD";
+    const char *at = type == '\0' ? NULL : strchr(capitals, type);
+    *narrow = at != NULL;
+    if (at != NULL)
+        return (int)(at - capitals);
+    at = type == '\0' ? NULL : strchr(letters, type);
+    return at == NULL ? -1 : (int)(at - letters);
 }
 
 static int is_parameter(const uint8_t *at, size_t size)
@@ -75,7 +74,9 @@ static int check(const uint8_t *path, size_t size, const char *types, size_t *pa
         if ((length == 0 && !last) || ++segments > CV_TREE_DEPTH)
             return -1;
         if (is_parameter(at, length)) {
-            if (*params == given || rank_of(types[*params]) < 0)
+            int narrow;
+            int kind = *params == given ? -1 : kind_of(types[*params], &narrow);
+            if (kind < 0 || (kind >= CV_KIND_PATH && !last))
                 return -1;
             ++*params;
         } else if (!is_plain(at, length)) {
@@ -103,15 +104,22 @@ static int64_t step_literal(cv_tree *tree, uint32_t node, const uint8_t *at, siz
     return child;
 }
 
-static int64_t step_parameter(cv_tree *tree, uint32_t node, int rank)
+static int64_t step_parameter(cv_tree *tree, uint32_t node, char type)
 {
-    if (tree->nodes[node].typed[rank] != 0)
-        return tree->nodes[node].typed[rank];
-    int64_t child = add_node(tree);
-    if (child < 0)
-        return -3;
-    tree->nodes[node].typed[rank] = (uint32_t)child;
-    tree->nodes[node].types++;
+    int narrow;
+    int kind = kind_of(type, &narrow);
+    int64_t child = tree->nodes[node].typed[kind];
+    if (child == 0) {
+        child = add_node(tree);
+        if (child < 0)
+            return -3;
+        tree->nodes[node].typed[kind] = (uint32_t)child;
+        tree->nodes[node].types++;
+    }
+    if (narrow)
+        tree->nodes[node].narrow |= 1u << kind;
+    if (kind >= CV_KIND_PATH)
+        tree->endless = 1;
     return child;
 }
 
@@ -142,7 +150,7 @@ int cv_tree_add(cv_tree *tree, const uint8_t *path, size_t size, const char *typ
     for (int segment = 0, param = 0; segment < segments; segment++) {
         size_t length = at == end ? 0 : segment_size(at, end);
         if (is_parameter(at, length))
-            node = step_parameter(tree, (uint32_t)node, rank_of(types[param++]));
+            node = step_parameter(tree, (uint32_t)node, types[param++]);
         else
             node = step_literal(tree, (uint32_t)node, at, length);
         if (node < 0)
@@ -213,13 +221,62 @@ static int is_uuid(const uint8_t *at, const uint8_t *end)
     return 1;
 }
 
-static int fits(int rank, const uint8_t *at, size_t size)
+/* A day of the calendar, written as 2026-11-24. */
+static int is_date(const uint8_t *at, const uint8_t *end)
 {
-    switch (rank) {
-    case 0:
+    static const uint8_t days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int number[3] = {0, 0, 0};
+    int part = 0;
+    for (int i = 0; i < 10; i++) {
+        if (at == end)
+            return 0;
+        uint8_t byte = cv_unescape_next(&at);
+        if (i == 4 || i == 7) {
+            if (byte != '-')
+                return 0;
+            part++;
+        } else {
+            if (byte < '0' || byte > '9')
+                return 0;
+            number[part] = number[part] * 10 + (byte - '0');
+        }
+    }
+    int year = number[0], month = number[1], day = number[2];
+    if (at != end || year < 1 || month < 1 || month > 12 || day < 1 || day > days[month - 1])
+        return 0;
+    int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month != 2 || day < 29 || leap;
+}
+
+/* Whoever joins it to a folder stays in there: it has no slash at its start, and no segment that
+ * stands for the folder or the one above. */
+static int is_relative(const uint8_t *at, const uint8_t *end)
+{
+    size_t size = 0, dots = 0;
+    for (const uint8_t *begin = at; at < end;) {
+        int first = at == begin;
+        uint8_t byte = cv_unescape_next(&at);
+        if (byte != '/') {
+            size++;
+            dots += byte == '.';
+            continue;
+        }
+        if (first || (size == dots && (size == 1 || size == 2)))
+            return 0;
+        size = dots = 0;
+    }
+    return size != dots || size == 0 || size > 2;
+}
+
+static int fits(int kind, const uint8_t *at, size_t size)
+{
+    switch (kind) {
+    case CV_KIND_NUMBER:
         return is_number(at, at + size);
-    case 1:
+    case CV_KIND_UUID:
         return is_uuid(at, at + size);
+    case CV_KIND_DATE:
+        return is_date(at, at + size);
     default:
         return 1;
     }
@@ -228,11 +285,12 @@ static int fits(int rank, const uint8_t *at, size_t size)
 typedef struct search {
     const cv_tree *tree;
     const uint8_t *path;
+    size_t size;
     cv_span *param;
     uint16_t params;
     uint16_t segments;
     int escaped;
-    cv_span segment[CV_TREE_DEPTH];
+    cv_span segment[CV_TREE_DEPTH + 1]; /* one more for what is deeper than every template */
 } search;
 
 /* Kept out of line: its text would be on the stack once for each segment. */
@@ -249,6 +307,20 @@ literal_decoded(const search *is, const cv_names *literals, const uint8_t *at, s
     return cv_names_find(literals, text, length);
 }
 
+/* The leaf of a parameter that takes the rest of the path from a segment on, or -1. */
+static int take_rest(search *is, const cv_node *node, cv_span segment)
+{
+    size_t size = is->size - segment.at;
+    const uint8_t *at = is->path + segment.at;
+    int kind = CV_KIND_PATH;
+    if (node->typed[kind] == 0 || segment.size == 0 || !is_relative(at, at + size))
+        kind = CV_KIND_EVERYTHING;
+    if (node->typed[kind] == 0)
+        return -1;
+    is->param[is->params++] = (cv_span){segment.at, (uint16_t)size};
+    return is->tree->nodes[node->typed[kind]].leaf;
+}
+
 /* The leaf at the end of what begins at a node with a segment, or -1; recursion is as deep as the
  * template with the most segments. */
 static int descend(search *is, uint32_t number, unsigned index)
@@ -262,7 +334,7 @@ static int descend(search *is, uint32_t number, unsigned index)
         int64_t literal = is->escaped && memchr(at, '%', segment.size) != NULL
                               ? literal_decoded(is, &node->literals, at, segment.size)
                               : cv_names_find(&node->literals, at, segment.size);
-        if (node->types == 0 || segment.size == 0) {
+        if (node->types == 0) {
             if (literal < 0)
                 return -1;
             number = (uint32_t)literal;
@@ -274,34 +346,69 @@ static int descend(search *is, uint32_t number, unsigned index)
             if (leaf >= 0)
                 return leaf;
         }
-        is->param[before] = segment;
         uint32_t last = 0;
-        uint32_t left = node->types;
-        for (int rank = 0; left > 0; rank++) {
-            if (node->typed[rank] == 0)
+        uint32_t left = segment.size == 0 ? 0 : node->types;
+        for (int kind = 0; left > 0 && kind < CV_KIND_PATH; kind++) {
+            if (node->typed[kind] == 0)
                 continue;
             left--;
-            if (node->types > 1 && !fits(rank, at, segment.size))
+            if ((node->types > 1 || (node->narrow >> kind & 1)) && !fits(kind, at, segment.size))
                 continue;
+            is->param[before] = segment;
             is->params = (uint16_t)(before + 1);
             if (left == 0) {
-                last = node->typed[rank];
+                last = node->typed[kind];
                 break;
             }
-            int leaf = descend(is, node->typed[rank], index);
+            int leaf = descend(is, node->typed[kind], index);
             if (leaf >= 0)
                 return leaf;
         }
-        if (last == 0)
-            return -1;
+        if (last == 0) {
+            is->params = before;
+            return take_rest(is, node, segment);
+        }
         number = last;
     }
 }
 
+/* The leaf at a path that was checked, or -1. `closed`: as if one more slash were at its end. */
+static int walk(search *is, size_t size, int closed)
+{
+    uint32_t depth = is->tree->depth;
+    unsigned segments = 0;
+    size_t from = 1;
+    is->size = size;
+    is->params = 0;
+    for (size_t at = 1;; at++) {
+        if (at < size && is->path[at] != '/')
+            continue;
+        if (segments == depth) {
+            if (!is->tree->endless)
+                return -1;
+            at = size; /* the rest in one piece */
+        }
+        is->segment[segments].at = (uint16_t)from;
+        is->segment[segments++].size = (uint16_t)(at - from);
+        if (at == size)
+            break;
+        from = at + 1;
+    }
+    if (closed) {
+        if (segments >= depth)
+            return -1;
+        is->segment[segments++] = (cv_span){(uint16_t)size, 0};
+    }
+    is->segments = (uint16_t)segments;
+    return descend(is, 0, 0);
+}
+
 int cv_tree_find(const cv_tree *tree, const uint8_t *path, size_t size, int escaped,
-                 cv_span param[CV_PARAMS], uint16_t *params)
+                 cv_span param[CV_PARAMS], uint16_t *params, int *other)
 {
     *params = 0;
+    if (other != NULL)
+        *other = 0;
     if (!escaped && size <= tree->longest_plain) {
         int64_t leaf = cv_names_find(&tree->plain, path, size);
         if (leaf >= 0)
@@ -315,23 +422,13 @@ int cv_tree_find(const cv_tree *tree, const uint8_t *path, size_t size, int esca
     is.tree = tree;
     is.path = path;
     is.param = param;
-    is.params = 0;
     is.escaped = escaped;
-    unsigned segments = 0;
-    size_t from = 1;
-    for (size_t at = 1;; at++) {
-        if (at < size && path[at] != '/')
-            continue;
-        if (segments == tree->depth)
-            return CV_TREE_NOTHING;
-        is.segment[segments].at = (uint16_t)from;
-        is.segment[segments++].size = (uint16_t)(at - from);
-        if (at == size)
-            break;
-        from = at + 1;
+    int leaf = walk(&is, size, 0);
+    if (leaf < 0 && other != NULL && size > 1) {
+        int closed = path[size - 1] != '/';
+        leaf = closed ? walk(&is, size, 1) : walk(&is, size - 1, 0);
+        *other = leaf >= 0;
     }
-    is.segments = (uint16_t)segments;
-    int leaf = descend(&is, 0, 0);
     if (leaf < 0)
         return CV_TREE_NOTHING;
     *params = is.params;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from types import ModuleType
 from typing import Any, cast
 from urllib.parse import quote, unquote
@@ -29,6 +30,7 @@ from covet_http import (
     Problems,
     Route,
     Router,
+    SlashPolicy,
     Target,
 )
 from covet_kernel import ConfigurationError, Context, Plugin
@@ -37,7 +39,8 @@ from covet_operations import Operations, operations_of
 
 LIMITS = Limits(max_body_bytes=1000, max_query_params=10, body_timeout=1)
 HOST = (b"host", b"h")
-TYPES = {"i": int, "u": UUID, "s": str}
+TYPES = {"i": int, "u": UUID, "d": date, "s": str}
+KINDS = {"I": "int", "U": "uuid", "D": "date", "s": "str", "p": "path"}
 UUIDS = ["6f1f3a52-0c59-4b1c-8f0e-0a3f7f2f3f11", "6F1F3A520C594B1C8F0E0A3F7F2F3F11"]
 
 
@@ -50,8 +53,8 @@ class Bound(Route):
         self.whole_body = False
 
 
-def dispatcher(routes: Router[Target]) -> Dispatcher:
-    return Dispatcher(routes, Problems("/problems/"), LIMITS)
+def dispatcher(routes: Router[Target], slash: SlashPolicy = "strict") -> Dispatcher:
+    return Dispatcher(routes, Problems("/problems/"), LIMITS, slash=slash)
 
 
 @contextmanager
@@ -74,8 +77,9 @@ def tried(table: Table, method: str, path: bytes) -> tuple[int, list[bytes]]:
 
 # Few names and short ones, so that tables have conflicts, ways back and near misses.
 LITERALS = st.sampled_from(["a", "b", "books", "ü", "1", UUIDS[0], "a.b", "~"])
-SEGMENTS = st.one_of(LITERALS, st.sampled_from("ius").map(lambda letter: (letter,)))
-TEMPLATES = st.tuples(st.lists(SEGMENTS, max_size=4), st.booleans())
+SEGMENTS = st.one_of(LITERALS, st.sampled_from("iudsIUD").map(lambda letter: (letter,)))
+ENDS = st.sampled_from(["", "/", "/{rest:path}"])
+TEMPLATES = st.tuples(st.lists(SEGMENTS, max_size=4), ENDS)
 METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 ASKED = st.sampled_from([*METHODS, "HEAD", "PATCH", "BREW", "get"])
 BROKEN = ["%", "%4", "%zz", "%00", "%C3", "%BC", "%ED%A0%80", "%F4%90%80%80", "%C0%AF", "%E0%80%AF"]
@@ -84,18 +88,29 @@ BROKEN = ["%", "%4", "%zz", "%00", "%C3", "%BC", "%ED%A0%80", "%F4%90%80%80", "%
 @st.composite
 def tables(draw: st.DrawFn) -> Router[Target]:
     routes: Router[Target] = Router()
-    for segments, closed in draw(st.lists(TEMPLATES, max_size=10)):
+    for segments, end in draw(st.lists(TEMPLATES, max_size=10)):
         path, types = "", []
         for number, segment in enumerate(segments):
-            path += f"/{segment}" if isinstance(segment, str) else f"/{{p{number}}}"
-            if not isinstance(segment, str):
-                types.append(TYPES[segment[0]])
+            letter = segment[0]
+            if isinstance(segment, str):
+                path += f"/{segment}"
+            elif letter in TYPES:
+                path += f"/{{p{number}}}"
+                types.append(TYPES[letter])
+            else:
+                path += f"/{{p{number}:{KINDS[letter]}}}"
+                types.append(None)
+        types += [None] * end.startswith("/{")
         for method in draw(st.lists(st.sampled_from(METHODS), max_size=3, unique=True)):
             target = draw(st.one_of(st.builds(Bound), answers()))
             try:
-                routes.add(
-                    method, path + "/" * (closed or not path), target, types=types, owner="test"
-                )
+                routes.add(method, path + end or "/", target, types=types, owner="test")
+            except ConfigurationError:
+                continue
+        if draw(st.integers(0, 15)) == 0:
+            prefix = draw(st.sampled_from(["", "/a", "/books/b"]))
+            try:
+                routes.add_everything(prefix, draw(st.builds(Bound)), owner="test")
             except ConfigurationError:
                 continue
     return routes
@@ -116,6 +131,12 @@ def answers(draw: st.DrawFn) -> PreparedAnswer:
 VALUES = st.one_of(
     LITERALS,
     st.sampled_from(["-3", "+7", "12", "1x", "-", "+", "", *UUIDS, UUIDS[0][:-1]]),
+    st.sampled_from(
+        ["2024-02-29", "2023-02-29", "2000-02-29", "1900-02-29", "2026-13-01", "0000-01-01"]
+    ),
+    st.sampled_from(
+        ["2026-04-31", "2026-1-01", "20260101", ".", "..", "...", "/", "a/../b", "a/b"]
+    ),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
 )
 
@@ -152,15 +173,20 @@ def requests(draw: st.DrawFn, routes: Router[Target]) -> tuple[str, str]:
     return method, "/" + "/".join(escaped(draw, each) for each in segments)
 
 
-@given(tables(), st.data())
-def test_they_find_the_same(routes: Router[Target], data: st.DataObject) -> None:
-    made = dispatcher(routes)
+@given(tables(), st.sampled_from(["strict", "ignore", "redirect"]), st.data())
+def test_they_find_the_same(
+    routes: Router[Target], slash: SlashPolicy, data: st.DataObject
+) -> None:
+    made = dispatcher(routes, slash)
     with compiled(made) as table:
         for method, target in data.draw(st.lists(requests(routes), min_size=1, max_size=20)):
             path = target.encode()
             here = made.resolve(method, path, [HOST])
             number, spans = tried(table, method, path)
-            if number >= 0:
+            if number >= 0 and table.found[number] is made.redirect:
+                assert spans == []
+                assert made.redirect.reply(target, b"") == here
+            elif number >= 0:
                 assert len(here) == 3
                 assert here[0] is table.found[number]
                 assert [unquote(span.decode(), errors="strict") for span in spans] == list(here[1])
@@ -172,12 +198,12 @@ def test_they_find_the_same(routes: Router[Target], data: st.DataObject) -> None
 @given(tables(), st.data())
 def test_every_route_is_found_by_its_own_path(routes: Router[Target], data: st.DataObject) -> None:
     made = dispatcher(routes)
-    values = {"i": "7", "u": UUIDS[0], "s": "x"}
+    values = {"i": "7", "u": UUIDS[0], "d": "2024-02-29", "s": "x", "p": "x/y/z", "*": ""}
     with compiled(made) as table:
         for leaf in routes.leaves:
             path = leaf.shape
             for letter in leaf.types:
-                path = path.replace("{}", values[letter], 1)
+                path = path.replace("{}", values[letter.lower()], 1)
             path = path.replace("ü", "%C3%BC")
             for method in leaf.methods:
                 here = made.resolve(method, path.encode(), [HOST])
@@ -342,6 +368,7 @@ def test_what_the_engine_cannot_hold(path: str, types: list[Any]) -> None:
         ("cv_routes_new", 0, MemoryError),
         ("cv_routes_add_path", -3, MemoryError),
         ("cv_routes_add_answer", -3, MemoryError),
+        ("cv_routes_set_slash", -1, EngineError),
         ("cv_routes_set_route", -3, MemoryError),
         ("cv_routes_set_answer", -1, EngineError),
         ("cv_routes_set_default", -1, EngineError),

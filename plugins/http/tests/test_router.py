@@ -89,9 +89,77 @@ def test_allow_lists_what_there_is() -> None:
     assert leaf.allow == b"GET, HEAD, OPTIONS, POST"
 
 
+def test_what_the_template_says_is_narrow() -> None:
+    built = router(
+        "/i/{x:int}", "/u/{x:uuid}", "/d/{x:date}", "/s/{x:str}", "/l/{x}", types={"x": int}
+    )
+    key = "6f1f3a52-0c59-4b1c-8f0e-0a3f7f2f3f11"
+    assert found(built, "/i/-12") == ("/i/{x:int}", ["-12"])
+    assert found(built, "/i/ten") == (None, [])
+    assert found(built, f"/u/{key}") == ("/u/{x:uuid}", [key])
+    assert found(built, "/u/6f1f") == (None, [])
+    assert found(built, "/d/2024-02-29") == ("/d/{x:date}", ["2024-02-29"])
+    assert found(built, "/d/2023-02-29") == (None, [])
+    assert found(built, "/d/20240229") == (None, [])
+    assert found(built, "/s/7") == ("/s/{x:str}", ["7"])
+    # The annotation alone leaves it to the handler's own check, which says more.
+    assert found(built, "/l/ten") == ("/l/{x}", ["ten"])
+
+
+def test_what_one_template_says_of_a_place_holds_for_that_type_there() -> None:
+    built: Router[str] = Router()
+    built.add("GET", "/x/{id:int}", "get", types=[int], owner="a")
+    built.add("POST", "/x/{number}", "post", types=[int], owner="b")
+    leaf, values = built.find("/x/7")
+    assert leaf is not None
+    assert (leaf.methods, values, leaf.types) == ({"GET": "get", "POST": "post"}, ["7"], "I")
+    assert built.find("/x/ten") == (None, [])
+    with pytest.raises(ConfigurationError, match=r"GET /x/.id. of c and GET /x/.id:int. of a"):
+        built.add("GET", "/x/{id}", "other", types=[int], owner="c")
+
+
+def test_the_rest_of_a_path() -> None:
+    built = router("/f/{rest:path}", "/f/{name}/raw", "/f/new")
+    assert found(built, "/f/a") == ("/f/{rest:path}", ["a"])
+    assert found(built, "/f/a/b%20c//d/") == ("/f/{rest:path}", ["a/b c//d/"])
+    assert found(built, "/f/a%2Fb") == ("/f/{rest:path}", ["a/b"])
+    assert found(built, "/f/a/raw") == ("/f/{name}/raw", ["a"])
+    assert found(built, "/f/a/raw/b") == ("/f/{rest:path}", ["a/raw/b"])
+    assert found(built, "/f/new") == ("/f/new", [])
+    assert found(built, "/f/...") == ("/f/{rest:path}", ["..."])
+    for path in (
+        "/f",
+        "/f/",
+        "/f//a",
+        "/f/%2Fa",
+        "/f/..",
+        "/f/a/../b",
+        "/f/%2e%2E/a",
+        "/f/a%2F..",
+        "/f/./a",
+    ):
+        assert found(built, path) == (None, []), path
+
+
+def test_everything_under_a_prefix() -> None:
+    built = router("/legacy/own", "/other")
+    built.add_everything("/legacy", "legacy", owner="a")
+    for path in ("/legacy", "/legacy/", "/legacy//x", "/legacy/../y", "/legacy/own/more"):
+        leaf, _ = built.find(path)
+        assert leaf is not None
+        assert (leaf.rest, leaf.methods) == ("legacy", {}), path
+    assert found(built, "/legacy/own") == ("/legacy/own", [])
+    assert found(built, "/legacyx") == (None, [])
+    with pytest.raises(ConfigurationError, match="/legacy of b and /legacy of a"):
+        built.add_everything("/legacy", "again", owner="b")
+    built.add_everything("", "all", owner="c")
+    assert built.find("/")[0].rest == "all"  # type: ignore[union-attr]
+    assert built.find("/a/b/c")[0].rest == "all"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     "path",
-    ["", "books", "/books/{", "/books/{}", "/books/{1}", "/books/x{id}", "/{a}/{a}", "/a//b", "/a%20b", "/a?b",
+    ["/{x:integer}", "/{x:}", "/{x:path}/y", "/{x:path}/", "/{x: int}", "", "books", "/books/{", "/books/{}", "/books/{1}", "/books/x{id}", "/{a}/{a}", "/a//b", "/a%20b", "/a?b",
      "/a#b", "/a b\n", "/../x", "/a\\b", "/a b", "/\ud800"],
 )  # fmt: skip
 def test_what_is_no_template(path: str) -> None:

@@ -66,9 +66,7 @@ def chooser(
         classes: The targets of the routes it may choose.
         dispatcher: Renders refusals.
     """
-    looked_at = type("EngineRequest", (UnroutedRequest,), {
-        "__slots__": (), "__module__": __name__, "_buffer": core.arena, "core": core,
-    })  # fmt: skip
+    looked_at = _unrouted(core)
 
     def target(handle: int, at: int, size: int, flags: int) -> Exchange:
         request: EngineRequest = looked_at(handle, at, size, flags)
@@ -82,6 +80,24 @@ def chooser(
         return classes[found](handle, at, size, flags)
 
     return target
+
+
+def redirector(core: Core, dispatcher: Dispatcher) -> Target:
+    """The target of paths that have a slash too much or too little at their end."""
+    looked_at = _unrouted(core)
+
+    def target(handle: int, at: int, size: int, flags: int) -> Exchange:
+        request: EngineRequest = looked_at(handle, at, size, flags)
+        moved = dispatcher.moved(request.path, request.query_string, request.header)
+        return Answered(core, handle, moved)
+
+    return target
+
+
+def _unrouted(core: Core) -> type[UnroutedRequest]:
+    return type("EngineRequest", (UnroutedRequest,), {
+        "__slots__": (), "__module__": __name__, "_buffer": core.arena, "core": core,
+    })  # fmt: skip
 
 
 def _kind(route: Route, code: int | None) -> type[EngineRequest]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from covet_engine._core import Core, EngineError
-from covet_engine._dispatch import chooser, request_class
+from covet_engine._dispatch import chooser, redirector, request_class
 from covet_engine._exchange import Target as Makes
 from covet_engine._request import fields
-from covet_http import Choice, Dispatcher, Leaf, PreparedAnswer, Route, Target
+from covet_http import Choice, Dispatcher, Leaf, PreparedAnswer, Route, SlashRedirect, Target
 from covet_kernel import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Table:
 
     def __init__(self, lib: Lib, routes: CData, dispatcher: Dispatcher) -> None:
         self.routes = routes
-        self.found: list[Route | Choice] = []
+        self.found: list[Route | Choice | SlashRedirect] = []
         self.answers: dict[int, PreparedAnswer] = {}
         self._lib = lib
         self._dispatcher = dispatcher
@@ -46,18 +46,22 @@ class Table:
         """What makes the requests of each route or choice, by its number."""
         classes: dict[Route, Makes] = {}
         for each in self.found:
-            for route in [each] if isinstance(each, Route) else each.among:
-                if isinstance(route, Route):
+            for route in _among(each):
+                if isinstance(route, Route) and route not in classes:
                     code = None
                     if route.constant is not None:
                         code = self._template(route.status, route.constant)
                     classes[route] = request_class(core, route, code, self._dispatcher.limits)
-        return [
-            classes[each]
-            if isinstance(each, Route)
-            else chooser(core, each, classes, self._dispatcher)
-            for each in self.found
-        ]
+        return [self._maker(core, each, classes) for each in self.found]
+
+    def _maker(
+        self, core: Core, target: Route | Choice | SlashRedirect, classes: Mapping[Route, Makes]
+    ) -> Makes:
+        if isinstance(target, Route):
+            return classes[target]
+        if isinstance(target, SlashRedirect):
+            return redirector(core, self._dispatcher)
+        return chooser(core, target, classes, self._dispatcher)
 
     def fill(self) -> None:
         """Tell the engine everything the dispatcher knows."""
@@ -79,6 +83,7 @@ class Table:
                 _done(lib.cv_routes_allow_host(self.routes, name, len(name)))
         for leaf in dispatcher.routes.leaves:
             self._add_leaf(leaf)
+        self._set_slash()
 
     def _add_leaf(self, leaf: Leaf[Target]) -> None:
         path = leaf.shape.encode("utf-8")
@@ -89,10 +94,24 @@ class Table:
                 "its path has more than 8 parameters or 64 segments, or is too long",
             )
         _done(number)
-        self._set(leaf, number, _OTHERS, self._dispatcher.not_allowed(leaf))
-        self._set(leaf, number, b"OPTIONS", self._dispatcher.options(leaf))
+        if leaf.rest is None:
+            self._set(leaf, number, _OTHERS, self._dispatcher.not_allowed(leaf))
+            self._set(leaf, number, b"OPTIONS", self._dispatcher.options(leaf))
+        else:
+            self._set(leaf, number, _OTHERS, leaf.rest)
+            self._set(leaf, number, b"OPTIONS", leaf.rest)
         for method, target in leaf.methods.items():
             self._set(leaf, number, method.encode(), target)
+
+    def _set_slash(self) -> None:
+        lib, policy = self._lib, self._dispatcher.slash
+        slash = {"strict": lib.CV_SLASH_STRICT, "ignore": lib.CV_SLASH_IGNORE}
+        number = 0
+        if policy == "redirect":
+            number = self._number(self._dispatcher.redirect, "the redirect of trailing slashes")
+        _done(
+            lib.cv_routes_set_slash(self.routes, slash.get(policy, lib.CV_SLASH_REDIRECT), number)
+        )
 
     def _set(self, leaf: Leaf[Target], at: int, method: bytes, target: Target) -> None:
         if isinstance(target, PreparedAnswer):
@@ -112,7 +131,7 @@ class Table:
         flags = self._lib.CV_ROUTE_WAIT if waits else 0
         _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
 
-    def _number(self, target: Route | Choice, what: str) -> int:
+    def _number(self, target: Route | Choice | SlashRedirect, what: str) -> int:
         """The engine's number for what Python answers."""
         if len(self.found) == _MOST_ROUTES:
             raise _unfit(what, f"there are more than {_MOST_ROUTES} routes")
@@ -141,6 +160,12 @@ class Table:
             self._numbers[key] = number
             self.answers[number] = answer
         return number
+
+
+def _among(target: Route | Choice | SlashRedirect) -> Iterable[Route | PreparedAnswer]:
+    if isinstance(target, Route):
+        return (target,)
+    return () if isinstance(target, SlashRedirect) else target.among
 
 
 def compile_routes(lib: Lib, ffi: FFI, dispatcher: Dispatcher) -> Table:

@@ -194,6 +194,136 @@ static void types_tell_parameters_of_one_place_apart(void)
     cv_routes_free(routes);
 }
 
+static void a_capital_is_narrow(void)
+{
+    cv_routes *routes = cv_routes_new();
+    const char *templates[] = {"/i/{}", "/u/{}", "/d/{}", "/d/{}/more"};
+    const char *types[] = {"I", "U", "d", "D"};
+    for (int i = 0; i < 4; i++)
+        CHECK(cv_routes_set_route(routes, path(routes, templates[i], types[i]), "GET", i, 0) == 0);
+    CHECK(is_found(routes, "/i/12", 0, "[12]"));
+    CHECK(is_found(routes, "/i/-1%32", 0, "[-1%32]"));
+    CHECK(is_found(routes, "/i/ten", NOT_FOUND, ""));
+    CHECK(is_found(routes, "/u/6f1f3a520c594b1c8f0e0a3f7f2f3f11", 1,
+                   "[6f1f3a520c594b1c8f0e0a3f7f2f3f11]"));
+    CHECK(is_found(routes, "/u/6f1f3a52", NOT_FOUND, ""));
+    /* What one template says of a place holds for all of that type there. */
+    const char *days[] = {"/d/2026-11-24", "/d/2024-02-29", "/d/2000-02-29", "/d/0001-01-01",
+                          "/d/9999-12-31", "/d/2026%2d11-24"};
+    for (size_t i = 0; i < sizeof days / sizeof *days; i++)
+        CHECK(lead(routes, "GET", days[i], NULL, NULL) == 2);
+    CHECK(is_found(routes, "/d/2026-11-24/more", 3, "[2026-11-24]"));
+    const char *none[] = {"/d/2023-02-29", "/d/1900-02-29", "/d/2026-04-31", "/d/2026-00-01",
+                          "/d/2026-13-01", "/d/2026-01-00", "/d/2026-01-32", "/d/0000-01-01",
+                          "/d/2026-1-01", "/d/20260101", "/d/2026-01-01x", "/d/2026/01/01",
+                          "/d/2026-01", "/d/x026-01-01", "/d/2026-01-0", "/d/2026-0101-"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CHECK(is_found(routes, none[i], NOT_FOUND, ""));
+    cv_routes_free(routes);
+    routes = cv_routes_new();
+    const char *order[] = {"s", "d", "i"};
+    for (int i = 0; i < 3; i++)
+        CHECK(cv_routes_set_route(routes, path(routes, "/{}", order[i]), "GET", i, 0) == 0);
+    CHECK(is_found(routes, "/2026-11-24", 1, "[2026-11-24]"));
+    CHECK(is_found(routes, "/20261124", 2, "[20261124]"));
+    CHECK(is_found(routes, "/2026-11-31", 0, "[2026-11-31]"));
+    CHECK(path(routes, "/{}", "I") == path(routes, "/{}", "i"));
+    cv_routes_free(routes);
+}
+
+static void the_rest_of_a_path_is_one_parameter(void)
+{
+    cv_routes *routes = cv_routes_new();
+    const char *templates[] = {"/f/{}", "/f/{}/x", "/f/{}/{}", "/f/plain", "/m", "/m/{}", "/m/{}/y"};
+    const char *types[] = {"p", "s", "ip", "", "", "*", "s"};
+    for (int i = 0; i < 7; i++)
+        CHECK(cv_routes_set_route(routes, path(routes, templates[i], types[i]), "GET", i, 0) == 0);
+    CHECK(is_found(routes, "/f/a", 0, "[a]"));
+    CHECK(is_found(routes, "/f/a/b/c/d/e", 0, "[a/b/c/d/e]"));
+    CHECK(is_found(routes, "/f/a/", 0, "[a/]"));
+    CHECK(is_found(routes, "/f/a//b", 0, "[a//b]"));
+    CHECK(is_found(routes, "/f/a%2Fb/%C3%BC", 0, "[a%2Fb/%C3%BC]"));
+    CHECK(is_found(routes, "/f/a/x", 1, "[a]"));
+    CHECK(is_found(routes, "/f/a/x/y", 0, "[a/x/y]"));
+    CHECK(is_found(routes, "/f/7/x/y", 2, "[7][x/y]"));
+    CHECK(is_found(routes, "/f/plain", 3, ""));
+    CHECK(is_found(routes, "/f/plain/x", 1, "[plain]"));
+    CHECK(is_found(routes, "/f/.../..a/a..", 0, "[.../..a/a..]"));
+    const char *none[] = {"/f", "/f/", "/f//a", "/f/%2Fa", "/f/..", "/f/.", "/f/../a", "/f/a/..",
+                          "/f/a/../b", "/f/a/./b", "/f/%2e%2e/a", "/f/a%2F..%2Fb", "/f/.%2F",
+                          "/f/a/b/c/d/e/%2E"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CHECK(is_found(routes, none[i], NOT_FOUND, ""));
+    CHECK(is_found(routes, "/f/a/b/c/d/%zz", MALFORMED, ""));
+    CHECK(is_found(routes, "/m", 4, ""));
+    CHECK(is_found(routes, "/m/", 5, "[]"));
+    CHECK(is_found(routes, "/m//", 5, "[/]"));
+    CHECK(is_found(routes, "/m/../a/b/c", 5, "[../a/b/c]"));
+    CHECK(is_found(routes, "/m/a/y", 6, "[a]"));
+    CHECK(is_found(routes, "/mm", NOT_FOUND, ""));
+    CHECK(path(routes, "/{}/a", "p") == -1);
+    CHECK(path(routes, "/{}/", "*") == -1);
+    CHECK(path(routes, "/{}", "P") == -1);
+    CHECK(path(routes, "/{}", "S") == -1);
+    cv_routes_free(routes);
+    routes = cv_routes_new();
+    CHECK(cv_routes_set_route(routes, path(routes, "/{}", "*"), "GET", 1, 0) == 0);
+    CHECK(is_found(routes, "/", 1, "[]"));
+    CHECK(is_found(routes, "//", 1, "[/]"));
+    CHECK(is_found(routes, "/a/b", 1, "[a/b]"));
+    cv_routes_free(routes);
+}
+
+static void a_slash_more_or_less(void)
+{
+    for (int slash = CV_SLASH_STRICT; slash <= CV_SLASH_REDIRECT; slash++) {
+        cv_routes *routes = cv_routes_new();
+        const char *templates[] = {"/a", "/b/{}/", "/", "/c/{}/d", "/f/{}", "/x", "/x/"};
+        const char *types[] = {"", "s", "", "i", "p", "", ""};
+        for (int i = 0; i < 7; i++) {
+            int leaf = path(routes, templates[i], types[i]);
+            CHECK(cv_routes_set_route(routes, leaf, i == 6 ? "POST" : "GET", i, 0) == 0);
+        }
+        CHECK(cv_routes_set_slash(routes, slash, 9) == 0);
+        int redirects = slash == CV_SLASH_REDIRECT, strict = slash == CV_SLASH_STRICT;
+        CHECK(is_found(routes, "/a", 0, ""));
+        CHECK(is_found(routes, "/b/1/", 1, "[1]"));
+        CHECK(is_found(routes, "/", 2, ""));
+        CHECK(is_found(routes, "/a/", strict ? NOT_FOUND : redirects ? 9 : 0, ""));
+        CHECK(is_found(routes, "/%61/", strict ? NOT_FOUND : redirects ? 9 : 0, ""));
+        CHECK(is_found(routes, "/b/1", strict ? NOT_FOUND : redirects ? 9 : 1,
+                       strict || redirects ? "" : "[1]"));
+        CHECK(is_found(routes, "/c/7/d/", strict ? NOT_FOUND : redirects ? 9 : 3,
+                       strict || redirects ? "" : "[7]"));
+        CHECK(is_found(routes, "/f/y/", 4, "[y/]"));
+        CHECK(is_found(routes, "/f/", NOT_FOUND, ""));
+        CHECK(is_found(routes, "/b", NOT_FOUND, ""));
+        CHECK(is_found(routes, "//a", NOT_FOUND, ""));  /* bad input 38 */
+        CHECK(is_found(routes, "/a//", NOT_FOUND, ""));
+        CHECK(is_found(routes, "/%zz/", MALFORMED, ""));
+        CHECK(lead(routes, "POST", "/x", NULL, NULL) < 0);
+        CHECK(lead(routes, "GET", "/x/", NULL, NULL) < 0);
+        CHECK(is_status(routes, "PUT", "/a/", strict ? 404 : 405));
+        CHECK(is_status(routes, "BREW", "/a/", strict ? 404 : 405));
+        CHECK(is_status(routes, "OPTIONS", "/a/", strict ? 404 : 204));
+        CHECK(lead(routes, "HEAD", "/a/", NULL, NULL) == (strict ? NOT_FOUND : redirects ? 9 : 0));
+        CHECK(cv_routes_set_route(routes, path(routes, "/a", ""), "OPTIONS", 8, 0) == 0);
+        CHECK(lead(routes, "OPTIONS", "/a/", NULL, NULL) == (strict ? NOT_FOUND : 8));
+        CHECK(cv_routes_set_route(routes, path(routes, "/a", ""), "", 7, 0) == 0);
+        CHECK(lead(routes, "PUT", "/a/", NULL, NULL) == (strict ? NOT_FOUND : 7));
+        cv_routes_free(routes);
+    }
+    cv_routes *routes = cv_routes_new();
+    CHECK(cv_routes_set_slash(routes, 3, 0) == -1);
+    CHECK(cv_routes_set_slash(routes, -1, 0) == -1);
+    CHECK(cv_routes_set_slash(routes, 1, -1) == -1);
+    CHECK(cv_routes_set_slash(routes, 1, 65536) == -1);
+    CHECK(cv_routes_set_slash(NULL, 1, 0) == -1);
+    CHECK(cv_routes_set_slash(routes, CV_SLASH_IGNORE, 0) == 0);
+    CHECK(is_found(routes, "/a/", NOT_FOUND, ""));
+    cv_routes_free(routes);
+}
+
 static void segments_are_decoded_after_they_are_split(void)
 {
     cv_routes *routes = cv_routes_new();
@@ -528,6 +658,17 @@ static void large_tables_and_long_paths(void)
     CHECK(leaf == MANY + 1 && cv_routes_set_route(routes, leaf, "GET", 2, 0) == 0);
     CHECK(cv_routes_try(routes, "GET", deep, 128, NULL, NULL) == 2);
     CHECK(cv_routes_try(routes, "GET", deep, 130, NULL, NULL) == NOT_FOUND);
+    deep[126] = '/';
+    memcpy(deep + 127, "{}", 2);
+    leaf = cv_routes_add_path(routes, deep, 129, "p");
+    CHECK(leaf == MANY + 2 && cv_routes_set_route(routes, leaf, "GET", 3, 0) == 0);
+    memcpy(deep + 126, "/e/e", 4);
+    CHECK(cv_routes_try(routes, "GET", deep, 200, NULL, NULL) == 3);
+    CHECK(cv_routes_try(routes, "GET", deep, 128, NULL, NULL) == 3);
+    CHECK(cv_routes_set_slash(routes, CV_SLASH_IGNORE, 0) == 0);
+    CHECK(cv_routes_try(routes, "GET", deep, 126, NULL, NULL) == NOT_FOUND);
+    memcpy(deep + 126, "/d/", 3);
+    CHECK(cv_routes_try(routes, "GET", deep, 129, NULL, NULL) == 3);
     const char fills[] = "/a%";
     for (int i = 0; i < 3; i++) {
         memset(endless, fills[i], sizeof endless);
@@ -682,6 +823,9 @@ int main(void)
     plain_text_comes_before_parameters();
     a_way_that_ends_nowhere_is_walked_back();
     types_tell_parameters_of_one_place_apart();
+    a_capital_is_narrow();
+    the_rest_of_a_path_is_one_parameter();
+    a_slash_more_or_less();
     segments_are_decoded_after_they_are_split();
     methods_lead_where_they_should();
     everything_leads_to_one_route();

@@ -2,13 +2,14 @@
 
 from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
-from covet_http._binding import Form, Header, HttpBinding, Query, delete, get, patch, post, put
+from covet_http._binding import Form, Header, HttpBinding, Query
 from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._fixed import Fixed, fixed, redirect
 from covet_http._forms._limits import FormLimits
 from covet_http._forms._parts import Part, Parts
 from covet_http._forms._upload import Upload
+from covet_http._group import Group, delete, get, head, options, patch, post, put, route
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import BodyTimeout, Malformed, Problems
 from covet_http._request import Limits, Request
@@ -33,6 +34,7 @@ from covet_http._server import (
     Send,
     ServerOptions,
 )
+from covet_http._slash import SlashPolicy, SlashRedirect
 from covet_http._versions._changes import (
     VersionChange,
     downgrade_response,
@@ -57,6 +59,7 @@ __all__ = [
     "Fixed",
     "Form",
     "FormLimits",
+    "Group",
     "Header",
     "HostPattern",
     "Http",
@@ -88,6 +91,8 @@ __all__ = [
     "SecurityHeaders",
     "Send",
     "ServerOptions",
+    "SlashPolicy",
+    "SlashRedirect",
     "StreamAbortedError",
     "Target",
     "TrustedProxies",
@@ -99,11 +104,14 @@ __all__ = [
     "downgrade_response",
     "fixed",
     "get",
+    "head",
+    "options",
     "patch",
     "post",
     "put",
     "redirect",
     "request_id",
+    "route",
     "upgrade_request",
     "version_changes_of",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote, quote_from_bytes
 
 import anyio
 import anyio.lowlevel
 
+from covet_http._binding import WITHOUT_BODY
 from covet_http._dispatch import Dispatcher
 from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route
@@ -91,7 +92,7 @@ class AsgiRequest(Request):
 
     async def watch(self) -> None:
         """Return when the client is gone. Leaves the body to `read`."""
-        if not self._ended and self.method not in ("GET", "HEAD", "DELETE"):
+        if not self._ended and self.method not in WITHOUT_BODY:
             self._waiting = anyio.Event()
             await self._waiting.wait()
         while (await self._receive())["type"] != "http.disconnect":
@@ -122,7 +123,12 @@ class AsgiApplication:
         target = scope.get("raw_path")
         if target is None:
             target = quote_from_bytes(scope["path"].encode("utf-8")).encode("ascii")
-        found = self.dispatcher.resolve(scope["method"], target, scope["headers"])
+        root = scope.get("root_path", "")
+        if root:
+            root, target = _unmounted(root, target)
+        found = self.dispatcher.resolve(
+            scope["method"], target, scope["headers"], scope["query_string"], root
+        )
         if isinstance(found[0], int):
             await _send_reply(send, found, scope["method"] == "HEAD")
             return
@@ -148,6 +154,19 @@ class AsgiApplication:
         """Cancel what is in flight; each of them is answered 503."""
         for request in (*self.in_flight, *self._elsewhere()):
             request.cancel("shutdown")
+
+
+def _unmounted(root: str, target: bytes) -> tuple[str, bytes]:
+    """The root as it was sent, and the target without it.
+
+    Servers disagree on whether the path of a mounted application begins with its root; ASGI says it
+    does.
+    """
+    quoted = quote(root.rstrip("/"), safe="/:@!$&'()*+,;=-._~").encode("ascii")
+    for prefix in dict.fromkeys((quoted, root.rstrip("/").encode("utf-8"))):
+        if target.startswith(prefix) and target[len(prefix) : len(prefix) + 1] in (b"", b"/"):
+            return quoted.decode("ascii"), target[len(prefix) :] or b"/"
+    return quoted.decode("ascii"), target
 
 
 async def _send_reply(send: Send, reply: Reply, head_only: bool) -> None:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
 
+from covet_http._annotation import agrees
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import fields_of_model, holds_files, plain
+from covet_http._hosts import parse_host
 from covet_http._location import check_location, fields_of
 from covet_http._request import Request
 from covet_http._template import BadTemplateError, Parameter, parse_template
-from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Call, Effect, Operation, Record
-from covet_operations import Input, Kind, Signature, TransportBinding, mark
+from covet_operations import Input, Kind, Signature, TransportBinding
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_EFFECTS: Final[dict[str, Effect]] = {
+EFFECTS: Final[dict[str, Effect]] = {
     "GET": "read",
+    "HEAD": "read",
     "POST": "write",
     "PUT": "idempotent",
     "PATCH": "write",
     "DELETE": "idempotent",
+    "OPTIONS": "read",
 }
-_WITHOUT_BODY = frozenset({"GET", "DELETE"})
+"""Every method there is, and what it implies."""
+WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
@@ -69,6 +72,7 @@ class Placement(Record):
 
     Attributes:
         path: The position of the value among the path's.
+        host: Those that are part of the host.
         query: The name in the query.
         headers: The name of the header.
         body: Those that the body holds.
@@ -76,6 +80,7 @@ class Placement(Record):
     """
 
     path: dict[str, int]
+    host: tuple[str, ...]
     query: dict[str, str]
     headers: dict[str, str]
     body: tuple[str, ...]
@@ -88,6 +93,7 @@ class HttpBinding(TransportBinding):
     Attributes:
         method: In upper case.
         path: A template such as ``"/books/{id}"``; its names are parameters of the handler.
+        host: The only host it is found at, such as ``"{tenant}.example.com"``; empty: every host.
         status: The status of success; ``None`` is 204 for a handler that returns nothing, else 200.
         location: A template over the result, such as ``"/orders/{id}"``, for ``Location``.
         versions: The range of versions it is in, such as ``"2-"``; empty: it has none.
@@ -100,6 +106,7 @@ class HttpBinding(TransportBinding):
 
     method: str
     path: str
+    host: str = ""
     status: int | None = None
     location: str | None = None
     versions: str = ""
@@ -107,13 +114,14 @@ class HttpBinding(TransportBinding):
     media_type: str = ""
 
     def check(self, operation: Operation) -> Iterable[str]:
-        if self.method == "GET" and operation.effect != "read":
+        if self.method in _SAFE and operation.effect != "read":
             yield (
-                f"{self.address} is GET, which clients and caches repeat at will, but {operation.name}"
+                f"{self.address} is {self.method}, which clients and caches repeat at will, but {operation.name}"
                 f" is declared {operation.effect!r}; bind it to POST, or declare effect='read'"
             )
         try:
             parse_template(self.path)
+            parse_host(self.host)
         except BadTemplateError as error:
             yield f"{self.address}: {error}"
         if self.status is not None and not 200 <= self.status <= 299:
@@ -121,12 +129,14 @@ class HttpBinding(TransportBinding):
 
     def check_signature(self, signature: Signature) -> tuple[str, ...]:
         try:
-            names = self.parameters
+            segments, labels = parse_template(self.path), parse_host(self.host)
         except BadTemplateError:
             return ()
+        kinds = {each.name: each.kind for each in segments if isinstance(each, Parameter)}
+        names = [*kinds, *(each.name for each in labels if isinstance(each, Parameter))]
         inputs = {given.name: given for given in signature.inputs}
         wrong = [
-            f"the path {self.path} names {name!r}, but the handler has no such parameter ("
+            f"the path {self.host}{self.path} names {name!r}, but the handler has no such parameter ("
             + (", ".join(inputs) or "it has none")
             + ")"
             for name in names
@@ -137,6 +147,13 @@ class HttpBinding(TransportBinding):
             for name in names
             if name in inputs and (inputs[name].many or _is_model(inputs[name].type))
         ]
+        wrong += [
+            f"the path says that {name!r} is {kind}, but the handler takes another type"
+            for name, kind in kinds.items()
+            if kind and name in inputs and not agrees(kind, inputs[name].type)
+        ]
+        if len(set(names)) < len(names):
+            wrong.append(f"{self.address} has one name in its host and in its path")
         place = self.place(signature)
         wrong += [
             f"{name!r} is a model, and {self._textual(signature)}; take its fields as parameters"
@@ -148,7 +165,7 @@ class HttpBinding(TransportBinding):
                 wrong.append(f"{name!r} comes from {header!r}, which is no header name")
         if place.form is not None:
             wrong += self._check_form(signature, place.form)
-        if signature.kind == "client_stream" and self.method in _WITHOUT_BODY:
+        if signature.kind == "client_stream" and self.method in WITHOUT_BODY:
             wrong.append(f"{self.method} has no body to stream in; use POST")
         if self.location is not None:
             wrong += check_location(self.location, signature.output_type)
@@ -158,7 +175,7 @@ class HttpBinding(TransportBinding):
 
     def _check_form(self, signature: Signature, form: dict[str, str]) -> list[str]:
         if self._bodiless(signature):
-            if self.method in _WITHOUT_BODY:
+            if self.method in WITHOUT_BODY:
                 return [f"{self.method} has no form; use POST"]
             return ["a handler that reads the body as it arrives cannot take it as a form too"]
         given = [each for each in signature.inputs if each.name in form]
@@ -182,7 +199,7 @@ class HttpBinding(TransportBinding):
 
     def _bodiless(self, signature: Signature) -> bool:
         return (
-            self.method in _WITHOUT_BODY
+            self.method in WITHOUT_BODY
             or signature.kind == "client_stream"
             or any(
                 each.source == "provider" and each.key.type is Parts for each in signature.injected
@@ -199,18 +216,19 @@ class HttpBinding(TransportBinding):
     def place(self, signature: Signature) -> Placement:
         """Where each input comes from.
 
-        A name in the path comes from the path, a marker decides next; of the others, all come from
-        the query if the request has no body of its own (GET, DELETE, a stream in, `Parts`), else from
-        the body.
+        A name in the path or host comes from there, a marker decides next; of the others, all come
+        from the query if the request has no body of its own (GET, DELETE, a stream in, `Parts`), else
+        from the body.
         """
         path = {name: index for index, name in enumerate(self.parameters)}
+        host = tuple(each.name for each in parse_host(self.host) if isinstance(each, Parameter))
         query: dict[str, str] = {}
         headers: dict[str, str] = {}
         body: list[str] = []
         form: dict[str, str] = {}
         takes_form = False
         for given in signature.inputs:
-            if given.name in path:
+            if given.name in path or given.name in host:
                 continue
             marker = _marker(given)
             if isinstance(marker, Header):
@@ -228,6 +246,7 @@ class HttpBinding(TransportBinding):
                 form[given.name] = given.name
         return Placement(
             path=path,
+            host=host,
             query=query,
             headers=headers,
             body=tuple(body),
@@ -253,103 +272,3 @@ def _marker(given: Input) -> Query | Header | Form | None:
             marker: Query | Header | Form = each()
             return marker
     return None
-
-
-def _route(
-    method: str,
-    path: str,
-    status: int | None,
-    location: str | None,
-    deadline: float | None,
-    versions: str,
-) -> Callable[[F], F]:
-    try:
-        parse_template(path)
-    except BadTemplateError as error:
-        raise ConfigurationError(
-            "COVET-HTTP-PATH-INVALID",
-            f"{path!r} is no path for {method}: {error}.",
-            fix="Write it like '/books/{id}'.",
-        ) from None
-    binding = HttpBinding(
-        protocol="http",
-        address=f"{method} {path} (versions {versions})" if versions else f"{method} {path}",
-        method=method,
-        path=path,
-        status=status,
-        location=location,
-        deadline=deadline,
-        versions=versions,
-    )
-    return mark(binding, effect=_EFFECTS[method])
-
-
-def get(
-    path: str,
-    *,
-    status: int | None = None,
-    deadline: float | None = None,
-    versions: str = "",
-) -> Callable[[F], F]:
-    """Bind to GET (and HEAD). Unless `operation` says otherwise, the effect is ``"read"``.
-
-    The arguments are those of `post`.
-    """
-    return _route("GET", path, status, None, deadline, versions)
-
-
-def post(
-    path: str,
-    *,
-    status: int | None = None,
-    location: str | None = None,
-    deadline: float | None = None,
-    versions: str = "",
-) -> Callable[[F], F]:
-    """Bind to POST.
-
-    Args:
-        path: The path's template.
-        status: The status of success, such as 201; unless given, 204 for a handler that returns
-            nothing and 200 for others.
-        location: A template over the result for the ``Location`` header, ``"/orders/{id}"``.
-        deadline: Seconds a call may take over this route.
-        versions: The versions it is in, of those declared in ``[plugins.http.versions]``: ``"2"``,
-            ``"2-"``, ``"-2"``, ``"1-3"``, ``"1, 3"`` or ``"*"``. The handler speaks the newest of them.
-    """
-    return _route("POST", path, status, location, deadline, versions)
-
-
-def put(
-    path: str,
-    *,
-    status: int | None = None,
-    location: str | None = None,
-    deadline: float | None = None,
-    versions: str = "",
-) -> Callable[[F], F]:
-    """Bind to PUT; the arguments are those of `post`. The effect is ``"idempotent"``."""
-    return _route("PUT", path, status, location, deadline, versions)
-
-
-def patch(
-    path: str,
-    *,
-    status: int | None = None,
-    location: str | None = None,
-    deadline: float | None = None,
-    versions: str = "",
-) -> Callable[[F], F]:
-    """Bind to PATCH; the arguments are those of `post`."""
-    return _route("PATCH", path, status, location, deadline, versions)
-
-
-def delete(
-    path: str,
-    *,
-    status: int | None = None,
-    deadline: float | None = None,
-    versions: str = "",
-) -> Callable[[F], F]:
-    """Bind to DELETE; the arguments are those of `post`. The effect is ``"idempotent"``."""
-    return _route("DELETE", path, status, None, deadline, versions)

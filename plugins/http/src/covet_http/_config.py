@@ -13,6 +13,7 @@ from covet_http._rules._proxies import Proxies, TrustedProxies
 from covet_http._rules._request_id import RequestIdConfig
 from covet_http._rules._security import SecurityHeaders
 from covet_http._server import ServerOptions
+from covet_http._slash import SlashPolicy
 from covet_http._versions._config import VersionsConfig
 from covet_kernel import PluginConfig
 
@@ -31,6 +32,11 @@ class HttpConfig(PluginConfig):
     health_path: str = Field(
         default="",
         description="Where to answer 200 while requests are served, such as '/health'; empty: nowhere.",
+    )
+    trailing_slash: SlashPolicy = Field(
+        default="strict",
+        description="For a path that would lead somewhere with a slash more or less at its end:"
+        " 'strict' is 404, 'redirect' is 308 to the other, 'ignore' answers as the other does.",
     )
     problem_base: str = Field(
         default="/problems/",

@@ -8,6 +8,7 @@ from typing import Any
 from covet_http._binding import HttpBinding, Placement
 from covet_http._forms._plan import FormPlan
 from covet_http._forms._reader import form_document, release
+from covet_http._hosts import host_matcher, host_name
 from covet_http._problem import Malformed
 from covet_http._request import JSON, Request
 from covet_kernel.contracts import Operation
@@ -22,6 +23,7 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
     many = {given.name for given in signature.inputs if given.many}
     form = _form(signature, place)
     text: dict[str, Text] = {name: _from_path(index) for name, index in place.path.items()}
+    text |= {name: _from_host(binding.host, name) for name in place.host}
     text |= {name: _from_query(key, name in many) for name, key in place.query.items()}
     text |= {name: _from_header(key) for name, key in place.headers.items()}
     return Codec(
@@ -31,6 +33,7 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
         location=("body",),
         text_location={
             **dict.fromkeys(place.path, "path"),
+            **dict.fromkeys(place.host, "host"),
             **dict.fromkeys(place.query, "query"),
             **dict.fromkeys(place.headers, "header"),
         },
@@ -61,6 +64,16 @@ def _line(signature: Signature) -> Callable[[Request, Any], bytes]:
 
 def _from_path(index: int) -> Text:
     return lambda request: request.path_values[index]
+
+
+def _from_host(template: str, name: str) -> Text:
+    match = host_matcher(template)
+
+    def find(request: Request) -> Any:
+        found = match(host_name(request.header(b"host")))
+        return found[name].decode("ascii") if found else None
+
+    return find
 
 
 def _from_query(name: str, many: bool) -> Text:

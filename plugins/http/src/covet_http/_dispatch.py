@@ -12,13 +12,16 @@ from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from covet_http._answers import PreparedAnswer
-from covet_http._problem import Malformed, Problems
+from covet_http._hosts import settle_hosts
+from covet_http._problem import Problems
+from covet_http._refusals import Refusals
 from covet_http._request import Limits, find_header
-from covet_http._route import Reply, Route, problem
+from covet_http._route import Reply, Route
 from covet_http._router import Leaf, Router
 from covet_http._rules._cors import Cors
 from covet_http._rules._edge import Edge, at_the_edge, lines_of_refused
 from covet_http._rules._hosts import AllowedHosts
+from covet_http._slash import SlashPolicy, SlashRedirect, other_slash
 from covet_http._target import BadTargetError
 from covet_operations import OperationError
 
@@ -67,12 +70,15 @@ class Dispatcher:
         malformed: The answer to a target that is no path or cannot be decoded.
         misdirected: The answer to a request for another host.
         asterisk: The answer to ``OPTIONS *``.
+        slash: What becomes of a path that would lead somewhere with a slash more or less at its end.
+        redirect: Sends clients to that path.
 
     Args:
         routes: The compiled routes.
         problems: Renders errors.
         limits: What a request may cost.
         versions: Where the paths of each version begin, if versions are part of paths.
+        slash: As above.
     """
 
     def __init__(
@@ -85,42 +91,43 @@ class Dispatcher:
         hosts: AllowedHosts | None = None,
         cors: Cors | None = None,
         edges: Sequence[Edge] = (),
+        slash: SlashPolicy = "strict",
     ) -> None:
         self.routes = routes
         self.problems = problems
         self.limits = limits
         self.hosts = hosts
+        self.slash = slash
+        self.redirect = SlashRedirect(problems)
+        self._refusals = refusals = Refusals(problems, versions)
         self._cors = cors
         self._edges = tuple(edges)
-        self.not_found = self._prepared(self._no_such_path(versions))
-        self.malformed = PreparedAnswer(
-            self._bad("a target that is no path of this server or cannot be decoded")
-        )
-        self.misdirected = PreparedAnswer(
-            self._problem(421, "misdirected", "This server does not answer for that host")
-        )
-        self.asterisk = self._prepared((204, [*problems.common], b""))
+        self.not_found = at_the_edge(refusals.nothing, self._edges)
+        self.malformed = refusals.malformed
+        self.misdirected = refusals.misdirected
+        self.asterisk = at_the_edge(refusals.asterisk, self._edges)
+        settle_hosts(routes, refusals)
         self._options: dict[Leaf[Target], Target] = {}
         self._not_allowed: dict[Leaf[Target], Target] = {}
         for leaf in routes.leaves:
             self._settle(leaf)
         self._hosts: set[bytes] = set()
 
-    def _prepared(self, reply: Reply) -> Target:
-        return at_the_edge(PreparedAnswer(reply), self._edges)
-
     def _settle(self, leaf: Leaf[Target]) -> None:
         """What is at a path, with what holds for every answer."""
-        common = self.problems.common
-        self._not_allowed[leaf] = self._prepared(self._refused(leaf.allow))
-        options: Target = PreparedAnswer((204, [(b"allow", leaf.allow), *common], b""))
+        refusals, edges = self._refusals, self._edges
+        self._not_allowed[leaf] = at_the_edge(refusals.method(leaf.allow), edges)
+        options: Target = refusals.options(leaf.allow)
         if self._cors is not None:
+            common = self.problems.common
             options = self._cors.options(leaf.methods.get("OPTIONS", options), leaf.allow, common)
             if "OPTIONS" in leaf.methods:
                 leaf.methods["OPTIONS"] = options
-        self._options[leaf] = at_the_edge(options, self._edges)
+        self._options[leaf] = at_the_edge(options, edges)
         for method, target in leaf.methods.items():
-            leaf.methods[method] = at_the_edge(target, self._edges)
+            leaf.methods[method] = at_the_edge(target, edges)
+        if leaf.rest is not None:
+            leaf.rest = at_the_edge(leaf.rest, edges)
 
     def options(self, leaf: Leaf[Target]) -> Target:
         """The answer to ``OPTIONS`` where no operation is bound to that."""
@@ -131,7 +138,12 @@ class Dispatcher:
         return self._not_allowed[leaf]
 
     def resolve(
-        self, method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]
+        self,
+        method: str,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        query: bytes = b"",
+        root: str = "",
     ) -> tuple[Route, Sequence[str], str] | Reply:
         """Find what answers a request.
 
@@ -139,6 +151,8 @@ class Dispatcher:
             method: As sent.
             target: The path as sent, percent-encoded, without the query.
             headers: With lower-case names.
+            query: As sent, for redirects.
+            root: What came before the target for whom this application is mounted in, as sent.
 
         Returns:
             The route, the values of its path's parameters and the path; or the complete answer.
@@ -146,12 +160,16 @@ class Dispatcher:
         try:
             host = self._host(headers)
         except BadTargetError as error:
-            return self._bad(str(error))
+            return self._refusals.bad(str(error))
         if self.hosts is not None and not self.hosts.allow(host):
             return self.misdirected.reply
         try:
             path = self._path(method, target, host)
             leaf, values = self.routes.find(path)
+            if leaf is None and self.slash != "strict":
+                leaf, values = self.routes.find(other_slash(path))
+                if leaf is not None and self.slash == "redirect" and _is_there(leaf, method):
+                    return self.moved(path, query, partial(find_header, headers), root)
         except BadTargetError:
             return self.malformed.reply
         if leaf is None:
@@ -175,18 +193,29 @@ class Dispatcher:
             error: Why.
             find: Gives the value of a header.
         """
-        status, headers, body = self.problems.of(error)
-        more = lines_of_refused(self._edges, find)
-        return problem(status, [*headers, *self.problems.common, *more], body)
+        return self._refusals.of(error, lines_of_refused(self._edges, find))
+
+    def moved(self, path: str, query: bytes, find: Find, root: str = "") -> Reply:
+        """The answer to a request with a slash too much or too little at the end of its path.
+
+        Args:
+            path: As sent.
+            query: As sent.
+            find: Gives the value of a header.
+            root: As of `resolve`.
+        """
+        status, headers, body = self.redirect.reply(path, query, root)
+        return status, [*headers, *lines_of_refused(self._edges, find)], body
 
     def _at(self, leaf: Leaf[Target], method: str) -> Target:
         found = leaf.methods.get(method)
+        if found is None and method == "HEAD":
+            found = leaf.methods.get("GET")
         if found is None:
-            if method == "HEAD":
-                found = leaf.methods.get("GET")
-            elif method == "OPTIONS":
-                found = self._options[leaf]
-        return self._not_allowed[leaf] if found is None else found
+            found = leaf.rest
+        if found is None:
+            found = (self._options if method == "OPTIONS" else self._not_allowed)[leaf]
+        return found
 
     def _host(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """The one ``Host`` header, checked, so that nobody who builds a URL of it is misled."""
@@ -215,28 +244,9 @@ class Dispatcher:
         except UnicodeDecodeError:
             raise BadTargetError("a path that is not ASCII") from None
 
-    def _no_such_path(self, versions: Mapping[str, str]) -> Reply:
-        """Where versions are part of paths, the answer says which there are."""
-        fields = {"supported": list(versions)} if versions else {}
-        at = f"versions are at {', '.join(versions.values())}" if versions else ""
-        title = "There is nothing at this path"
-        common = self.problems.common
-        return problem(*self.problems.plain(404, "no-such-path", title, at, common, fields))
 
-    def _refused(self, allow: bytes) -> Reply:
-        return self._problem(
-            405,
-            "method-not-allowed",
-            "The method is not allowed at this path",
-            f"allowed are {allow.decode()}",
-            (b"allow", allow),
-        )
-
-    def _bad(self, what: str) -> Reply:
-        return self._problem(400, "malformed", Malformed.title, f"the request has {what}")
-
-    def _problem(
-        self, status: int, code: str, title: str, detail: str = "", *extra: tuple[bytes, bytes]
-    ) -> Reply:
-        headers = (*extra, *self.problems.common)
-        return problem(*self.problems.plain(status, code, title, detail, headers))
+def _is_there(leaf: Leaf[Target], method: str) -> bool:
+    """Whether a method of a leaf is worth a redirect: browsers must not follow one of a preflight."""
+    if method == "HEAD" and "GET" in leaf.methods:
+        return True
+    return method in leaf.methods and method != "OPTIONS"

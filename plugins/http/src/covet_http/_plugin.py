@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import pluggy
 
+from covet_http._annotation import plain
 from covet_http._asgi import AsgiApplication
 from covet_http._bind import bind
 from covet_http._binding import HttpBinding
@@ -143,15 +144,17 @@ class Http(Plugin[HttpConfig]):
             versions.warn_of_unused()
             if versions.config.by == "path":
                 prefixes = {name: versions.prefix(name) for name in versions.served}
+        config = self.config
         self._next = AsgiApplication(
             Dispatcher(
                 routes,
                 problems,
-                self.config.limits_for(rules.proxies),
+                config.limits_for(rules.proxies),
                 versions=prefixes,
                 hosts=rules.hosts,
                 cors=rules.cors,
                 edges=rules.edges,
+                slash=config.trailing_slash,
             )
         )
 
@@ -227,7 +230,7 @@ def route(
         try:
             if versioned is None or not binding.version:
                 target = Route(endpoint, problems)
-                routes.add(binding.method, binding.path, target, **where)
+                routes.add(binding.method, binding.path, target, host=binding.host, **where)
             else:
                 versioned.add(routes, endpoint, **where)
         except ConfigurationError as error:
@@ -248,7 +251,7 @@ def route(
 
 def _types(binding: HttpBinding, signature: Signature) -> list[Any]:
     """The types of a path's parameters, in their order."""
-    types = {given.name: given.type for given in signature.inputs}
+    types = {given.name: plain(given.type) for given in signature.inputs}
     return [types.get(name) for name in binding.parameters]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +21,9 @@ class Marks:
         self.facts: dict[str, Any] | None = None
         self.bindings: list[Binding] = []
         self.effects: list[Effect] = []
+        self.requires: list[str] = []
+        self.errors: list[type[Exception]] = []
+        self.tags: list[str] = []
         self.extra: dict[str, Any] = {}
 
 
@@ -83,13 +86,21 @@ def operation(
 
 
 def mark(
-    *bindings: Binding, effect: Effect | None = None, extra: Mapping[str, object] | None = None
+    *bindings: Binding,
+    effect: Effect | None = None,
+    requires: Iterable[str] = (),
+    errors: Iterable[type[Exception]] = (),
+    tags: Iterable[str] = (),
+    extra: Mapping[str, object] | None = None,
 ) -> Callable[[F], F]:
     """A decorator that binds a function: what transports make their own decorators of.
 
     Args:
         bindings: Addresses to add.
         effect: What the binding implies if `operation` does not say, as ``GET`` implies ``"read"``.
+        requires: Permissions besides those of `operation`.
+        errors: Errors besides those of `operation`.
+        tags: Tags besides those of `operation`, which come first.
         extra: What to attach to ``Operation.extra``, keyed by plugin id.
     """
 
@@ -99,6 +110,9 @@ def mark(
         marks.bindings[:0] = bindings
         if effect is not None:
             marks.effects.append(effect)
+        marks.requires += requires
+        marks.errors += errors
+        marks.tags += tags
         marks.extra.update(extra or {})
         return function
 
@@ -155,6 +169,12 @@ def _operation(marks: Marks, handler: Callable[..., Any], default: str) -> Opera
         facts["effect"] = max(marks.effects, key=_STRENGTH.index, default="write")
     if not facts.get("summary"):
         facts["summary"] = (inspect.getdoc(handler) or "").partition("\n")[0]
+    for name, more in (
+        ("requires", marks.requires),
+        ("errors", marks.errors),
+        ("tags", marks.tags),
+    ):
+        facts[name] = tuple(dict.fromkeys([*facts.get(name, ()), *more]))
     return Operation(
         handler=handler, bindings=tuple(marks.bindings), extra=dict(marks.extra), **facts
     )

@@ -125,7 +125,7 @@ class Versions:
                 location = prefix + location
         elif self.config.by == "media-type":
             media_type = self.media_type(name)
-        address = f"{binding.method} {path}"
+        address = f"{binding.method} {binding.host}{path}"
         if self.config.by != "path":
             address = f"{address} (version {name})"
         return binding.replaced(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from covet_http._binding import HttpBinding
 from covet_http._problem import Problems
 from covet_http._route import Route
-from covet_http._router import Router, rank_of
+from covet_http._router import Router, letters_of
 from covet_http._template import shape_of
 from covet_http._versions._accept import Family, parse
 from covet_http._versions._choice import HeaderChoice, MediaTypeChoice
@@ -20,14 +20,15 @@ from covet_operations import Endpoint
 if TYPE_CHECKING:
     from covet_http._dispatch import Target
 
-_Key: TypeAlias = tuple[str, str, tuple[int, ...]]
+_Key: TypeAlias = tuple[str, str, str, str]
 
 
 class _Group:
     """The routes of one method and path, by version."""
 
-    def __init__(self, path: str, types: Sequence[Any], owner: str, place: str) -> None:
-        self.path = path
+    def __init__(self, binding: HttpBinding, types: Sequence[Any], owner: str, place: str) -> None:
+        self.path = binding.path
+        self.host = binding.host
         self.types = types
         self.owner = owner
         self.place = place
@@ -74,14 +75,16 @@ class VersionedRoutes:
         version = binding.version
         route = Route(endpoint, versions.problems(self._problems, version))
         if versions.config.by == "path":
-            routes.add(binding.method, binding.path, route, types=types, owner=owner, place=place)
+            paths = [binding.path]
             if version == versions.config.default:
-                bare = binding.path.removeprefix(versions.prefix(version))
-                routes.add(binding.method, bare, route, types=types, owner=owner, place=place)
+                paths.append(binding.path.removeprefix(versions.prefix(version)))
+            for path in paths:
+                routes.add(
+                    binding.method, path, route, types=types, owner=owner, place=place,
+                    host=binding.host,
+                )  # fmt: skip
             return
-        group = self._groups.setdefault(
-            _key(binding, types), _Group(binding.path, types, owner, place)
-        )
+        group = self._groups.setdefault(_key(binding, types), _Group(binding, types, owner, place))
         if version in group.routes:
             raise ConfigurationError(
                 "COVET-HTTP-ROUTE-CONFLICT",
@@ -99,11 +102,11 @@ class VersionedRoutes:
         Yields:
             Everything that is in the way.
         """
-        for (method, _, _), group in self._groups.items():
+        for (method, *_), group in self._groups.items():
             try:
                 routes.add(
                     method, group.path, self._choice(group.routes), types=group.types,
-                    owner=group.owner, place=group.place,
+                    owner=group.owner, place=group.place, host=group.host,
                 )  # fmt: skip
             except ConfigurationError as error:
                 yield error
@@ -116,7 +119,7 @@ class VersionedRoutes:
             try:
                 routes.add(
                     binding.method, binding.path, self._refusals.gone(binding.version),
-                    types=types, owner=f"the removed version {binding.version}",
+                    types=types, owner=f"the removed version {binding.version}", host=binding.host,
                 )  # fmt: skip
             except ConfigurationError as error:
                 yield error
@@ -135,4 +138,5 @@ class VersionedRoutes:
 
 
 def _key(binding: HttpBinding, types: Sequence[Any]) -> _Key:
-    return binding.method, shape_of(binding.path), tuple(rank_of(each) for each in types)
+    letters = letters_of(binding.path, types).lower()
+    return binding.method, binding.host, shape_of(binding.path), letters
