@@ -107,7 +107,8 @@ enum cv_op {
                      only where it is known and more is to come), then the first bytes of the body.
                      Complete unless CV_MORE: then chunked, or until close for HTTP/1.0 */
     CV_CHUNK = 3, /* more of a body; CV_MORE: not the last */
-    CV_ABORT = 4, /* the answer cannot be completed: cut the connection so that it shows */
+    CV_ABORT = 4, /* the answer cannot be completed: cut the connection so that it shows; `code` is the
+                   * status for the access log, 0: what was sent */
     CV_READ = 5, /* the handler wants the next piece of the body: one BODY event follows */
     CV_ARM = 6, /* payload: u32 number, u32 milliseconds: a TIMER event, unless answered before */
     CV_DROP = 7, /* no answer follows and none is needed: the client is gone */

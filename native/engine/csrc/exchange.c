@@ -72,7 +72,7 @@ static void let_go(cv_core *core, cv_exchange *x)
 void cv_exchange_answered(cv_core *core, cv_exchange *x)
 {
     if (!(x->flags & (CV_X_NATIVE | CV_X_LOGGED)))
-        cv_exchange_log(core, x, x->status ? x->status : 499);
+        cv_exchange_log(core, x, x->status && !(x->flags & CV_X_GONE) ? x->status : 499);
     x->state = CV_DONE;
     let_go(core, x);
 }

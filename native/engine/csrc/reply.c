@@ -473,6 +473,10 @@ void cv_reply_apply(cv_core *core, const cv_reply *r, const uint8_t *payload)
         read_body(core, c, x);
         break;
     case CV_ABORT:
+        if (r->code)
+            x->status = r->code; /* what the log says: the head, if it is out, said success */
+        cut(core, c, x);
+        break;
     case CV_DROP:
         cut(core, c, x);
         break;

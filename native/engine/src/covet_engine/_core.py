@@ -188,9 +188,14 @@ class Core:
         """End a chunked answer with these fields."""
         self.parts += (REPLY.pack(handle, len(fields), 0, _TRAILERS, 0), fields)
 
-    def abort(self, handle: int) -> None:
-        """The answer cannot be completed: cut the connection so that it shows."""
-        self.parts.append(REPLY.pack(handle, 0, 0, _ABORT, 0))
+    def abort(self, handle: int, status: int = 0) -> None:
+        """The answer cannot be completed: cut the connection so that it shows.
+
+        Args:
+            handle: Of the request.
+            status: What the access log says; 0: what was sent.
+        """
+        self.parts.append(REPLY.pack(handle, 0, status, _ABORT, 0))
 
     def drop(self, handle: int) -> None:
         """No answer follows and none is needed: the client is gone."""

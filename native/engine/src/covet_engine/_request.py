@@ -142,8 +142,8 @@ class EngineRequest(Request):
                 core.drop(self.handle)
             else:
                 self._reply(reply)
-        except StreamAbortedError:
-            core.abort(self.handle)
+        except StreamAbortedError as aborted:
+            core.abort(self.handle, aborted.status)
         finally:
             self._leave()
 

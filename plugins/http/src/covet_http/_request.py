@@ -15,7 +15,7 @@ from covet_http._response import ResponseHead
 from covet_http._rules._proxies import Caller, Proxies
 from covet_http._target import BadTargetError, Query, parse_query
 from covet_kernel.contracts import Binding, Call, Credentials, Operation
-from covet_operations import TooLarge, Unsupported
+from covet_operations import TooLarge, Unsupported, wait_disconnected
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -67,6 +67,13 @@ class Request(Call):
         if response is None:
             response = self._response = ResponseHead()
         return response
+
+    async def wait_disconnected(self) -> None:
+        """Return when the client has left before its answer was complete.
+
+        For operations with ``on_disconnect="notify"``; with ``"finish"`` it never returns.
+        """
+        await wait_disconnected(self)
 
     @property
     def caller(self) -> Caller:

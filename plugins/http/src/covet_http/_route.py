@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from covet_http._binding import HttpBinding
 from covet_http._location import compile_location
-from covet_http._problem import CONTENT_TYPE, Headers, Problems, joined
+from covet_http._problem import CLIENT_CLOSED_REQUEST, CONTENT_TYPE, Headers, Problems, joined
 from covet_http._request import NDJSON, Request
 from covet_kernel.contracts import Operation
 from covet_operations import Endpoint, OperationError
@@ -20,7 +20,16 @@ _BODILESS = (204, 205, 304)
 
 
 class StreamAbortedError(Exception):
-    """A stream failed after its first item: the answer must not look complete."""
+    """A stream failed after its first item: the answer must not look complete.
+
+    Attributes:
+        status: What it would have been answered with before that; 499 if the client is gone. For
+            access logs, since the head has said success.
+    """
+
+    def __init__(self, message: str, status: int = 500) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Route:
@@ -115,7 +124,9 @@ class Route:
             StreamAbortedError: The stream had begun.
         """
         if request.streaming:
-            raise StreamAbortedError(str(error)) from error
+            gone = request.cause == "disconnect"
+            status = CLIENT_CLOSED_REQUEST if gone else self._problems.of(error)[0]
+            raise StreamAbortedError(str(error), status) from error
         if request.cause == "disconnect":
             return None
         status, headers, body = self._problems.of(error)

@@ -12,7 +12,7 @@ _CUT_TARGET = 2048
 _CUT_AGENT = 256
 
 
-def log_access(scope: Any, status: int | None, seconds: float) -> None:
+def log_access(scope: Any, status: int, seconds: float, size: int) -> None:
     """Log one request.
 
     Everything a client chose is written as JSON in ASCII, so control characters, line ends and
@@ -20,8 +20,9 @@ def log_access(scope: Any, status: int | None, seconds: float) -> None:
 
     Args:
         scope: The request's ASGI scope.
-        status: Of the answer, ``None`` if the client left first.
+        status: Of the answer; 499 if the client left before its end, and what ended it if we did.
         seconds: From the request's head to the end of its answer.
+        size: Bytes of the answer's body.
     """
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     client = scope.get("client")
@@ -32,8 +33,9 @@ def log_access(scope: Any, status: int | None, seconds: float) -> None:
         "method": scope.get("method", "GET"),
         "target": target[:_CUT_TARGET].decode("latin-1"),
         "http": scope["http_version"],
-        "status": status if status is not None else 499,
+        "status": status,
         "ms": round(seconds * 1000, 3),
+        "bytes": size,
         "agent": agent[:_CUT_AGENT].decode("latin-1"),
     }
     access.info("%s", to_json(record, ensure_ascii=True).decode("ascii"))

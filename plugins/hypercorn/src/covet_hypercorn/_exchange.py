@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from covet_http import DISCONNECT, Message, Scope, StreamAbortedError
+from covet_hypercorn._access import log_access
 
 if TYPE_CHECKING:
     from covet_hypercorn._calls import Calls
@@ -28,11 +30,18 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_calls", "_gone", "_messages", "_on_disconnect", "_returned",
-        "_room", "_scope", "_send",
+        "_answered", "_arrived", "_began", "_calls", "_gone", "_logs", "_messages", "_on_disconnect",
+        "_returned", "_room", "_scope", "_send", "_size", "_status",
     )  # fmt: skip
 
-    def __init__(self, calls: Calls, scope: Scope, send: Callable[[Any], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        scope: Scope,
+        send: Callable[[Any], Awaitable[None]],
+        *,
+        logs: bool = False,
+    ) -> None:
         self._calls = calls
         self._scope = scope
         self._send = send
@@ -43,6 +52,10 @@ class Exchange:
         self._gone = False
         self._answered = False
         self._returned = False
+        self._logs = logs
+        self._began = monotonic()
+        self._status = 0
+        self._size = 0
 
     async def put(self, message: Any) -> None:
         """Take a message from the connection; waits while the application lags behind."""
@@ -72,9 +85,14 @@ class Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self._answered = True
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+        elif message["type"] == "http.response.body":
+            self._size += len(message.get("body", b""))
+            self._answered = not message.get("more_body", False)
         await self._send(message)
+        if self._answered:
+            self._log(self._status)
 
     def subscribe(self, on_disconnect: Callable[[], None]) -> None:
         """Have ``on_disconnect`` called if the client goes away before it has its answer."""
@@ -89,9 +107,13 @@ class Exchange:
                 if not self._gone:
                     self._scope["extensions"][DISCONNECT] = {"subscribe": self.subscribe}
                     await application(self._scope, self.receive, self.send)
-            except StreamAbortedError:
-                pass  # logged where it happened; incomplete is how the answer is to end
+                    if not self._answered:
+                        self._status = 500
+            except StreamAbortedError as aborted:
+                # It is logged where it happened; incomplete is how the answer is to end.
+                self._status = aborted.status
             except Exception:
+                self._status = 500
                 log.exception("the application failed outside its own error handling")
             finally:
                 self._returned = True
@@ -100,4 +122,12 @@ class Exchange:
                 # Completes what is incomplete: a 500 before the first byte, an abort after it.
                 await self._send(None)
         finally:
+            self._log(self._status or 500)
             self._calls.leave()
+
+    def _log(self, status: int) -> None:
+        """Write one line of the access log."""
+        if self._logs:
+            self._logs = False
+            status = 499 if self._gone else status
+            log_access(self._scope, status, monotonic() - self._began, self._size)

@@ -16,7 +16,6 @@ import anyio
 import anyio.lowlevel
 import h11
 
-from covet_hypercorn._access import log_access
 from covet_hypercorn._exchange import Exchange
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ class H1:
         self._scope: Any = None
         self._head = b""
         self._status: int | None = None
-        self._began = 0.0
 
     @property
     def body_incomplete(self) -> bool:
@@ -152,10 +150,10 @@ class H1:
             "state": {},
         }
         self._status = None
-        self._began = monotonic()
         self._answered = anyio.Event()
         connection.set_idle(False)
-        self._exchange = Exchange(connection.listener.calls, self._scope, self.send)
+        listener = connection.listener
+        self._exchange = Exchange(listener.calls, self._scope, self.send, logs=listener.access_log)
         connection.spawn(self._exchange.run)
         return True
 
@@ -179,7 +177,6 @@ class H1:
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self._head:
             await self._write(self._plain(status))
         if exchange is not None:
-            self._log()
             await exchange.put({"type": "http.disconnect"})
         self._connection.finish()
 
@@ -237,14 +234,12 @@ class H1:
         if self._status is None and self._h11.our_state is h11.SEND_RESPONSE:
             await self._write(self._plain(500))
         # Otherwise an answer has begun and is not complete: cutting it off is the only honest end.
-        self._log()
         self._exchange = None
         self._answered.set()
         self._connection.finish()
 
     async def _end(self) -> None:
         """The answer is complete: on to the next request, or close."""
-        self._log()
         self._exchange = None
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._h11.start_next_cycle()
@@ -252,10 +247,6 @@ class H1:
         else:
             self._connection.finish()
         self._answered.set()
-
-    def _log(self) -> None:
-        if self._listener.access_log:
-            log_access(self._scope, self._status, monotonic() - self._began)
 
     async def _write(self, data: bytes | None) -> None:
         await self._connection.write(data or b"")

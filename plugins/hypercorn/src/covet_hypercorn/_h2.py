@@ -18,7 +18,6 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import ConnectionState, LifespanState
 
-from covet_hypercorn._access import log_access
 from covet_hypercorn._exchange import Exchange
 
 if TYPE_CHECKING:
@@ -30,14 +29,11 @@ _GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00
 
 
 class _AccessLog:
-    """What Hypercorn calls when a request is done; the only method it calls here."""
+    """What Hypercorn calls when a request is done. The exchange has logged it, with what ended it."""
 
-    def __init__(self, config: Any) -> None:
-        self._enabled = config.access_log
+    def __init__(self, config: Any) -> None: ...
 
-    async def access(self, scope: Any, response: Any, duration: float) -> None:
-        if self._enabled:
-            log_access(scope, response["status"] if response is not None else None, duration)
+    async def access(self, scope: Any, response: Any, duration: float) -> None: ...
 
 
 class _Config(Config):
@@ -50,7 +46,6 @@ class _Config(Config):
     def __init__(self, listener: Listener) -> None:
         self.h2_max_header_list_size = listener.options.max_header_bytes
         self.h2_max_concurrent_streams = listener.max_streams
-        self.access_log = listener.access_log
         self._clock = listener.clock
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
@@ -172,7 +167,8 @@ class H2:
     # What Hypercorn's protocol takes for its task group.
 
     async def spawn_app(self, app: Any, config: Any, scope: Any, send: Any) -> Any:
-        exchange = Exchange(self._connection.listener.calls, scope, send)
+        listener = self._connection.listener
+        exchange = Exchange(listener.calls, scope, send, logs=listener.access_log)
         self._connection.spawn(exchange.run)
         return exchange.put
 

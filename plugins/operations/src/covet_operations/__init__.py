@@ -1,6 +1,7 @@
 """The call pipeline every transport shares."""
 
 from covet_operations._codec import Codec, TransportBinding
+from covet_operations._disconnect import wait_disconnected
 from covet_operations._driver import Lane, Suspended, ended
 from covet_operations._endpoint import Endpoint
 from covet_operations._errors import (
@@ -69,4 +70,5 @@ __all__ = [
     "operations_of",
     "provider",
     "providers_of",
+    "wait_disconnected",
 ]

@@ -11,6 +11,7 @@ import anyio
 
 from covet_kernel.contracts import Binding, Call, Operation
 from covet_operations._chain import Chain, Direct
+from covet_operations._disconnect import tell_gone
 from covet_operations._driver import Watch, answer, drive, ended, stepped
 from covet_operations._errors import OperationError
 from covet_operations._inner import CONNECTION
@@ -145,7 +146,7 @@ class Endpoint(Generic[B_co]):
 
     def disconnect(self, call: Call) -> None:
         """Tell a call that its caller is gone; the operation's policy decides what that does."""
-        call.disconnected = True
+        tell_gone(call)
         if self.operation.on_disconnect == "cancel":
             call.cancel("disconnect")
 
