@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from covet_http._binding import HttpBinding
+from covet_http._links import has_links, link_line
 from covet_http._location import compile_location
 from covet_http._problem import CLIENT_CLOSED_REQUEST, CONTENT_TYPE, Headers, Problems, joined
 from covet_http._request import NDJSON, Request
@@ -47,7 +48,7 @@ class Route:
     """
 
     __slots__ = (
-        "_common", "_content_type", "_head", "_location", "_problems", "binding", "constant", "endpoint",
+        "_common", "_content_type", "_head", "_links", "_location", "_problems", "binding", "constant", "endpoint",
         "operation", "status", "streams", "whole_body",
     )  # fmt: skip
 
@@ -67,10 +68,12 @@ class Route:
             self._content_type = NDJSON.encode()
         template = self.binding.location
         self._location = compile_location(template) if template is not None else None
+        self._links = has_links(self.binding.method, endpoint.signature.output_type)
         self._head: Headers = [*self._common]
         if self.status not in _BODILESS:
             self._head.insert(0, (b"content-type", self._content_type))
-        self.constant = self._head if self._location is None and not self.streams else None
+        varies = self.streams or self._links or self._location is not None
+        self.constant = None if varies else self._head
 
     async def answer(
         self, request: Request, watch: Callable[[], Awaitable[None]] | None = None
@@ -104,6 +107,8 @@ class Route:
             headers.append((b"content-length", b"%d" % len(body)))
         if self._location is not None:
             headers.append((b"location", self._location(request.value)))
+        if self._links:
+            headers += link_line(request)
         return status, headers, body
 
     def head(self, request: Request) -> tuple[int, Headers]:

@@ -1,5 +1,9 @@
 """The call pipeline every transport shares."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from covet_operations._codec import Codec, TransportBinding
 from covet_operations._disconnect import wait_disconnected
 from covet_operations._driver import Lane, Suspended, ended
@@ -24,22 +28,33 @@ from covet_operations._errors import (
     Unsupported,
 )
 from covet_operations._marks import mark, operation, operations_of
+from covet_operations._paging._service import PAGING, Paging
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._plugin import Operations
-from covet_operations._preview import preview
 from covet_operations._providers import Provider, ProviderScope, provider, providers_of
 from covet_operations._signature import Injected, Input, Kind, Signature
 from covet_operations._translate import ErrorMapping
 
+if TYPE_CHECKING:
+    from covet_operations._paging._filter import Filter, Operator
+    from covet_operations._paging._page import OffsetPage, Page
+    from covet_operations._paging._query import CursorQuery, OffsetQuery
+    from covet_operations._paging._select import CursorSelection, OffsetSelection
+    from covet_operations._paging._sort import Sort, SortBy
+
 __all__ = [
     "OPERATIONS",
+    "PAGING",
     "Cancelled",
     "Codec",
     "Conflict",
+    "CursorQuery",
+    "CursorSelection",
     "DeadlineExceeded",
     "Endpoint",
     "ErrorKind",
     "ErrorMapping",
+    "Filter",
     "Forbidden",
     "Gone",
     "Injected",
@@ -49,15 +64,23 @@ __all__ = [
     "Kind",
     "Lane",
     "NotFound",
+    "OffsetPage",
+    "OffsetQuery",
+    "OffsetSelection",
     "OperationError",
     "Operations",
     "OperationsConfig",
+    "Operator",
+    "Page",
+    "Paging",
     "Pipeline",
     "PreconditionFailed",
     "Provider",
     "ProviderScope",
     "RateLimited",
     "Signature",
+    "Sort",
+    "SortBy",
     "Suspended",
     "TooLarge",
     "TransportBinding",
@@ -69,8 +92,31 @@ __all__ = [
     "mark",
     "operation",
     "operations_of",
-    "preview",
     "provider",
     "providers_of",
     "wait_disconnected",
 ]
+
+_LATE = {
+    "CursorQuery": "_paging._query",
+    "CursorSelection": "_paging._select",
+    "Filter": "_paging._filter",
+    "OffsetPage": "_paging._page",
+    "OffsetQuery": "_paging._query",
+    "OffsetSelection": "_paging._select",
+    "Operator": "_paging._filter",
+    "Page": "_paging._page",
+    "Sort": "_paging._sort",
+    "SortBy": "_paging._sort",
+}
+"""What is imported when it is first asked for: models take time to make, and few services need these."""
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from covet_kernel import ConfigurationError, PluginConfig, Serving
 from covet_kernel.contracts import Binding, Capability, Operation
@@ -30,6 +30,13 @@ class OperationsConfig(PluginConfig):
     )
     commit_grace: float = Field(
         5.0, gt=0, description="Seconds COMMIT or ROLLBACK may take once the call itself is over."
+    )
+    cursor_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs the cursors of pages, the same in every process; empty: a checksum only.",
+    )
+    max_page_size: int = Field(
+        1000, ge=1, description="The most items on one page, whatever an operation allows."
     )
     refuse_extra: bool = Field(
         True, description="Refuse a message with inputs the operation does not have."
@@ -106,10 +113,6 @@ class Pipeline:
     def errors(self, serving: Serving, operation: Operation) -> tuple[type[OperationError], ...]:
         """The typed errors an operation may answer with, for schemas: declared and implied ones."""
         return self._plans[serving].answers(operation)
-
-    def is_anonymous(self, serving: Serving, operation: Operation) -> bool:
-        """Whether a call of an operation without credentials is let in, for schemas."""
-        return self._plans[serving].is_anonymous(operation)
 
     def phase(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Keep a phase's app-scoped providers open while the block runs.

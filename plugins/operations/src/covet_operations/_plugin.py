@@ -10,6 +10,7 @@ import pluggy
 from covet_kernel import Context, Plugin, Serving, hookspec
 from covet_kernel.contracts import Operation
 from covet_operations._marks import operations_of
+from covet_operations._paging._service import PAGING, Paging
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._providers import Provider, providers_of
 from covet_operations._translate import ErrorMapping
@@ -30,7 +31,7 @@ class Specs:
 class Operations(Plugin[OperationsConfig]):
     """Provides the call pipeline, and declares what the application's plain modules are marked as."""
 
-    provides = (OPERATIONS,)
+    provides = (OPERATIONS, PAGING)
 
     def __init__(self, config: OperationsConfig) -> None:
         super().__init__(config)
@@ -58,6 +59,13 @@ class Operations(Plugin[OperationsConfig]):
         self._operations = tuple(each for module in ctx.modules for each in operations_of(module))
         self._providers = tuple(each for module in ctx.modules for each in providers_of(module))
         ctx.provide(OPERATIONS, pipeline)
+        ctx.provide(
+            PAGING,
+            Paging(
+                secret=self.config.cursor_secret.get_secret_value(),
+                max_limit=self.config.max_page_size,
+            ),
+        )
         ctx.compile(pipeline.assemble)
         ctx.serve(serve)
         yield

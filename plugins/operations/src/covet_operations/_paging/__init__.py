@@ -1,0 +1,1 @@
+"""Reading long lists piece by piece: sorted, filtered, from a cursor or an offset."""
