@@ -10,6 +10,9 @@ from covet_http._forms._limits import FormLimits
 from covet_http._forms._parts import Part, Parts
 from covet_http._forms._upload import Upload
 from covet_http._group import Group, delete, get, head, options, patch, post, put, route
+from covet_http._openapi._config import OpenApiConfig
+from covet_http._openapi._facts import DeclaredAnswer, Webhook, openapi
+from covet_http._openapi._part import OpenApiPart
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import BodyTimeout, Malformed, Problems
 from covet_http._request import Limits, Request
@@ -54,6 +57,7 @@ __all__ = [
     "Caller",
     "Choice",
     "CorsConfig",
+    "DeclaredAnswer",
     "Dispatcher",
     "Find",
     "Fixed",
@@ -73,6 +77,8 @@ __all__ = [
     "Malformed",
     "MemoryListener",
     "Message",
+    "OpenApiConfig",
+    "OpenApiPart",
     "Part",
     "Parts",
     "PreparedAnswer",
@@ -100,11 +106,13 @@ __all__ = [
     "VersionChange",
     "VersionConfig",
     "VersionsConfig",
+    "Webhook",
     "delete",
     "downgrade_response",
     "fixed",
     "get",
     "head",
+    "openapi",
     "options",
     "patch",
     "post",

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from covet_http._fixed import plain_path
 from covet_http._forms._limits import FormLimits
+from covet_http._openapi._config import OpenApiConfig
 from covet_http._request import Limits
 from covet_http._rules._cors import CorsConfig
 from covet_http._rules._hosts import HostPattern
@@ -91,6 +92,9 @@ class HttpConfig(PluginConfig):
         default=None, description="Give each request an id; not unless given."
     )
     forms: FormLimits = Field(default=FormLimits(), description="What a form may cost.")
+    openapi: OpenApiConfig = Field(
+        default=OpenApiConfig(), description="The OpenAPI document and the pages that show it."
+    )
 
     @field_validator("health_path")
     @classmethod

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import pluggy
@@ -23,6 +23,8 @@ from covet_http._dispatch import Dispatcher, Target
 from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._forms._parts import Parts
 from covet_http._newcomers import keep_newcomers_away
+from covet_http._openapi._command import openapi_command
+from covet_http._openapi._serve import ServedDocument, WholeBinding, whole_codec
 from covet_http._problem import Problems
 from covet_http._request import Request
 from covet_http._route import Route
@@ -33,10 +35,11 @@ from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._plan import Versions, unversioned
 from covet_http._versions._routes import VersionedRoutes
-from covet_kernel import ConfigurationError, Context, Plugin, Serving, installed
+from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Interceptor, Operation, Record
 from covet_operations import (
     OPERATIONS,
+    Codec,
     Endpoint,
     Pipeline,
     Provider,
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 log = logging.getLogger("covet.http")
+
+MakeCodec: TypeAlias = Callable[[Operation, Signature, HttpBinding], Codec[Request]]
 
 _ENGINE = "engine"
 _PORTABLE = "hypercorn"
@@ -83,6 +88,7 @@ class Http(Plugin[HttpConfig]):
         self._next: AsgiApplication | None = None
         self._changes: tuple[VersionChange, ...] = ()
         self._rules = Rules(config)
+        self._document = ServedDocument(config)
 
     @property
     def implies(self) -> Sequence[str]:
@@ -101,6 +107,12 @@ class Http(Plugin[HttpConfig]):
     def parts(self, request: Request) -> Parts:
         """The parts of a form, for handlers that take them as they arrive."""
         return Parts(request)
+
+    def covet_operations(self) -> Iterable[Operation]:
+        return self._document.operations()
+
+    def covet_commands(self) -> Iterable[Command]:
+        return (openapi_command(self.config),)
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -122,10 +134,10 @@ class Http(Plugin[HttpConfig]):
         rules = self._rules
         problems = Problems(self.config.problem_base, rules.common)
         versions = self._versions(serving)
-        if versions is None:
-            endpoints = pipeline.compile(serving, HttpBinding, codec_for, unversioned)
-        else:
-            endpoints = pipeline.compile(serving, HttpBinding, versions.codec, versions.variants)
+        codec: MakeCodec = codec_for if versions is None else versions.codec
+        variants = unversioned if versions is None else versions.variants
+        endpoints = pipeline.compile(serving, HttpBinding, partial(_codec, codec), variants)
+        self._document.begin(serving, pipeline, versions)
         fixed = list(serving.collect("covet_http_fixed"))
         if self.config.health_path:
             fixed.append(("plugins.http.health_path", health(self.config.health_path)))
@@ -203,6 +215,14 @@ def _bound(serving: Serving) -> list[tuple[Operation, HttpBinding]]:
         for binding in operation.bindings
         if isinstance(binding, HttpBinding)
     ]
+
+
+def _codec(
+    codec: MakeCodec, operation: Operation, signature: Signature, binding: HttpBinding
+) -> Codec[Request]:
+    if isinstance(binding, WholeBinding):
+        return whole_codec(binding)
+    return codec(operation, signature, binding)
 
 
 def route(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from covet_http._fixed import Fixed
+from covet_http._openapi._facts import Webhook
+from covet_http._openapi._part import OpenApiPart
 from covet_http._versions._changes import VersionChange
 from covet_kernel import hookspec
 
@@ -19,3 +21,7 @@ class Specs:
     @hookspec
     def covet_http_version_changes(self) -> Iterable[VersionChange]:  # type: ignore[empty-body]
         """What changed between versions; ``version_changes_of(module)`` for decorated functions."""
+
+    @hookspec
+    def covet_http_openapi(self) -> Iterable[OpenApiPart | Webhook]:  # type: ignore[empty-body]
+        """What the OpenAPI document says besides the operations; asked when it is made."""

@@ -31,6 +31,7 @@ from covet_operations._marks import mark, operation, operations_of
 from covet_operations._paging._service import PAGING, Paging
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._plugin import Operations
+from covet_operations._preview import preview
 from covet_operations._providers import Provider, ProviderScope, provider, providers_of
 from covet_operations._signature import Injected, Input, Kind, Signature
 from covet_operations._translate import ErrorMapping
@@ -92,6 +93,7 @@ __all__ = [
     "mark",
     "operation",
     "operations_of",
+    "preview",
     "provider",
     "providers_of",
     "wait_disconnected",

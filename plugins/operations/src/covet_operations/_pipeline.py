@@ -114,6 +114,10 @@ class Pipeline:
         """The typed errors an operation may answer with, for schemas: declared and implied ones."""
         return self._plans[serving].answers(operation)
 
+    def is_anonymous(self, serving: Serving, operation: Operation) -> bool:
+        """Whether a call of an operation without credentials is let in, for schemas."""
+        return self._plans[serving].is_anonymous(operation)
+
     def phase(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Keep a phase's app-scoped providers open while the block runs.
 

@@ -18,12 +18,14 @@ from covet_operations._codec import Codec
 from covet_operations._endpoint import Endpoint
 from covet_operations._errors import (
     Cancelled,
+    Conflict,
     DeadlineExceeded,
     Forbidden,
     Internal,
     Invalid,
     OperationError,
     Unauthenticated,
+    Unavailable,
 )
 from covet_operations._inner import innermost, reply
 from covet_operations._inputs import decode_layer
@@ -231,8 +233,16 @@ class Plan:
         found = [self._translator.typed(each) for each in operation.errors]
         if self.signatures[operation.name].inputs or self.signatures[operation.name].item:
             found.append(Invalid)
-        if not is_anonymous(operation) or self._serving.authenticators:
+        if not self.is_anonymous(operation) or self._serving.authenticators:
             found.append(Unauthenticated)
         if operation.requires or self._serving.authorizers:
             found.append(Forbidden)
+        if operation.transaction is not None:
+            # What the database says when it is asked, or at the latest when it commits.
+            found += [Conflict] if operation.transaction == "write" else []
+            found.append(Unavailable)
         return tuple(dict.fromkeys([*found, DeadlineExceeded, Cancelled, Internal]))
+
+    def is_anonymous(self, operation: Operation) -> bool:
+        """Whether nobody need say who calls."""
+        return is_anonymous(operation) and not identified(self._injected[operation.name])
