@@ -299,6 +299,26 @@ async def test_large_files_go_to_disk_and_are_gone_with_the_call(
         assert os.listdir(folder) == []
 
 
+async def test_files_that_arrive_whole_and_go_to_disk(
+    web: Any, forms: Any, spool: dict[str, Any], folder: str
+) -> None:
+    opened: list[int] = []
+
+    @http.post("/several")
+    async def several(files: list[http.Upload], last: str) -> list[str]:
+        opened.append(len(forms.open_files(folder)))
+        return [*[(await each.read()).decode() for each in files], last]
+
+    texts = ["a" * 600, "b" * 600, "", "c" * 300, "d" * 5000]
+    parts = [*[("files", text, "f") for text in texts], ("last", "z")]
+    async with web.serving(several, http=spool) as service:
+        body = forms.multipart(parts)
+        answer = await service.ask("POST", "/several", body=body, headers=forms.headers)
+    assert answer.json == [*texts, "z"]
+    assert opened == [2]
+    assert forms.open_files(folder) == []
+
+
 async def test_nothing_is_left_of_an_upload_that_is_refused(
     web: Any, forms: Any, spool: dict[str, Any], folder: str
 ) -> None:

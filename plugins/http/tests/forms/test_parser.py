@@ -19,8 +19,10 @@ from covet_http._forms._multipart import Mark, MultipartParser
 Part = tuple[tuple[bytes, ...], bytes]
 
 
-def parse(pieces: list[bytes], boundary: bytes = b"b", **limits: int) -> list[Part]:
-    """The parts of a form that comes in these pieces."""
+def parse(
+    pieces: list[bytes], boundary: bytes = b"b", *, eager: bool = False, **limits: int
+) -> list[Part]:
+    """The parts of a form that comes in these pieces; those that are whole at once if ``eager``."""
     parser = MultipartParser(boundary, **{"max_headers": 4, "max_header_bytes": 64, **limits})
     parts: list[Part] = []
     headers: tuple[bytes, ...] = ()
@@ -28,7 +30,13 @@ def parse(pieces: list[bytes], boundary: bytes = b"b", **limits: int) -> list[Pa
     ended = False
     for piece in pieces:
         parser.feed(piece)
-        while (event := parser.next()) is not None:
+        while True:
+            while eager and (whole := parser.whole()) is not None:
+                assert not ended
+                parts.append((tuple(whole[0]), whole[1]))
+            event = parser.next()
+            if event is None:
+                break
             assert not ended
             if isinstance(event, bytes):
                 assert event
@@ -97,6 +105,8 @@ def test_parts_come_out_as_they_went_in(
 ) -> None:
     body = encoded(parts, preamble)
     assert parse(split(body, cuts)) == parts
+    assert parse([body], eager=True) == parts
+    assert parse(split(body, cuts), eager=True) == parts
     assert parse([bytes([byte]) for byte in body]) == parts
 
 
@@ -110,6 +120,8 @@ def test_parts_come_out_as_they_went_in(
 def test_any_split_has_the_same_outcome(body: bytes, cuts: list[int]) -> None:
     whole = outcome([body])
     assert outcome(split(body, cuts)) == whole
+    assert outcome([body], eager=True) == whole
+    assert outcome(split(body, cuts), eager=True) == whole
     assert outcome([bytes([byte]) for byte in body]) == whole
 
 

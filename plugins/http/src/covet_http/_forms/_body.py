@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from covet_http._forms._limits import FormLimits
-from covet_http._forms._multipart import Event, MultipartParser
+from covet_http._forms._multipart import Event, Headers, MultipartParser
 from covet_http._problem import Malformed
 from covet_http._request import Request
 from covet_operations import TooLarge
@@ -17,12 +17,15 @@ class FormBody:
         boundary: From ``Content-Type``.
         limits: What it may cost.
 
+    Attributes:
+        ended: Whether the whole body was read.
+
     Raises:
         TooLarge: It says that it is larger than it may be.
         Malformed: ``Content-Length`` is not a number.
     """
 
-    __slots__ = ("_declared", "_ended", "_limit", "_parser", "_request", "_size")
+    __slots__ = ("_declared", "_limit", "_parser", "_request", "_size", "ended")
 
     def __init__(self, request: Request, boundary: bytes, limits: FormLimits) -> None:
         self._request = request
@@ -31,7 +34,7 @@ class FormBody:
         if self._declared is not None and self._declared > self._limit:
             raise self._too_large()
         self._size = 0
-        self._ended = False
+        self.ended = False
         self._parser = MultipartParser(
             boundary,
             max_headers=limits.max_part_headers,
@@ -44,8 +47,12 @@ class FormBody:
         if body is None:
             return False
         self._feed(body)
-        self._ended = True
+        self.ended = True
         return True
+
+    def whole(self) -> tuple[Headers, bytes] | None:
+        """The next part at once, if it is there and small."""
+        return self._parser.whole()
 
     def now(self) -> Event | None:
         """The next event, ``None`` if more has to be read, or the form is over."""
@@ -64,18 +71,18 @@ class FormBody:
 
     async def more(self) -> bool:
         """Read more; whether there was any. Not before `now` has returned ``None``."""
-        if self._ended:
+        if self.ended:
             return False
         piece = await self._request.read()
         if not piece:
-            self._ended = True
+            self.ended = True
             if self._declared is not None and self._declared != self._size:
                 raise Malformed("the body is not as long as Content-Length says")
             return False
         self._feed(piece)
         if self._size == self._declared:
             self._request.body_complete()
-            self._ended = True
+            self.ended = True
         return True
 
     def finish(self) -> None:

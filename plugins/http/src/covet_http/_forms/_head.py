@@ -11,7 +11,9 @@ from covet_http._forms._parameters import split_parameters
 from covet_http._problem import Malformed
 
 # What browsers send for a field.
-_FIELD: Final = re.compile(r'Content-Disposition: form-data; name="([^"\\]*)"\Z')
+_FIELD: Final = re.compile(
+    rb'Content-Disposition: form-data; name="([^"\\\x00-\x1f\x7f-\xff]*)"\Z', re.IGNORECASE
+)
 _LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MEDIA_TYPE: Final = re.compile(r"[!#$&^_.+0-9A-Za-z-]{1,127}/[!#$&^_.+0-9A-Za-z-]{1,127}\Z")
@@ -49,6 +51,12 @@ class PartHead:
         self.headers = {} if headers is None else headers
 
 
+def field_name(lines: Sequence[bytes]) -> str | None:
+    """The name of a field whose part has the one header that nearly all of them have."""
+    plain = _FIELD.match(lines[0]) if len(lines) == 1 else None
+    return None if plain is None else plain[1].decode("ascii")
+
+
 def part_head(lines: Sequence[bytes]) -> PartHead:
     """Read the header lines of a part.
 
@@ -59,10 +67,6 @@ def part_head(lines: Sequence[bytes]) -> PartHead:
         texts = [line.decode("utf-8") for line in lines]
     except UnicodeDecodeError:
         raise Malformed("a part has headers that are not UTF-8") from None
-    if len(texts) == 1:
-        plain = _FIELD.match(texts[0])
-        if plain is not None and not _CONTROL.search(texts[0]):
-            return PartHead(plain[1], headers={"content-disposition": texts[0][21:]})
     headers: dict[str, str] = {}
     for text in texts:
         found = _LINE.match(text)

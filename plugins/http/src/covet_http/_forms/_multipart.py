@@ -11,6 +11,8 @@ from covet_http._problem import Malformed
 _MAX_OUTSIDE: Final = 1024
 # Blanks between a boundary and the end of its line, for gateways that add some.
 _MAX_PADDING: Final = 64
+# What `whole` looks through; more would be looked through twice where a part is not whole.
+_SMALL: Final = 4096
 _LINE_END: Final = b"\r\n"
 
 
@@ -81,6 +83,30 @@ class MultipartParser:
         """
         if self._state is not _State.BEHIND:
             raise Malformed("the form ends before its last boundary")
+
+    def whole(self) -> tuple[Headers, bytes] | None:
+        """The next part at once, if it begins here, is there, and is small; otherwise ask `next`.
+
+        The same as `next` gives in three events, for forms of many small fields.
+
+        Raises:
+            Malformed: It has more headers than it may.
+        """
+        if self._state is not _State.LINE and (
+            self._state is not _State.BEFORE or not self._preamble()
+        ):
+            return None
+        data, at = self._data, self._at
+        if not data.startswith(_LINE_END, at):
+            return None
+        head = data.find(b"\r\n\r\n", at, at + self._max_header_bytes + 6)
+        if head < 0:
+            return None
+        end = data.find(self._delimiter, head + 2, head + _SMALL)
+        if end < 0:
+            return None
+        self._at = end + len(self._delimiter)
+        return self._lines(at, head), data[head + 4 : end]
 
     def next(self) -> Event | None:
         """The next event, ``None`` if more bytes are needed.
@@ -156,11 +182,14 @@ class MultipartParser:
             self._scanned = len(data)
             return None
         self._scanned = 0
-        lines = data[at + 2 : end].split(_LINE_END) if end > at else []
-        if len(lines) > self._max_headers:
-            raise Malformed(f"a part may have {self._max_headers} headers")
         self._at = end + 2
         self._state = _State.START
+        return self._lines(at, end)
+
+    def _lines(self, at: int, end: int) -> Headers:
+        lines = self._data[at + 2 : end].split(_LINE_END) if end > at else []
+        if len(lines) > self._max_headers:
+            raise Malformed(f"a part may have {self._max_headers} headers")
         return lines
 
     def _start(self) -> bytes | Mark | None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import anyio
 
 from covet_http._forms._body import FormBody, PartCount, part_too_large
-from covet_http._forms._head import PartHead, part_head
+from covet_http._forms._head import PartHead, field_name, part_head
 from covet_http._forms._media_type import boundary_of
 from covet_http._forms._multipart import Event, Mark
 from covet_http._forms._plan import FormPlan
@@ -131,35 +131,61 @@ class _Multipart:
 
     def read(self) -> Document | Awaitable[Document]:
         """The document at once if all of it is there and nothing has to go to disk."""
-        if self._body.buffered():
-            while (event := self._body.now()) is not None:
-                if self._take(event):
-                    return self._later(event)
-            return self._finished()
-        return self._later(None)
+        if not self._body.buffered():
+            return self._later(None)
+        pending = self._advance()
+        return self._finished() if pending is None else self._later(pending)
 
     async def _later(self, pending: Event | None) -> Document:
-        limits = self._request.limits
-        timeout = limits.forms.timeout or limits.body_timeout
-        with anyio.move_on_after(timeout) as patience:
-            if pending is not None:
-                await self._write(pending)
-            while True:
-                while (event := self._body.now()) is not None:
-                    if self._take(event):
-                        await self._write(event)
-                if not await self._body.more():
-                    break
-        if patience.cancelled_caught:
-            raise BodyTimeout(f"the form has to arrive within {timeout} seconds")
+        # Most come in one piece, and so without a timer; the server limits the wait for that one.
+        if pending is None and await self._body.more():
+            pending = self._advance()
+        if pending is not None or not self._body.ended:
+            limits = self._request.limits
+            timeout = limits.forms.timeout or limits.body_timeout
+            with anyio.move_on_after(timeout) as patience:
+                await self._rest(pending)
+            if patience.cancelled_caught:
+                raise BodyTimeout(f"the form has to arrive within {timeout} seconds")
         return self._finished()
+
+    async def _rest(self, pending: Event | None) -> None:
+        while True:
+            while pending is not None:
+                if self._upload is not None:
+                    await self._spool.write(self._upload, whole=pending is Mark.PART_END)
+                pending = self._advance()
+            if not await self._body.more():
+                return
+            pending = self._advance()
+
+    def _advance(self) -> Event | None:
+        """Work on what is there; the event after which something has to be written, if any has."""
+        body = self._body
+        while True:
+            while (part := body.whole()) is not None:
+                lines, content = part
+                name = field_name(lines)
+                if name is not None:
+                    self._field(name, content)
+                    continue
+                self._begin(part_head(lines))
+                if content:
+                    self._take(content)
+                if self._take(Mark.PART_END):
+                    return Mark.PART_END
+            event = body.now()
+            if event is None:
+                return None
+            if self._take(event):
+                return event
 
     def _finished(self) -> Document:
         self._body.finish()
         return renamed(self._plan, self._document)
 
     def _take(self, event: Event) -> bool:
-        """Work on one event; whether `_write` has to follow it."""
+        """Work on one event; whether the upload has to be written behind it."""
         if isinstance(event, bytes):
             self._size += len(event)
             if self._size > self._most:
@@ -167,10 +193,7 @@ class _Multipart:
             if self._upload is not None:
                 return self._spool.take(self._upload, event)
             if self._head.filename is None:
-                self._held += len(event)
-                if self._held > self._request.limits.max_body_bytes:
-                    most = self._request.limits.max_body_bytes
-                    raise TooLarge(f"the fields of a form may have {most} bytes together")
+                self._hold(len(event))
                 self._pieces.append(event)
             return False
         if event is Mark.PART_END:
@@ -198,16 +221,28 @@ class _Multipart:
                 add(self._plan, self._document, head.name, Upload(filename=head.filename))
             return False
         pieces, self._pieces = self._pieces, []
-        value = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._text(head.name, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return False
+
+    def _field(self, name: str, value: bytes) -> None:
+        """A field that came in one piece: the same as its three events."""
+        most = self._count.begin(file=False)
+        if len(value) > most:
+            raise part_too_large(most, file=False)
+        self._hold(len(value))
+        self._text(name, value)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        most = self._request.limits.max_body_bytes
+        if self._held > most:
+            raise TooLarge(f"the fields of a form may have {most} bytes together")
+
+    def _text(self, name: str, value: bytes) -> None:
         try:
             text = value.decode("utf-8")
         except UnicodeDecodeError:
             raise Malformed("a field of the form is not UTF-8") from None
         if "\0" in text:
             raise Malformed("a field of the form has a NUL character")
-        add(self._plan, self._document, head.name, text)
-        return False
-
-    async def _write(self, event: Event) -> None:
-        if self._upload is not None:
-            await self._spool.write(self._upload, whole=event is Mark.PART_END)
+        add(self._plan, self._document, name, text)

@@ -19,7 +19,7 @@ from covet_kernel.contracts import Call
 
 _CHUNK = 64 * 1024
 # What waits in memory while a file goes to disk: a worker thread costs as much as writing 64 KiB.
-_BATCH = 256 * 1024
+_BATCH = 512 * 1024
 
 
 class Upload:
@@ -198,7 +198,7 @@ class Spool:
 
     def end(self, upload: Upload) -> bool:
         """A file is complete; whether `write` has to be called with ``whole=True``."""
-        if upload._file is not None:
+        if upload._file is not None or self._room < 0:
             return True
         upload._data = b"".join(upload._batch)
         upload._batch.clear()
