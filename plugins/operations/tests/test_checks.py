@@ -10,6 +10,8 @@ from operations_testbed.asgi import route
 from operations_testbed.database import Database
 from operations_testbed.plain import Service, plain
 from operations_testbed.topic import topic
+from pydantic import BaseModel
+from pydantic_core import CoreSchema, core_schema
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SQL, Call, Capability, Principal, SqlDatabase, SqlSession
@@ -22,6 +24,21 @@ class Engine(Protocol):
 
 class Foreign(Call):
     __slots__ = ()
+
+
+class Parcel:
+    """What only a foreign call can carry."""
+
+    __covet_call__ = Foreign
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.is_instance_schema(cls)
+
+
+class Delivery(BaseModel):
+    address: str
+    parcels: list[Parcel] | None = None
 
 
 class Twin(NotFound):
@@ -76,6 +93,24 @@ def missing_import() -> Any:
     @operation()
     @plain()
     def handler(engine: Absent) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    return handler
+
+
+@case("CALL", "takes 'delivery' as Parcel, which only a Foreign can carry")
+def what_another_transport_carries() -> Any:
+    @operation()
+    @plain()
+    def handler(delivery: Delivery) -> None: ...
+
+    return handler
+
+
+@case("CALL", "takes 'the stream' as Parcel, which only a Foreign can carry")
+def a_stream_of_what_another_transport_carries() -> Any:
+    @operation()
+    @plain()
+    async def handler(parcels: AsyncIterator[Parcel]) -> None: ...
 
     return handler
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from operations_testbed.plain import Plain, PlainCall, Service, by_text, plain
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from covet_kernel.contracts import Capability, Operation
-from covet_operations import Codec, Invalid, Signature, operation
+from covet_operations import Codec, DeadlineExceeded, Internal, Invalid, Signature, operation
 from covet_operations._chain import compose_direct
 from covet_operations._inputs import _document, _record, compile_decode, decode_layer
 
@@ -409,3 +410,52 @@ async def test_a_capability_of_a_built_in_type_fills_no_input_unasked() -> None:
         return n + port
 
     assert await Service(add, provided={PORT: 80}).run(document=b'{"n": 2}') == b"82"
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize(
+    ("document", "ends"),
+    [
+        (b'{"n": 1}', "returned"),
+        (b'{"n": 0}', "failed"),
+        (b"{", "refused"),
+        (b'{"n": -1}', "waits"),
+    ],
+)
+async def test_what_a_document_opens_is_released_however_the_call_ends(
+    late: bool, document: bytes, ends: str
+) -> None:
+    said: list[str] = []
+
+    @operation(effect="read")
+    @plain()
+    async def divide(n: int) -> float:
+        said.append("called")
+        if n < 0:
+            await anyio.sleep_forever()
+        return 1 / n
+
+    async def find(call: PlainCall) -> Any:
+        said.append("opened")
+        return call.document
+
+    def find_now(call: PlainCall) -> Any:
+        said.append("opened")
+        return call.document
+
+    async def release(call: PlainCall) -> None:
+        said.append("released")
+
+    def codec(*given: Any) -> Codec[PlainCall]:
+        return Codec(document=find if late else find_now, release=release)
+
+    service = Service(divide, codec=codec)
+    assert service.endpoints[0].direct is None
+    with anyio.move_on_after(0 if ends == "waits" else 10):
+        if ends == "returned":
+            assert await service.run(document=document) == b"1.0"
+        else:
+            with pytest.raises((Internal, Invalid, DeadlineExceeded)):
+                await service.run(document=document)
+    called = [] if ends == "refused" else ["called"]
+    assert said == ["opened", *called, "released"]
