@@ -62,7 +62,16 @@ def free_port() -> int:
         return port
 
 
-def curl(arguments: list[str]) -> str:
+def form_part(argument: str, folder: Path) -> tuple[str, tuple[str | None, bytes, str | None]]:
+    """A field or a file of a form as httpx takes it, for ``name=value`` or ``name=@path;type=x/y``."""
+    name, _, value = argument.partition("=")
+    if not value.startswith("@"):
+        return name, (None, value.encode(), None)
+    path, _, content_type = value[1:].partition(";type=")
+    return name, (path, (folder / path).read_bytes(), content_type or "application/octet-stream")
+
+
+def curl(arguments: list[str], folder: Path) -> str:
     """What ``curl`` would print."""
     parser = ArgumentParser(prog="curl")
     parser.add_argument("url")
@@ -71,6 +80,7 @@ def curl(arguments: list[str]) -> str:
     parser.add_argument("-X", dest="method")
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-d", dest="data")
+    parser.add_argument("-F", dest="form", action="append", default=[])
     parser.add_argument("--json")
     options = parser.parse_args(arguments)
     url = options.url if "//" in options.url else f"http://{options.url}"
@@ -79,10 +89,12 @@ def curl(arguments: list[str]) -> str:
     if body is not None:
         form = "application/x-www-form-urlencoded" if options.json is None else "application/json"
         headers.setdefault("content-type", form)
-    method = options.method or ("GET" if body is None else "POST")
+    parts = [form_part(each, folder) for each in options.form]
+    method = options.method or ("GET" if body is None and not parts else "POST")
     reply = httpx.request(
-        method, url, content=body, headers=headers, timeout=PATIENCE, trust_env=False
-    )
+        method, url, content=body, files=parts or None, headers=headers, timeout=PATIENCE,
+        trust_env=False,
+    )  # fmt: skip
     head = [f"HTTP/1.1 {reply.status_code}", *(f"{k}: {v}" for k, v in reply.headers.items()), ""]
     return "\n".join([*(head if options.i else []), reply.text])
 
@@ -107,7 +119,7 @@ class Shell:
         """Run one command; what it printed, and its exit code if that is not 0."""
         words = shlex.split(command.replace(":8000", f":{self.port}"))
         if words[0] == "curl":
-            return curl(words[1:])
+            return curl(words[1:], self.folder)
         environment = self.environment()
         if words[-1] == "&":
             log = (self.folder / f".output-{len(self.running)}").open("w+")

@@ -495,5 +495,6 @@ def test_an_upload_for_tests() -> None:
 
 def test_the_folder_has_to_be_there(tmp_path: Path) -> None:
     assert http.FormLimits(directory=str(tmp_path)).directory == str(tmp_path)
-    with pytest.raises(ValueError, match="no such directory"):
-        http.FormLimits(directory=str(tmp_path / "nowhere"))
+    for path in (str(tmp_path / "nowhere"), "."):
+        with pytest.raises(ValueError, match="no absolute path of a directory"):
+            http.FormLimits(directory=path)

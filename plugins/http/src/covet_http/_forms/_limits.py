@@ -41,17 +41,18 @@ class FormLimits(PluginConfig):
         description="Of a form's files in memory; what is more goes to temporary files.",
     )
     directory: str = Field(
-        default="", description="Where temporary files are made; empty: where the system has them."
+        default="",
+        description="Absolute path of where temporary files are made; empty: where the system has them.",
     )
     timeout: float | None = Field(
         default=None,
         gt=0,
-        description="Seconds for a whole form to arrive; body_timeout unless given.",
+        description="Seconds for a whole multipart form to arrive; body_timeout unless given.",
     )
 
     @field_validator("directory")
     @classmethod
     def _is_there(cls, directory: str) -> str:
-        if directory and not Path(directory).is_dir():
-            raise ValueError("there is no such directory")
+        if directory and not (Path(directory).is_absolute() and Path(directory).is_dir()):
+            raise ValueError("that is no absolute path of a directory")
         return directory
