@@ -71,7 +71,7 @@ def form_part(argument: str, folder: Path) -> tuple[str, tuple[str | None, bytes
     return name, (path, (folder / path).read_bytes(), content_type or "application/octet-stream")
 
 
-def curl(arguments: list[str], folder: Path) -> str:
+def curl(arguments: list[str], folder: Path = Path()) -> str:
     """What ``curl`` would print."""
     parser = ArgumentParser(prog="curl")
     parser.add_argument("url")
