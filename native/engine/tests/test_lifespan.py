@@ -11,9 +11,9 @@ from applications import Receive, Scope, Send, answer, serving
 from wire import connected
 
 from covet_engine import StartupFailedError
-from covet_engine._lifespan import lifespan
+from covet_http import asgi_lifespan as lifespan
 
-LOGGER = "covet.engine"
+LOGGER = "covet.http"
 
 
 async def polite(scope: Scope, receive: Receive, send: Send) -> None:

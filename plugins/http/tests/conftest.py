@@ -158,6 +158,7 @@ async def serving(
     http: dict[str, Any] | None = None,
     plugins: dict[str, type[Plugin[Any]]] | None = None,
     config: dict[str, Any] | None = None,
+    kernel: dict[str, Any] | None = None,
 ) -> AsyncIterator[Service]:
     """Serve these functions' operations on a free port, with the first of these servers."""
     classes: dict[str, type[Plugin[Any]]] = {
@@ -172,8 +173,8 @@ async def serving(
         "http": {"port": 0, "linger": 0.05, "server": server, **(http or {})},
         **(config or {}),
     }
-    async with run_kernel(classes, tables) as kernel:
-        yield Service(kernel)
+    async with run_kernel(classes, tables, kernel=kernel or {}) as running:
+        yield Service(running)
 
 
 @pytest.fixture(params=usable_servers())

@@ -2,9 +2,9 @@
 
 from covet_engine._asgi import ClientDisconnectedError
 from covet_engine._config import EngineConfig
-from covet_engine._lifespan import StartupFailedError
 from covet_engine._plugin import Engine, EngineServer
 from covet_engine._serve import serve_asgi
+from covet_http import StartupFailedError
 
 __all__ = [
     "ClientDisconnectedError",

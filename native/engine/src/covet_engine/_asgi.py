@@ -23,6 +23,7 @@ import anyio.lowlevel
 from covet_engine._core import Core, Flag, Kind
 from covet_engine._exchange import Outgoing
 from covet_http import DISCONNECT, Message, StreamAbortedError
+from covet_kernel.contracts import Cause
 
 if TYPE_CHECKING:
     from covet_http import Application
@@ -118,8 +119,8 @@ class AsgiExchange:
 
     __slots__ = (
         "_asked", "_at", "_bodiless", "_body", "_burst", "_chunked", "_close", "_core", "_declared", "_event",
-        "_fields", "_fields_behind", "_flags", "_gone", "_more", "_on_disconnect", "_out", "_sent",
-        "_state", "_status", "_target", "_trailing", "handle",
+        "_fields", "_fields_behind", "_flags", "_gone", "_more", "_on_disconnect", "_out", "_scope",
+        "_sent", "_state", "_status", "_target", "_trailing", "handle",
     )  # fmt: skip
 
     def __init__(self, target: AsgiTarget, handle: int, at: int, flags: int) -> None:
@@ -212,6 +213,11 @@ class AsgiExchange:
     def suspended(self, scope: anyio.CancelScope) -> None:
         # To the end of the coroutine, so that stopping waits for what it does behind its answer.
         self._core.live[self.handle] = self
+        self._scope = scope
+
+    def cancel(self, cause: Cause) -> None:
+        """End it; it is answered 503 if it was not answered yet. Only once it has waited."""
+        self._scope.cancel()
 
     def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
         if kind == Kind.BODY:

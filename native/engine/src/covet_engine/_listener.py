@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from covet_engine._access import AccessLog
-from covet_engine._asgi import AsgiTarget
+from covet_engine._asgi import AsgiExchange, AsgiTarget
 from covet_engine._core import Core, Kind
 from covet_engine._exchange import Target
 from covet_engine._library import Library
@@ -48,7 +48,7 @@ class Listener:
         if isinstance(application, AsgiApplication):
             table = compile_routes(lib, core.ffi, application.dispatcher)
             application.track(self._requests)
-            targets, routes = table.targets(core), table.routes
+            targets, routes = table.targets(core, self._servers), table.routes
         else:
             targets = [AsgiTarget(core, application, self._servers)]
             routes = compile_everything(lib, core.ffi)
@@ -93,8 +93,9 @@ class Listener:
         self._access.write()
         self._core.close()
 
-    def _requests(self) -> Iterable[EngineRequest]:
-        return [each for each in self._core.live.values() if isinstance(each, EngineRequest)]
+    def _requests(self) -> Iterable[EngineRequest | AsgiExchange]:
+        live = self._core.live.values()
+        return [each for each in live if isinstance(each, EngineRequest | AsgiExchange)]
 
 
 @asynccontextmanager

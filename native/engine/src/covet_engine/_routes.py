@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from covet_engine._asgi import Address, AsgiTarget
 from covet_engine._core import Core, EngineError
 from covet_engine._dispatch import chooser, redirector, request_class
 from covet_engine._exchange import Target as Makes
 from covet_engine._request import fields
-from covet_http import Choice, Dispatcher, Leaf, PreparedAnswer, Route, SlashRedirect, Target
+from covet_http import (
+    Choice,
+    Dispatcher,
+    Leaf,
+    Mounted,
+    PreparedAnswer,
+    Route,
+    SlashRedirect,
+    Target,
+)
 from covet_kernel import ConfigurationError
 
 if TYPE_CHECKING:
     from covet_engine._native import FFI, CData, Lib
 
 Lines: TypeAlias = Iterable[tuple[bytes, bytes]]
+Found: TypeAlias = Route | Choice | Mounted | SlashRedirect
 
 _NO_MEMORY = -3
 _MOST_ROUTES = 1 << 16
@@ -35,15 +46,20 @@ class Table:
 
     def __init__(self, lib: Lib, routes: CData, dispatcher: Dispatcher) -> None:
         self.routes = routes
-        self.found: list[Route | Choice | SlashRedirect] = []
+        self.found: list[Found] = []
         self.answers: dict[int, PreparedAnswer] = {}
         self._lib = lib
         self._dispatcher = dispatcher
         self._templates: dict[tuple[int, bytes], int] = {}
         self._numbers: dict[tuple[int, bytes, bytes, bytes], int] = {}
 
-    def targets(self, core: Core) -> list[Makes]:
-        """What makes the requests of each route or choice, by its number."""
+    def targets(self, core: Core, servers: Sequence[Address | None] = ()) -> list[Makes]:
+        """What makes the requests of each route or choice, by its number.
+
+        Args:
+            core: The engine.
+            servers: Where the listening sockets are bound, for mounted applications.
+        """
         classes: dict[Route, Makes] = {}
         for each in self.found:
             for route in _among(each):
@@ -52,13 +68,19 @@ class Table:
                     if route.constant is not None:
                         code = self._template(route.status, route.constant)
                     classes[route] = request_class(core, route, code, self._dispatcher.limits)
-        return [self._maker(core, each, classes) for each in self.found]
+        return [self._maker(core, each, classes, servers) for each in self.found]
 
     def _maker(
-        self, core: Core, target: Route | Choice | SlashRedirect, classes: Mapping[Route, Makes]
+        self,
+        core: Core,
+        target: Found,
+        classes: Mapping[Route, Makes],
+        servers: Sequence[Address | None],
     ) -> Makes:
         if isinstance(target, Route):
             return classes[target]
+        if isinstance(target, Mounted):
+            return AsgiTarget(core, target, servers)
         if isinstance(target, SlashRedirect):
             return redirector(core, self._dispatcher)
         return chooser(core, target, classes, self._dispatcher)
@@ -123,15 +145,13 @@ class Table:
         number = self._answer(answer)
         _done(self._lib.cv_routes_set_answer(self.routes, leaf, method, number))
 
-    def _set_route(
-        self, leaf: Leaf[Target], at: int, method: bytes, target: Route | Choice
-    ) -> None:
+    def _set_route(self, leaf: Leaf[Target], at: int, method: bytes, target: Found) -> None:
         number = self._number(target, f"{leaf.path} of {_owners(leaf)}")
         waits = isinstance(target, Route) and target.whole_body
         flags = self._lib.CV_ROUTE_WAIT if waits else 0
         _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
 
-    def _number(self, target: Route | Choice | SlashRedirect, what: str) -> int:
+    def _number(self, target: Found, what: str) -> int:
         """The engine's number for what Python answers."""
         if len(self.found) == _MOST_ROUTES:
             raise _unfit(what, f"there are more than {_MOST_ROUTES} routes")
@@ -162,10 +182,10 @@ class Table:
         return number
 
 
-def _among(target: Route | Choice | SlashRedirect) -> Iterable[Route | PreparedAnswer]:
+def _among(target: Found) -> Iterable[Route | PreparedAnswer]:
     if isinstance(target, Route):
         return (target,)
-    return () if isinstance(target, SlashRedirect) else target.among
+    return () if isinstance(target, SlashRedirect | Mounted) else target.among
 
 
 def compile_routes(lib: Lib, ffi: FFI, dispatcher: Dispatcher) -> Table:

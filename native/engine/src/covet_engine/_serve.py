@@ -10,9 +10,8 @@ from typing import Any
 import anyio
 
 from covet_engine._config import EngineConfig
-from covet_engine._lifespan import lifespan
 from covet_engine._plugin import EngineServer
-from covet_http import Application, Receive, Scope, Send, ServerOptions
+from covet_http import Application, Receive, Scope, Send, ServerOptions, asgi_lifespan
 
 
 @asynccontextmanager
@@ -42,7 +41,7 @@ async def serve_asgi(
     """
     server = EngineServer(config or EngineConfig())
     try:
-        async with lifespan(application) as state:
+        async with asgi_lifespan(application) as state:
             served = application if state is None else _WithState(application, state)
             async with server.listen(sockets, options or ServerOptions()) as listener:
                 listener.begin(served)

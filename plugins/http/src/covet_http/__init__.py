@@ -3,6 +3,7 @@
 from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
 from covet_http._binding import Form, Header, HttpBinding, Query
+from covet_http._calls import Calls
 from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._fixed import Fixed, fixed, redirect
@@ -10,6 +11,8 @@ from covet_http._forms._limits import FormLimits
 from covet_http._forms._parts import Part, Parts
 from covet_http._forms._upload import Upload
 from covet_http._group import Group, delete, get, head, options, patch, post, put, route
+from covet_http._lifespan import StartupFailedError, asgi_lifespan
+from covet_http._mounts import Mount, Mounted, mount
 from covet_http._openapi._config import OpenApiConfig
 from covet_http._openapi._facts import DeclaredAnswer, Webhook, openapi
 from covet_http._openapi._part import OpenApiPart
@@ -55,6 +58,7 @@ __all__ = [
     "AsgiApplication",
     "BodyTimeout",
     "Caller",
+    "Calls",
     "Choice",
     "CorsConfig",
     "DeclaredAnswer",
@@ -77,6 +81,8 @@ __all__ = [
     "Malformed",
     "MemoryListener",
     "Message",
+    "Mount",
+    "Mounted",
     "OpenApiConfig",
     "OpenApiPart",
     "Part",
@@ -99,6 +105,7 @@ __all__ = [
     "ServerOptions",
     "SlashPolicy",
     "SlashRedirect",
+    "StartupFailedError",
     "StreamAbortedError",
     "Target",
     "TrustedProxies",
@@ -107,11 +114,13 @@ __all__ = [
     "VersionConfig",
     "VersionsConfig",
     "Webhook",
+    "asgi_lifespan",
     "delete",
     "downgrade_response",
     "fixed",
     "get",
     "head",
+    "mount",
     "openapi",
     "options",
     "patch",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, quote_from_bytes
 
 import anyio
@@ -11,9 +11,11 @@ import anyio.lowlevel
 
 from covet_http._binding import WITHOUT_BODY
 from covet_http._dispatch import Dispatcher
+from covet_http._mounts import Mounted, MountedCall
 from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route
 from covet_http._server import DISCONNECT, Receive, Scope, Send
+from covet_kernel.contracts import Cause
 
 
 class AsgiRequest(Request):
@@ -99,6 +101,13 @@ class AsgiRequest(Request):
             pass
 
 
+class Cancellable(Protocol):
+    """A call that can be told to stop."""
+
+    def cancel(self, cause: Cause) -> None:
+        """Cancel it."""
+
+
 class AsgiApplication:
     """One serving phase as an ASGI application.
 
@@ -109,10 +118,10 @@ class AsgiApplication:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
-        self.in_flight: set[Request] = set()
-        self._elsewhere: Callable[[], Iterable[Request]] = tuple
+        self.in_flight: set[Cancellable] = set()
+        self._elsewhere: Callable[[], Iterable[Cancellable]] = tuple
 
-    def track(self, in_flight: Callable[[], Iterable[Request]]) -> None:
+    def track(self, in_flight: Callable[[], Iterable[Cancellable]]) -> None:
         """Let a server that drives calls itself say which of them are in flight."""
         self._elsewhere = in_flight
 
@@ -133,6 +142,9 @@ class AsgiApplication:
             await _send_reply(send, found, scope["method"] == "HEAD")
             return
         route, values, path = found
+        if isinstance(route, Mounted):
+            await self._answer_mounted(route, scope, receive, send)
+            return
         request = AsgiRequest(route, scope, receive, send, path, values, self.dispatcher.limits)
         watch = None
         extensions = scope.get("extensions")
@@ -149,6 +161,16 @@ class AsgiApplication:
                 await request.end()
         finally:
             self.in_flight.discard(request)
+
+    async def _answer_mounted(
+        self, mounted: Mounted, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        call = MountedCall()
+        self.in_flight.add(call)
+        try:
+            await call.run(mounted, scope, receive, send)
+        finally:
+            self.in_flight.discard(call)
 
     def shut_down(self) -> None:
         """Cancel what is in flight; each of them is answered 503."""

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 
 from covet_http._answers import PreparedAnswer
 from covet_http._hosts import settle_hosts
+from covet_http._mounts import Mounted
 from covet_http._problem import Problems
 from covet_http._refusals import Refusals
 from covet_http._request import Limits, find_header
@@ -54,7 +55,8 @@ class Choice(Protocol):
         """
 
 
-Target: TypeAlias = Route | PreparedAnswer | Choice
+Decision: TypeAlias = Route | PreparedAnswer | Choice
+Target: TypeAlias = Decision | Mounted
 """What a method at a path leads to."""
 
 
@@ -120,8 +122,10 @@ class Dispatcher:
         options: Target = refusals.options(leaf.allow)
         if self._cors is not None:
             common = self.problems.common
-            options = self._cors.options(leaf.methods.get("OPTIONS", options), leaf.allow, common)
-            if "OPTIONS" in leaf.methods:
+            own = leaf.methods.get("OPTIONS")
+            asked = refusals.options(leaf.allow) if own is None or isinstance(own, Mounted) else own
+            options = self._cors.options(asked, leaf.allow, common)
+            if own is not None:
                 leaf.methods["OPTIONS"] = options
         self._options[leaf] = at_the_edge(options, edges)
         for method, target in leaf.methods.items():
@@ -144,7 +148,7 @@ class Dispatcher:
         headers: Sequence[tuple[bytes, bytes]],
         query: bytes = b"",
         root: str = "",
-    ) -> tuple[Route, Sequence[str], str] | Reply:
+    ) -> tuple[Route | Mounted, Sequence[str], str] | Reply:
         """Find what answers a request.
 
         Args:
@@ -155,7 +159,8 @@ class Dispatcher:
             root: What came before the target for whom this application is mounted in, as sent.
 
         Returns:
-            The route, the values of its path's parameters and the path; or the complete answer.
+            The route or mounted application, the values of its path's parameters and the path; or
+            the complete answer.
         """
         try:
             host = self._host(headers)
@@ -176,7 +181,7 @@ class Dispatcher:
             found = self.asterisk if path == "*" else self.not_found
         else:
             found = self._at(leaf, method)
-        if not isinstance(found, Route | PreparedAnswer):
+        if not isinstance(found, Route | PreparedAnswer | Mounted):
             find = partial(find_header, headers)
             try:
                 found = found.choose(method, find)

@@ -22,6 +22,7 @@ from covet_http._decode import codec_for
 from covet_http._dispatch import Dispatcher, Target
 from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._forms._parts import Parts
+from covet_http._mounts import Mount, Mounted, Mounts, add_mount
 from covet_http._newcomers import keep_newcomers_away
 from covet_http._openapi._command import openapi_command
 from covet_http._openapi._serve import ServedDocument, WholeBinding, whole_codec
@@ -87,6 +88,7 @@ class Http(Plugin[HttpConfig]):
         super().__init__(config)
         self._next: AsgiApplication | None = None
         self._changes: tuple[VersionChange, ...] = ()
+        self._mounted: list[tuple[str, Mounted]] = []
         self._rules = Rules(config)
         self._document = ServedDocument(config)
 
@@ -121,10 +123,13 @@ class Http(Plugin[HttpConfig]):
         sockets = await self._bind()
         urls = tuple(_url(bound) for bound in sockets)
         self._changes = tuple(each for module in ctx.modules for each in version_changes_of(module))
-        async with server.listen(sockets, self.config.server_options) as listener:
+        async with (
+            Mounts() as mounts,
+            server.listen(sockets, self.config.server_options) as listener,
+        ):
             ctx.provide(HTTP, HttpService(urls=urls, listener=listener))
             ctx.compile(lambda serving: self._compile(serving, pipeline))
-            ctx.serve(lambda serving: self._serve(serving, listener, ctx, sockets, urls))
+            ctx.serve(lambda serving: self._serve(serving, listener, mounts, ctx, sockets, urls))
             yield
 
     async def _bind(self) -> list[socket.socket]:
@@ -150,7 +155,8 @@ class Http(Plugin[HttpConfig]):
                 if endpoints
             ]
             versioned = VersionedRoutes(versions, problems, gone)
-        routes = route(endpoints, problems, serving, fixed, versioned)
+        mounted = list(serving.collect("covet_http_mounts"))
+        routes, self._mounted = route(endpoints, problems, serving, fixed, mounted, versioned)
         prefixes: dict[str, str] = {}
         if versions is not None:
             versions.warn_of_unused()
@@ -185,12 +191,14 @@ class Http(Plugin[HttpConfig]):
         self,
         serving: Serving,
         listener: HttpListener,
+        mounts: Mounts,
         ctx: Context,
         sockets: Sequence[socket.socket],
         urls: tuple[str, ...],
     ) -> None:
         application = self._next
         assert application is not None
+        await mounts.begin(self._mounted)
         listener.begin(application)
         if serving.number == 1 and urls:
             ctx.log.info("listening on %s", ", ".join(urls))
@@ -230,9 +238,13 @@ def route(
     problems: Problems,
     serving: Serving,
     fixed: Iterable[tuple[str, Fixed]] = (),
+    mounts: Iterable[tuple[str, Mount]] = (),
     versioned: VersionedRoutes | None = None,
-) -> Router[Target]:
-    """Put endpoints and fixed answers, each with who declared it, into a router.
+) -> tuple[Router[Target], list[tuple[str, Mounted]]]:
+    """Put endpoints, fixed answers and applications, each with who declared it, into a router.
+
+    Returns:
+        The router, and what is mounted in it.
 
     Raises:
         ConfigurationError: Two of them have one method and path; several conflicts as one group.
@@ -262,11 +274,17 @@ def route(
             add_fixed(routes, each, owner, problems.common)
         except ConfigurationError as error:
             conflicts.append(error)
+    mounted = []
+    for owner, declared in mounts:
+        try:
+            mounted.append((owner, add_mount(routes, declared, owner)))
+        except ConfigurationError as error:
+            conflicts.append(error)
     if len(conflicts) == 1:
         raise conflicts[0]
     if conflicts:
         raise ExceptionGroup("routes are in each other's way", conflicts)
-    return routes
+    return routes, mounted
 
 
 def _types(binding: HttpBinding, signature: Signature) -> list[Any]:

@@ -169,6 +169,10 @@ class Router(Generic[R]):
         """
         segments = parse_template(path)
         leaf = self._leaf(path, segments, letters_of(path, types))
+        if host and leaf.rest is not None:
+            # Whose host it is would have to be decided twice.
+            where, first = f"{method} {host}{path}", leaf.owners[EVERYTHING]
+            raise _conflict(where, path, owner, first, place)
         methods = leaf.hosts.setdefault(host, {}) if host else leaf.methods
         key = f"{method} {host}" if host else method
         if method in methods:
@@ -196,8 +200,8 @@ class Router(Generic[R]):
             self._leaf(f"{prefix}/{{path}}", (*plain, Parameter("path", EVERYTHING)), EVERYTHING)
         )
         for leaf in leaves:
-            if leaf.rest is not None:
-                first = leaf.owners[EVERYTHING]
+            if leaf.rest is not None or leaf.hosts:
+                first = leaf.owners.get(EVERYTHING) or ", ".join(leaf.owners.values())
                 raise _conflict(prefix or "/", prefix or "/", owner, first, place)
             leaf.rest = route
             leaf.owners[EVERYTHING] = owner

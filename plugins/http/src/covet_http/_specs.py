@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from covet_http._fixed import Fixed
+from covet_http._mounts import Mount
 from covet_http._openapi._facts import Webhook
 from covet_http._openapi._part import OpenApiPart
 from covet_http._versions._changes import VersionChange
@@ -25,3 +26,7 @@ class Specs:
     @hookspec
     def covet_http_openapi(self) -> Iterable[OpenApiPart | Webhook]:  # type: ignore[empty-body]
         """What the OpenAPI document says besides the operations; asked when it is made."""
+
+    @hookspec
+    def covet_http_mounts(self) -> Iterable[Mount]:  # type: ignore[empty-body]
+        """ASGI applications under a prefix, each made by `mount`."""

@@ -14,7 +14,7 @@ from covet_http import DISCONNECT, Message, Scope, StreamAbortedError
 from covet_hypercorn._access import log_access
 
 if TYPE_CHECKING:
-    from covet_hypercorn._calls import Calls
+    from covet_http import Calls
 
 log = logging.getLogger("covet.hypercorn")
 

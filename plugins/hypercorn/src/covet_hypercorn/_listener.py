@@ -14,8 +14,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from covet_http import Application, Message, Receive, Scope, Send, ServerOptions
-from covet_hypercorn._calls import Calls
+from covet_http import Application, Calls, Message, Receive, Scope, Send, ServerOptions
 from covet_hypercorn._connection import Address, Connection
 from covet_hypercorn._h1 import Clock
 from covet_hypercorn._memory import pair

@@ -14,7 +14,7 @@ from covet_http._route import Route
 from covet_kernel import PluginConfig
 
 if TYPE_CHECKING:
-    from covet_http._dispatch import Find, Target
+    from covet_http._dispatch import Decision, Find
     from covet_http._rules._edge import Lines
 
 _ANY: Final = "*"
@@ -141,7 +141,7 @@ class Cors:
                 return ((b"access-control-allow-origin", origin), *self._granted)
         return ()
 
-    def options(self, target: Target, allow: bytes, common: Lines) -> Target:
+    def options(self, target: Decision, allow: bytes, common: Lines) -> Decision:
         """What ``OPTIONS`` leads to: a preflight is answered without asking ``target``.
 
         Args:
@@ -172,7 +172,7 @@ class Preflight:
     Which origin may read the answer is said at the edge, as for all others.
     """
 
-    def __init__(self, cors: Cors, target: Target, granted: PreparedAnswer) -> None:
+    def __init__(self, cors: Cors, target: Decision, granted: PreparedAnswer) -> None:
         self._cors = cors
         self._target = target
         self._granted = granted

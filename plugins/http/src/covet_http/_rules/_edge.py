@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from covet_http._answers import PreparedAnswer
+from covet_http._mounts import Mounted
 from covet_http._request import Request
 from covet_http._route import Route
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
@@ -58,8 +59,8 @@ class AtTheEdge:
 
 
 def at_the_edge(target: Target, edges: Sequence[Edge]) -> Target:
-    """The target with the headers of edges, where an interceptor does not add them."""
-    if not edges or isinstance(target, Route):
+    """The target with the headers of edges, where neither an interceptor nor an application adds them."""
+    if not edges or isinstance(target, Route | Mounted):
         return target
     return AtTheEdge(target, edges)
 

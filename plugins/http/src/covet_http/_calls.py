@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import anyio
 
-from covet_http import Application
+from covet_http._server import Application
 
 
 class Calls:
-    """Counts the calls in flight and holds newcomers back between two phases."""
+    """Counts the calls in flight and holds newcomers back between two phases.
+
+    What an `HttpListener` is made of whose server calls an ASGI application.
+    """
 
     def __init__(self) -> None:
         self._application: Application | None = None
@@ -19,9 +22,11 @@ class Calls:
 
     @property
     def is_open(self) -> bool:
+        """Whether a phase serves."""
         return self._application is not None
 
     def open(self, application: Application) -> None:
+        """Let everybody in: a phase begins."""
         self._application = application
         self._opened.set()
 
@@ -41,6 +46,7 @@ class Calls:
         return application
 
     def leave(self) -> None:
+        """Whoever has entered is answered."""
         self._inside -= 1
         if self._inside == 0:
             self._quiet.set()

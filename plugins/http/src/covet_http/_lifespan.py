@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 
-from covet_http import Application, Message
+from covet_http._server import Application, Message
 
-log = logging.getLogger("covet.engine")
+log = logging.getLogger("covet.http")
 
 _SHUTDOWN = 30.0
 
@@ -21,7 +21,7 @@ class StartupFailedError(Exception):
 
 
 @asynccontextmanager
-async def lifespan(
+async def asgi_lifespan(
     application: Application, *, timeout: float = _SHUTDOWN
 ) -> AsyncIterator[dict[str, Any] | None]:
     """Start an ASGI application, and stop it at the end of the block.
