@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from e2e.protocols import bed
-from e2e.service import Service, bookshop, copy_example
+from e2e.service import CONTRACT, Service, bookshop, copy_example
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 def shop(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running shop that the tests of a module share."""
     folder = copy_example(tmp_path_factory.mktemp(backend) / "bookshop")
-    with bookshop(folder, backend) as service:
+    with bookshop(folder, backend, CONTRACT) as service:
         yield service
     assert service.stop() == 0, service.output
     assert "Traceback" not in service.output

@@ -22,6 +22,8 @@ from layout.checkout import ROOT
 EXAMPLE = ROOT / "docs" / "examples" / "bookshop"
 SCRIPTS = Path(sys.executable).parent
 COVET = str(SCRIPTS / "covet")
+CONTRACT = "plugins.http.openapi.contract=true"
+"""Every answer has to be what the shop's OpenAPI document announces."""
 PATIENCE = 30.0
 """Seconds after which a process that neither answers nor ends is taken to hang."""
 

@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from e2e.answers import CASES, NEW, Case, lines
-from e2e.service import Service, bookshop, copy_example, peer
+from e2e.service import CONTRACT, Service, bookshop, copy_example, peer
 
 SERVICES: dict[str, Callable[[Path], Service]] = {
-    "asyncio": lambda folder: bookshop(copy_example(folder / "bookshop"), "asyncio"),
-    "trio": lambda folder: bookshop(copy_example(folder / "bookshop"), "trio"),
+    "asyncio": lambda folder: bookshop(copy_example(folder / "bookshop"), "asyncio", CONTRACT),
+    "trio": lambda folder: bookshop(copy_example(folder / "bookshop"), "trio", CONTRACT),
 }
 if find_spec("fastapi") and find_spec("aiosqlite") and find_spec("uvicorn"):
     SERVICES["fastapi"] = peer

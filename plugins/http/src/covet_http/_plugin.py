@@ -35,7 +35,7 @@ from covet_http._server import HTTP_SERVER, HttpListener
 from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._plan import Versions, unversioned
-from covet_http._versions._routes import VersionedRoutes
+from covet_http._versions._routes import MakeRoute, VersionedRoutes
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import Capability, Interceptor, Operation, Record
 from covet_operations import (
@@ -51,6 +51,8 @@ from covet_operations import (
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from covet_http._openapi._contract import Contract
 
 log = logging.getLogger("covet.http")
 
@@ -91,6 +93,7 @@ class Http(Plugin[HttpConfig]):
         self._mounted: list[tuple[str, Mounted]] = []
         self._rules = Rules(config)
         self._document = ServedDocument(config)
+        self._contract: Contract | None = None
 
     @property
     def implies(self) -> Sequence[str]:
@@ -131,6 +134,8 @@ class Http(Plugin[HttpConfig]):
             ctx.compile(lambda serving: self._compile(serving, pipeline))
             ctx.serve(lambda serving: self._serve(serving, listener, mounts, ctx, sockets, urls))
             yield
+        if self._contract is not None:
+            self._contract.conclude()
 
     async def _bind(self) -> list[socket.socket]:
         return await bind(self.config.host, self.config.port)
@@ -141,11 +146,15 @@ class Http(Plugin[HttpConfig]):
         versions = self._versions(serving)
         codec: MakeCodec = codec_for if versions is None else versions.codec
         variants = unversioned if versions is None else versions.variants
-        endpoints = pipeline.compile(serving, HttpBinding, partial(_codec, codec), variants)
+        contract = self._begin_contract()
+        endpoints = pipeline.compile(
+            serving, HttpBinding, partial(_codec, codec, contract), variants
+        )
         self._document.begin(serving, pipeline, versions)
         fixed = list(serving.collect("covet_http_fixed"))
         if self.config.health_path:
             fixed.append(("plugins.http.health_path", health(self.config.health_path)))
+        make: MakeRoute = Route if contract is None else contract.route
         versioned = None
         if versions is not None:
             gone = [
@@ -154,9 +163,9 @@ class Http(Plugin[HttpConfig]):
                 for each in versions.gone(operation, binding)
                 if endpoints
             ]
-            versioned = VersionedRoutes(versions, problems, gone)
+            versioned = VersionedRoutes(versions, problems, gone, make)
         mounted = list(serving.collect("covet_http_mounts"))
-        routes, self._mounted = route(endpoints, problems, serving, fixed, mounted, versioned)
+        routes, self._mounted = route(endpoints, problems, serving, fixed, mounted, versioned, make)
         prefixes: dict[str, str] = {}
         if versions is not None:
             versions.warn_of_unused()
@@ -175,6 +184,17 @@ class Http(Plugin[HttpConfig]):
                 slash=config.trailing_slash,
             )
         )
+
+    def _begin_contract(self) -> Contract | None:
+        """What checks the answers of the phase that begins; what broke it before stays known."""
+        if not self.config.openapi.contract:
+            return None
+        from covet_http._openapi._contract import Contract
+
+        broken = self._contract.broken if self._contract is not None else []
+        self._contract = Contract(self._document.of_version)
+        self._contract.broken += broken
+        return self._contract
 
     def covet_http_version_changes(self) -> Iterable[VersionChange]:
         return self._changes
@@ -226,11 +246,16 @@ def _bound(serving: Serving) -> list[tuple[Operation, HttpBinding]]:
 
 
 def _codec(
-    codec: MakeCodec, operation: Operation, signature: Signature, binding: HttpBinding
+    codec: MakeCodec,
+    contract: Contract | None,
+    operation: Operation,
+    signature: Signature,
+    binding: HttpBinding,
 ) -> Codec[Request]:
     if isinstance(binding, WholeBinding):
         return whole_codec(binding)
-    return codec(operation, signature, binding)
+    made = codec(operation, signature, binding)
+    return made if contract is None else contract.codec(made, signature, binding)
 
 
 def route(
@@ -240,6 +265,7 @@ def route(
     fixed: Iterable[tuple[str, Fixed]] = (),
     mounts: Iterable[tuple[str, Mount]] = (),
     versioned: VersionedRoutes | None = None,
+    make: MakeRoute = Route,
 ) -> tuple[Router[Target], list[tuple[str, Mounted]]]:
     """Put endpoints, fixed answers and applications, each with who declared it, into a router.
 
@@ -261,7 +287,7 @@ def route(
         }
         try:
             if versioned is None or not binding.version:
-                target = Route(endpoint, problems)
+                target = make(endpoint, problems)
                 routes.add(binding.method, binding.path, target, host=binding.host, **where)
             else:
                 versioned.add(routes, endpoint, **where)

@@ -65,6 +65,8 @@ class SchemaDiff:
             return
         before, after = choices[0][0], choices[1][0]
         yield from _types(before, after, direction, path)
+        if not _type_set(before) & _type_set(after):
+            return
         yield from _values(before, after, direction, path)
         if direction == "in":
             yield from _limits(before, after, path)

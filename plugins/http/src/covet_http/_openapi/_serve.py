@@ -74,6 +74,11 @@ class ServedDocument:
             self._documents[version] = found
         return found
 
+    def of_version(self, version: str) -> dict[str, Any]:
+        """The document that describes a version of the API, ``""`` where there are none."""
+        versions = self._versions
+        return self.document(version if versions and versions.config.by != "path" else "")
+
     def operations(self) -> Iterator[Operation]:
         """What serves document and pages."""
         config = self._config

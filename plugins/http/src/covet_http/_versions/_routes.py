@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from covet_http._binding import HttpBinding
@@ -20,6 +20,8 @@ from covet_operations import Endpoint
 if TYPE_CHECKING:
     from covet_http._dispatch import Target
 
+MakeRoute: TypeAlias = Callable[[Endpoint[HttpBinding], Problems], Route]
+"""What makes the route of an endpoint: the class, unless answers are to be looked at."""
 _Key: TypeAlias = tuple[str, str, str, str]
 
 
@@ -43,6 +45,7 @@ class VersionedRoutes:
         versions: The declaration.
         problems: Renders errors.
         gone: Bindings of removed versions with the types of their paths' parameters.
+        make: Makes routes.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class VersionedRoutes:
         versions: Versions,
         problems: Problems,
         gone: Iterable[tuple[HttpBinding, Sequence[Any]]],
+        make: MakeRoute = Route,
     ) -> None:
+        self._make = make
         self._versions = versions
         self._problems = problems
         self._refusals = Refusals(versions, problems)
@@ -73,7 +78,7 @@ class VersionedRoutes:
         """
         versions, binding = self._versions, endpoint.binding
         version = binding.version
-        route = Route(endpoint, versions.problems(self._problems, version))
+        route = self._make(endpoint, versions.problems(self._problems, version))
         if versions.config.by == "path":
             paths = [binding.path]
             if version == versions.config.default:
