@@ -248,6 +248,69 @@ def test_streams(made: dict[str, Any]) -> None:
     assert into["content"]["application/x-ndjson"]["x-itemSchema"] == ref("Draft")
 
 
+class Forms:
+    """Answers that are not simply JSON."""
+
+    @http.get("/csv", media_type="text/csv")
+    def csv(self) -> str:
+        return ""
+
+    @http.get("/png", media_type="image/png")
+    def png(self) -> bytes:
+        return b""
+
+    @http.get("/hal", media_type="application/hal+json")
+    def hal(self) -> Book: ...
+
+    @http.get("/events", stream="events")
+    async def events(self) -> AsyncIterator[Book]:
+        yield Book(id=1, title="")
+
+    @http.get("/typed-events")
+    async def typed_events(self) -> AsyncIterator[http.Event[Book]]:
+        yield http.Event(Book(id=1, title=""))
+
+    @http.get("/chunks", media_type="text/plain")
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    @http.post("/either", status=201, location="/books/{id}")
+    async def either(self) -> Book | http.Redirect: ...
+
+    @http.get("/redirect")
+    async def redirect(self) -> http.Redirect: ...
+
+    @http.get("/file")
+    async def file(self) -> http.File: ...
+
+    @http.get("/content")
+    async def content(self) -> http.Content: ...
+
+
+def test_answers_of_every_form() -> None:
+    made = document(covet_operations=operations_of(Forms()))
+
+    def said(route: str, status: int = 200) -> Any:
+        return answer(made, route, status).get("content")
+
+    assert said("GET /csv") == {"text/csv; charset=utf-8": {"schema": {"type": "string"}}}
+    assert said("GET /png") == {"image/png": {"schema": {}}}
+    assert said("GET /hal") == {"application/hal+json": {"schema": ref("Book")}}
+    for path in ("/events", "/typed-events"):
+        assert said(f"GET {path}")["text/event-stream"]["x-itemSchema"] == ref("Book")
+    assert said("GET /chunks") == {"text/plain": {"schema": {}}}
+    assert said("POST /either", 201) == {"application/json": {"schema": ref("Book")}}
+    for route in ("POST /either", "GET /redirect"):
+        found = answer(made, route, 303)
+        assert set(found["headers"]) == {"Location"}
+        assert "content" not in found
+    assert set(at(made, "GET /redirect")["responses"]) & {"200", "204"} == set()
+    assert {"200", "206", "304", "404", "412", "416"} <= set(at(made, "GET /file")["responses"])
+    for status in (200, 206):
+        assert said("GET /file", status) == {"*/*": {"schema": {}}}
+    assert said("GET /content") == {"*/*": {"schema": {}}}
+
+
 def test_errors(made: dict[str, Any]) -> None:
     assert problem(made, "GET /books/{id}", 404) == ref("NoSuchBook")
     schema = made["components"]["schemas"]["NoSuchBook"]

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SQL, Call, Capability, Principal, SqlDatabase, SqlSession
-from covet_operations import NotFound, operation
+from covet_operations import NotFound, TransportResult, operation
 
 
 class Engine(Protocol):
@@ -39,6 +39,10 @@ class Parcel:
 class Delivery(BaseModel):
     address: str
     parcels: list[Parcel] | None = None
+
+
+class Elsewhere(TransportResult):
+    pass
 
 
 class Twin(NotFound):
@@ -240,6 +244,16 @@ def foreign_call() -> Any:
     @operation()
     @plain("x")
     def handler(call: Foreign) -> None: ...
+
+    return handler
+
+
+@case("RESULT", "returns a Elsewhere, which plain 'x' cannot send")
+def foreign_result() -> Any:
+    @operation()
+    @plain("x")
+    def handler() -> Elsewhere | int:
+        return 1
 
     return handler
 

@@ -12,16 +12,18 @@ from covet_engine._request import (
     Answered,
     EmptyRequest,
     EngineRequest,
+    EventsRequest,
+    ResultRequest,
     StreamRequest,
     UnroutedRequest,
     VariableRequest,
 )
-from covet_http import Choice, Dispatcher, Limits, PreparedAnswer, Route
+from covet_http import Choice, Dispatcher, PreparedAnswer, Route
 from covet_operations import OperationError
 
 
 def request_class(
-    core: Core, route: Route, code: int | None, limits: Limits
+    core: Core, route: Route, code: int | None, dispatcher: Dispatcher
 ) -> type[EngineRequest]:
     """The target of one route.
 
@@ -32,7 +34,7 @@ def request_class(
         core: The engine.
         route: What answers.
         code: The engine's template for ``route.constant``, ``None`` where that is.
-        limits: What a request may cost.
+        dispatcher: What all routes share.
     """
     endpoint = route.endpoint
     return type(
@@ -46,7 +48,8 @@ def request_class(
             "code": code,
             "core": core,
             "endpoint": endpoint,
-            "limits": limits,
+            "events": dispatcher.events,
+            "limits": dispatcher.limits,
             "operation": route.operation,
             "route": route,
             "start": _method(endpoint.direct or endpoint.start),
@@ -102,7 +105,9 @@ def _unrouted(core: Core) -> type[UnroutedRequest]:
 
 def _kind(route: Route, code: int | None) -> type[EngineRequest]:
     if route.streams:
-        return StreamRequest
+        return EventsRequest if route.events else StreamRequest
+    if route.varies:
+        return ResultRequest
     if code is None:
         return VariableRequest
     return EmptyRequest if route.status in (204, 205) else EngineRequest

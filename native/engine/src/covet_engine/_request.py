@@ -20,7 +20,15 @@ import anyio.lowlevel
 
 from covet_engine._core import ANSWER, NO_LENGTH, REPLY, Core, Flag, Kind
 from covet_engine._exchange import Incoming, Outgoing
-from covet_http import Malformed, Reply, Request, ResponseHead, Route, StreamAbortedError
+from covet_http import (
+    EventStreams,
+    Malformed,
+    Reply,
+    Request,
+    ResponseHead,
+    Route,
+    StreamAbortedError,
+)
 from covet_operations import Endpoint, OperationError, ended
 
 # Where things are in a `cv_request`.
@@ -53,6 +61,7 @@ _NONE: Final = int(Flag.BODY_NONE)
 _HEAD_ONLY: Final = int(Flag.HEAD_ONLY)
 _JSON: Final = b"application/json"
 _DEADLINE: Final = 1
+_BEAT: Final = 2
 _REQUEST_TIMEOUT: Final = 408
 # So many items are sent in a row before others get a turn.
 _BURST: Final = 64
@@ -167,7 +176,7 @@ class EngineRequest(Request):
             if self._outgoing is not None:
                 self._outgoing.on_room(size)
         elif kind == Kind.TIMER:
-            self.cancel("deadline")
+            self._on_timer(extra)
         else:
             self._gone = True
             if self._incoming is not None:
@@ -176,7 +185,18 @@ class EngineRequest(Request):
                 self._outgoing.on_gone()
             self.endpoint.disconnect(self)
 
+    def _on_timer(self, number: int) -> None:
+        if self._deadline != math.inf:
+            self.cancel("deadline")
+
+    def unlimited(self) -> None:
+        self._deadline = math.inf
+
     # What was sent.
+
+    @property
+    def head_only(self) -> bool:  # type: ignore[override]
+        return bool(self._flags & _HEAD_ONLY)
 
     @property
     def method(self) -> str:  # type: ignore[override]
@@ -340,8 +360,17 @@ class EngineRequest(Request):
         else:
             body = b"" if self._flags & _HEAD_ONLY else first
             status, headers = self.route.head(self)
-            self.core.reply(self.handle, status, fields(headers), body, more=True)
+            lines = every_field(headers)
+            self.core.reply(self.handle, status, lines, body, more=True)
         return outgoing
+
+    def _end_stream(self, last: bytes = b"") -> None:
+        outgoing = self._outgoing or self._begin(b"")
+        if outgoing.gone:
+            self.core.drop(self.handle)
+        else:
+            self.core.chunk(self.handle, b"" if self._flags & _HEAD_ONLY else last, more=False)
+        self._leave()
 
     # The end.
 
@@ -427,18 +456,83 @@ class VariableRequest(EngineRequest):
         self._vary()
 
 
+class ResultRequest(EngineRequest):
+    """Of a route whose results may bring their own status, headers and way of being sent."""
+
+    __slots__ = ()
+
+    def finish(self, result: Any) -> None:
+        if self._outgoing is not None:
+            self._end_stream()
+        else:
+            self._vary()
+
+
 class StreamRequest(EngineRequest):
     """Of a route that streams its answer."""
 
     __slots__ = ()
 
     def finish(self, result: Any) -> None:
-        outgoing = self._outgoing or self._begin(b"")
-        if outgoing.gone:
-            self.core.drop(self.handle)
+        self._end_stream()
+
+
+class EventsRequest(StreamRequest):
+    """Of a route that streams events: kept alive by the engine's timer, ended when the phase drains."""
+
+    __slots__ = ()
+
+    events: ClassVar[EventStreams]
+    _said = 0.0  # when something was sent last, on `monotonic`'s clock
+    _until = math.inf
+
+    def suspended(self, scope: anyio.CancelScope) -> None:
+        super().suspended(scope)
+        deadline = self.deadline
+        if deadline != math.inf:
+            self._until = deadline - anyio.current_time() + monotonic()
+        self._said = monotonic()
+        self._arm()
+        self.events.add(self)
+
+    def fail(self, error: BaseException) -> None:
+        failure = self._typed(error)
+        if self.cause == "shutdown" and not self._gone and not self._over:
+            self._end_stream(self.route.last_words(self))
         else:
-            self.core.chunk(self.handle, b"", more=False)
-        self._leave()
+            super().fail(failure)
+
+    async def send(self, item: Any) -> None:
+        await super().send(item)
+        self._said = monotonic()
+
+    def _on_timer(self, number: int) -> None:
+        now = monotonic()
+        if number == _DEADLINE or now >= self._until:
+            self.cancel("deadline")
+            return
+        outgoing, comment = self._outgoing, self.events.comment
+        if now - self._said >= self.events.keep_alive:
+            self._said = now
+            if outgoing is None:
+                self._begin(comment).take(len(comment))
+            elif outgoing.open and not outgoing.gone:
+                self.core.chunk(self.handle, comment)
+                outgoing.take(len(comment))
+            self.core.flush_soon()
+        self._arm()
+
+    def _arm(self) -> None:
+        """The one timer a request has, for what comes first."""
+        beat = self._said + self.events.keep_alive
+        if beat < self._until:
+            self.core.arm(self.handle, _BEAT, beat - monotonic())
+        elif self._until != math.inf:
+            self.core.arm(self.handle, _DEADLINE, self._until - monotonic())
+
+    def _leave(self) -> None:
+        self.events.discard(self)
+        super()._leave()
 
 
 class UnroutedRequest(EngineRequest):
@@ -480,4 +574,16 @@ class Answered:
 
 def fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Headers as the engine takes them, which adds the length by itself."""
-    return b"".join([b"%b: %b\r\n" % line for line in headers if line[0] != b"content-length"])
+    return every_field([line for line in headers if line[0] != b"content-length"])
+
+
+def every_field(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The same with the length, for a stream whose length is known.
+
+    Raises:
+        ValueError: A line end in one of them would make two of it, which the engine could not tell.
+    """
+    lines = b"".join([b"%b: %b\r\n" % line for line in headers])
+    if lines.count(b"\n") != len(headers):
+        raise ValueError("a line end in a header")
+    return lines

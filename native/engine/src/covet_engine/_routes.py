@@ -67,7 +67,7 @@ class Table:
                     code = None
                     if route.constant is not None:
                         code = self._template(route.status, route.constant)
-                    classes[route] = request_class(core, route, code, self._dispatcher.limits)
+                    classes[route] = request_class(core, route, code, self._dispatcher)
         return [self._maker(core, each, classes, servers) for each in self.found]
 
     def _maker(

@@ -6,6 +6,9 @@ from covet_http._binding import Form, Header, HttpBinding, Query
 from covet_http._calls import Calls
 from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
+from covet_http._event_streams import EventStreams
+from covet_http._events import Event, LastEventId
+from covet_http._file import File, FileContent, NoSuchPath
 from covet_http._fixed import Fixed, fixed, redirect
 from covet_http._forms._limits import FormLimits
 from covet_http._forms._parts import Part, Parts
@@ -17,9 +20,10 @@ from covet_http._openapi._config import OpenApiConfig
 from covet_http._openapi._facts import DeclaredAnswer, Webhook, openapi
 from covet_http._openapi._part import OpenApiPart
 from covet_http._plugin import HTTP, Http, HttpService
-from covet_http._problem import BodyTimeout, Malformed, Problems
+from covet_http._problem import BodyTimeout, Malformed, Problems, RangeNotSatisfiable
 from covet_http._request import Limits, Request
 from covet_http._response import ResponseHead
+from covet_http._results import Content, HttpResult, Redirect
 from covet_http._route import Reply, Route, StreamAbortedError
 from covet_http._router import Leaf, Router
 from covet_http._rules._cors import CorsConfig
@@ -60,9 +64,14 @@ __all__ = [
     "Caller",
     "Calls",
     "Choice",
+    "Content",
     "CorsConfig",
     "DeclaredAnswer",
     "Dispatcher",
+    "Event",
+    "EventStreams",
+    "File",
+    "FileContent",
     "Find",
     "Fixed",
     "Form",
@@ -74,8 +83,10 @@ __all__ = [
     "HttpBinding",
     "HttpConfig",
     "HttpListener",
+    "HttpResult",
     "HttpServer",
     "HttpService",
+    "LastEventId",
     "Leaf",
     "Limits",
     "Malformed",
@@ -83,6 +94,7 @@ __all__ = [
     "Message",
     "Mount",
     "Mounted",
+    "NoSuchPath",
     "OpenApiConfig",
     "OpenApiPart",
     "Part",
@@ -91,7 +103,9 @@ __all__ = [
     "Problems",
     "Proxies",
     "Query",
+    "RangeNotSatisfiable",
     "Receive",
+    "Redirect",
     "Reply",
     "Request",
     "RequestIdConfig",

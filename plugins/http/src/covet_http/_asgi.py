@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote, quote_from_bytes
 
@@ -11,6 +12,7 @@ import anyio.lowlevel
 
 from covet_http._binding import WITHOUT_BODY
 from covet_http._dispatch import Dispatcher
+from covet_http._event_streams import EventStreams
 from covet_http._mounts import Mounted, MountedCall
 from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route
@@ -21,7 +23,7 @@ from covet_kernel.contracts import Cause
 class AsgiRequest(Request):
     """A request that reads and writes ASGI messages."""
 
-    __slots__ = ("_ended", "_head_only", "_receive", "_route", "_send", "_waiting")
+    __slots__ = ("_ended", "_receive", "_route", "_send", "_waiting", "head_only")
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class AsgiRequest(Request):
         self.secure = scope.get("scheme") == "https"
         self.limits = limits
         self._route = route
-        self._head_only = self.method == "HEAD"
+        self.head_only = self.method == "HEAD"
         self._receive = receive
         self._send = send
         self._ended = False
@@ -74,14 +76,14 @@ class AsgiRequest(Request):
     async def send(self, item: Any) -> None:
         if not self.streaming:
             await self._begin()
-        if not self._head_only:
+        if not self.head_only:
             await self._send({"type": "http.response.body", "body": item, "more_body": True})
 
-    async def end(self) -> None:
-        """The stream is complete."""
+    async def end(self, last: bytes = b"") -> None:
+        """The stream is complete with these bytes."""
         if not self.streaming:
             await self._begin()
-        await self._send({"type": "http.response.body", "body": b""})
+        await self._send({"type": "http.response.body", "body": b"" if self.head_only else last})
 
     async def _begin(self) -> None:
         self.streaming = True
@@ -101,6 +103,34 @@ class AsgiRequest(Request):
             pass
 
 
+class AsgiEvents(AsgiRequest):
+    """A request whose answer is a stream of events."""
+
+    __slots__ = ("_over", "_sending", "since")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.since = monotonic()
+        self._over = False
+        # A comment must not get between the pieces of an event, however a server sends.
+        self._sending = anyio.Lock(fast_acquire=True)
+
+    async def send(self, item: Any) -> None:
+        async with self._sending:
+            await super().send(item)
+        self.since = monotonic()
+
+    async def end(self, last: bytes = b"") -> None:
+        self._over = True
+        async with self._sending:
+            await super().end(last)
+
+    async def interrupt(self) -> None:
+        if self._over or self._sending.locked():
+            return
+        await self.send(EventStreams.comment)
+
+
 class Cancellable(Protocol):
     """A call that can be told to stop."""
 
@@ -113,11 +143,13 @@ class AsgiApplication:
 
     Attributes:
         dispatcher: The routes, for servers that do not speak ASGI.
+        events: Its streams of events.
         in_flight: Requests that are being answered here.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
+        self.events = dispatcher.events
         self.in_flight: set[Cancellable] = set()
         self._elsewhere: Callable[[], Iterable[Cancellable]] = tuple
 
@@ -145,7 +177,8 @@ class AsgiApplication:
         if isinstance(route, Mounted):
             await self._answer_mounted(route, scope, receive, send)
             return
-        request = AsgiRequest(route, scope, receive, send, path, values, self.dispatcher.limits)
+        make = AsgiEvents if route.events else AsgiRequest
+        request = make(route, scope, receive, send, path, values, self.dispatcher.limits)
         watch = None
         extensions = scope.get("extensions")
         if extensions and DISCONNECT in extensions:
@@ -153,14 +186,20 @@ class AsgiApplication:
         else:
             watch = request.watch
         self.in_flight.add(request)
+        if isinstance(request, AsgiEvents):
+            self.events.add(request)
+            self.events.watch(request)
         try:
             reply = await route.answer(request, watch)
             if reply is not None:
                 await _send_reply(send, reply, request.method == "HEAD")
             elif request.cause != "disconnect":
-                await request.end()
+                await request.end(route.last_words(request))
         finally:
             self.in_flight.discard(request)
+            if isinstance(request, AsgiEvents):
+                self.events.discard(request)
+                self.events.forget(request)
 
     async def _answer_mounted(
         self, mounted: Mounted, scope: Scope, receive: Receive, send: Send

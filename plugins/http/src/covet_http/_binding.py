@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
 from covet_http._annotation import agrees
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import fields_of_model, holds_files, plain
 from covet_http._hosts import parse_host
 from covet_http._location import check_location, fields_of
+from covet_http._media import EVENT_STREAM, is_json, is_media_type
 from covet_http._request import Request
+from covet_http._results import HttpResult
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel.contracts import Call, Effect, Operation, Record
-from covet_operations import Input, Kind, Signature, TransportBinding
+from covet_operations import Input, Kind, Signature, TransportBinding, TransportResult
 
 EFFECTS: Final[dict[str, Effect]] = {
     "GET": "read",
@@ -98,11 +101,15 @@ class HttpBinding(TransportBinding):
         location: A template over the result, such as ``"/orders/{id}"``, for ``Location``.
         versions: The range of versions it is in, such as ``"2-"``; empty: it has none.
         version: The one version this binding is for, made from the range when a phase begins.
-        media_type: The media type of its answers; empty: plain JSON.
+        document_type: The media type of its JSON documents; empty: plain JSON.
+        media_type: What the result is, if it is not plain JSON; ``str`` and ``bytes`` are sent as they
+            are then, and results of other types need a type that is JSON (``application/hal+json``).
+        stream: What a stream out is: ``"lines"`` of JSON, or server-sent ``"events"``.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
     call_type: ClassVar[type[Call]] = Request
+    result_type: ClassVar[type[TransportResult] | None] = HttpResult
 
     method: str
     path: str
@@ -111,7 +118,9 @@ class HttpBinding(TransportBinding):
     location: str | None = None
     versions: str = ""
     version: str = ""
+    document_type: str = ""
     media_type: str = ""
+    stream: Literal["lines", "events"] = "lines"
 
     def check(self, operation: Operation) -> Iterable[str]:
         if self.method in _SAFE and operation.effect != "read":
@@ -171,7 +180,31 @@ class HttpBinding(TransportBinding):
             wrong += check_location(self.location, signature.output_type)
         if self.status in (204, 205) and signature.output_type is not None:
             wrong.append(f"status {self.status} has no body, but the handler returns one")
-        return tuple(wrong)
+        return (*wrong, *self._check_answer(signature))
+
+    def _check_answer(self, signature: Signature) -> Iterable[str]:
+        streams = signature.kind in ("server_stream", "bidi")
+        for result in signature.results:
+            if issubclass(result, HttpResult) and result.streamed != streams:
+                where = (
+                    "only in a stream: AsyncIterator" if result.streamed else "never in a stream"
+                )
+                yield f"{result.__name__} can be sent {where}"
+        if self.stream not in ("lines", "events"):
+            yield f"stream={self.stream!r} is neither 'lines' nor 'events'"
+        if self.stream == "events":
+            if not streams:
+                yield "only a stream is sent as events, and the handler returns one value"
+            if self.media_type:
+                yield f"events are {EVENT_STREAM}, not {self.media_type}"
+        if self.media_type:
+            if not is_media_type(self.media_type):
+                yield f"{self.media_type!r} is no media type"
+            elif not is_json(self.media_type) and not is_text_or_bytes(signature.output_type):
+                yield (
+                    f"only str and bytes can be sent as {self.media_type}, and the handler returns"
+                    f" {getattr(signature.output_type, '__name__', signature.output_type)}"
+                )
 
     def _check_form(self, signature: Signature, form: dict[str, str]) -> list[str]:
         if self._bodiless(signature):
@@ -262,6 +295,17 @@ def _has_files(annotation: Any) -> bool:
 
 def _is_model(annotation: Any) -> bool:
     return fields_of(getattr(annotation, "__origin__", annotation)) is not None
+
+
+def is_text_or_bytes(annotation: Any) -> bool:
+    """Whether every value of a type is ``str`` or ``bytes``, or there is none at all."""
+    if get_origin(annotation) is Annotated:
+        return is_text_or_bytes(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return all(map(is_text_or_bytes, get_args(annotation)))
+    return annotation in (None, NoneType) or (
+        isinstance(annotation, type) and issubclass(annotation, str | bytes | bytearray)
+    )
 
 
 def _marker(given: Input) -> Query | Header | Form | None:

@@ -66,6 +66,11 @@ class HttpConfig(PluginConfig):
     keep_alive_timeout: float = Field(
         default=15.0, gt=0, description="For the next whole request head on a connection."
     )
+    event_keep_alive: float = Field(
+        default=15.0,
+        ge=0,
+        description="The longest silence of a stream of events before a comment is sent; 0: endless.",
+    )
     linger: float = Field(
         default=0.2,
         ge=0,

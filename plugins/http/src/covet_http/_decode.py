@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from covet_http._binding import HttpBinding, Placement
+from covet_http._encode import encoder, item_encoder
+from covet_http._file import File, deliver
 from covet_http._forms._plan import FormPlan
 from covet_http._forms._reader import form_document, release
 from covet_http._hosts import host_matcher, host_name
@@ -37,7 +39,10 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
             **dict.fromkeys(place.query, "query"),
             **dict.fromkeys(place.headers, "header"),
         },
-        encode_item=_line(signature),
+        encode=encoder(binding, signature),
+        encode_item=item_encoder(binding, signature),
+        enough=_is_head if binding.method in ("GET", "HEAD") else None,
+        deliver=deliver if any(issubclass(each, File) for each in signature.results) else None,
     )
 
 
@@ -57,9 +62,8 @@ def _document(signature: Signature, place: Placement, form: FormPlan | None) -> 
     return _required_body if required else _optional_body
 
 
-def _line(signature: Signature) -> Callable[[Request, Any], bytes]:
-    to_json = signature.output.serializer.to_json
-    return lambda call, item: to_json(item) + b"\n"
+def _is_head(request: Request) -> bool:
+    return request.head_only
 
 
 def _from_path(index: int) -> Text:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
 from covet_http._answers import PreparedAnswer
+from covet_http._event_streams import EventStreams
 from covet_http._hosts import settle_hosts
 from covet_http._mounts import Mounted
 from covet_http._problem import Problems
@@ -68,6 +69,7 @@ class Dispatcher:
         problems: Renders errors.
         limits: What a request may cost.
         hosts: Which hosts are answered for, whatever the path; ``None``: all.
+        events: The streams of events.
         not_found: The answer where there is no such path.
         malformed: The answer to a target that is no path or cannot be decoded.
         misdirected: The answer to a request for another host.
@@ -94,6 +96,7 @@ class Dispatcher:
         cors: Cors | None = None,
         edges: Sequence[Edge] = (),
         slash: SlashPolicy = "strict",
+        events: EventStreams | None = None,
     ) -> None:
         self.routes = routes
         self.problems = problems
@@ -109,6 +112,7 @@ class Dispatcher:
         self.misdirected = refusals.misdirected
         self.asterisk = at_the_edge(refusals.asterisk, self._edges)
         settle_hosts(routes, refusals)
+        self.events = events or EventStreams(0.0)
         self._options: dict[Leaf[Target], Target] = {}
         self._not_allowed: dict[Leaf[Target], Target] = {}
         for leaf in routes.leaves:

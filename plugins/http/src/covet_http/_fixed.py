@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from covet_http._answers import PreparedAnswer
 from covet_http._dispatch import Target
+from covet_http._media import is_media_type
+from covet_http._origin import is_path_here, is_url
 from covet_http._problem import Headers
 from covet_http._router import Router
 from covet_http._template import BadTemplateError, Parameter, parse_template
@@ -19,16 +21,9 @@ _CODE: Final = "COVET-HTTP-FIXED-INVALID"
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _EMPTY: Final = (204, 205, 304)
-_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
-_MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:[ \t]*;|\Z)")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\Z")
 _ETAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\Z')
-# A browser reads a backslash as a slash, and a second slash as the beginning of a host.
-_SAME_ORIGIN = re.compile(r"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?\Z")
-_EXTERNAL = re.compile(
-    r"https?://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#][!-\[\]-~]*)?\Z"
-)
 # Said by an argument, or by the server for each connection.
 _ARGUMENTS: Final = {"content-type": "content_type", "cache-control": "cache", "etag": "etag"}
 _SERVERS: Final = frozenset(
@@ -119,7 +114,7 @@ def fixed(
     Raises:
         ConfigurationError: The path is none, or a header cannot be sent.
     """
-    if not _MEDIA_TYPE.match(content_type):
+    if not is_media_type(content_type):
         raise _bad(path, f"has {content_type!r} as content_type, which is no media type")
     content = body.encode("utf-8") if isinstance(body, str) else bytes(body)
     lines = [(b"content-type", _encoded(path, content_type))]
@@ -161,9 +156,9 @@ def redirect(
     """
     if status not in _REDIRECTS:
         raise _bad(path, f"has status {status}, which is no redirect", map(str, _REDIRECTS))
-    if external and not _EXTERNAL.match(to):
+    if external and not is_url(to):
         raise _bad(path, f"leads to {to!r}, which is no https or http URL in plain ASCII")
-    if not external and not _SAME_ORIGIN.match(to):
+    if not external and not is_path_here(to):
         raise _bad(
             path,
             f"leads to {to!r}, which is no path on this server: it starts with one '/' and has"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from covet_http._binding import EFFECTS, HttpBinding
 from covet_http._hosts import parse_host
@@ -102,33 +102,37 @@ class Group:
         path: str = "",
         *,
         status: int | None = None,
+        media_type: str = "",
+        stream: Literal["lines", "events"] = "lines",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
         """Bind to GET (and HEAD). Unless `operation` says otherwise, the effect is ``"read"``."""
-        return self._bind(("GET",), path, status, None, deadline, versions)
+        return self._bind(("GET",), path, status, None, deadline, versions, media_type, stream)
 
     def head(
         self,
         path: str = "",
         *,
         status: int | None = None,
+        media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
         """Bind to HEAD alone, in place of what GET would answer without its body."""
-        return self._bind(("HEAD",), path, status, None, deadline, versions)
+        return self._bind(("HEAD",), path, status, None, deadline, versions, media_type)
 
     def options(
         self,
         path: str = "",
         *,
         status: int | None = None,
+        media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
         """Bind to OPTIONS, in place of the answer that lists the methods."""
-        return self._bind(("OPTIONS",), path, status, None, deadline, versions)
+        return self._bind(("OPTIONS",), path, status, None, deadline, versions, media_type)
 
     def post(
         self,
@@ -136,6 +140,8 @@ class Group:
         *,
         status: int | None = None,
         location: str | None = None,
+        media_type: str = "",
+        stream: Literal["lines", "events"] = "lines",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
@@ -147,6 +153,9 @@ class Group:
                 nothing and 200 for others.
             location: A template over the result for the ``Location`` header, ``"/orders/{id}"``; a
                 whole path, whatever the group's prefix.
+            media_type: What the result is, if it is not plain JSON, such as ``"text/csv"``: ``str`` and
+                ``bytes`` are sent as they are then, and so are the items of a stream of them.
+            stream: What a stream out is: ``"lines"`` of JSON, or server-sent ``"events"``.
             deadline: Seconds a call may take over this route.
             versions: The versions it is in, of those declared in ``[plugins.http.versions]``:
                 ``"2"``, ``"2-"``, ``"-2"``, ``"1-3"``, ``"1, 3"`` or ``"*"``; the group's unless given.
@@ -155,7 +164,7 @@ class Group:
         Raises:
             ConfigurationError: The path is none.
         """
-        return self._bind(("POST",), path, status, location, deadline, versions)
+        return self._bind(("POST",), path, status, location, deadline, versions, media_type, stream)
 
     def put(
         self,
@@ -163,11 +172,12 @@ class Group:
         *,
         status: int | None = None,
         location: str | None = None,
+        media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
         """Bind to PUT; the arguments are those of `post`. The effect is ``"idempotent"``."""
-        return self._bind(("PUT",), path, status, location, deadline, versions)
+        return self._bind(("PUT",), path, status, location, deadline, versions, media_type)
 
     def patch(
         self,
@@ -175,22 +185,24 @@ class Group:
         *,
         status: int | None = None,
         location: str | None = None,
+        media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
         """Bind to PATCH; the arguments are those of `post`."""
-        return self._bind(("PATCH",), path, status, location, deadline, versions)
+        return self._bind(("PATCH",), path, status, location, deadline, versions, media_type)
 
     def delete(
         self,
         path: str = "",
         *,
         status: int | None = None,
+        media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
         """Bind to DELETE. The effect is ``"idempotent"``."""
-        return self._bind(("DELETE",), path, status, None, deadline, versions)
+        return self._bind(("DELETE",), path, status, None, deadline, versions, media_type)
 
     def route(
         self,
@@ -199,6 +211,8 @@ class Group:
         methods: Iterable[str],
         status: int | None = None,
         location: str | None = None,
+        media_type: str = "",
+        stream: Literal["lines", "events"] = "lines",
         deadline: float | None = None,
         versions: str = "",
     ) -> Callable[[F], F]:
@@ -209,13 +223,24 @@ class Group:
             methods: In upper case: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
             status: As of `post`.
             location: As of `post`.
+            media_type: As of `post`.
+            stream: As of `post`.
             deadline: As of `post`.
             versions: As of `post`.
 
         Raises:
             ConfigurationError: The path is none, or a method is not one of these.
         """
-        return self._bind(tuple(dict.fromkeys(methods)), path, status, location, deadline, versions)
+        return self._bind(
+            tuple(dict.fromkeys(methods)),
+            path,
+            status,
+            location,
+            deadline,
+            versions,
+            media_type,
+            stream,
+        )
 
     def _bind(
         self,
@@ -225,6 +250,8 @@ class Group:
         location: str | None,
         deadline: float | None,
         versions: str,
+        media_type: str,
+        stream: Literal["lines", "events"] = "lines",
     ) -> Callable[[F], F]:
         path = self.prefix + path
         versions = versions or self.versions
@@ -256,6 +283,8 @@ class Group:
                 location=location,
                 deadline=self.deadline if deadline is None else deadline,
                 versions=versions,
+                media_type=media_type,
+                stream=stream,
             )
             for each in methods
         ]

@@ -20,6 +20,7 @@ from covet_http._binding import HttpBinding
 from covet_http._config import HttpConfig
 from covet_http._decode import codec_for
 from covet_http._dispatch import Dispatcher, Target
+from covet_http._event_streams import EventStreams
 from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._forms._parts import Parts
 from covet_http._mounts import Mount, Mounted, Mounts, add_mount
@@ -182,6 +183,7 @@ class Http(Plugin[HttpConfig]):
                 cors=rules.cors,
                 edges=rules.edges,
                 slash=config.trailing_slash,
+                events=EventStreams(self.config.event_keep_alive),
             )
         )
 
@@ -223,9 +225,13 @@ class Http(Plugin[HttpConfig]):
         if serving.number == 1 and urls:
             ctx.log.info("listening on %s", ", ".join(urls))
         ctx.emit("http.serving", urls=urls, phase=serving.number)
-        await serving.draining.wait()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(application.events.run)
+            await serving.draining.wait()
+            tasks.cancel_scope.cancel()
         if serving.stopping:
             keep_newcomers_away(sockets)
+        application.events.drain()
         ending = listener.stop if serving.stopping else listener.pause
         try:
             await ending()

@@ -47,16 +47,35 @@ class BodyTimeout(OperationError):
     kind = ErrorKind.DEADLINE_EXCEEDED
 
 
+class RangeNotSatisfiable(OperationError):
+    """The range that was asked for is beyond the end.
+
+    Attributes:
+        size: How many bytes there are.
+    """
+
+    kind = ErrorKind.INVALID
+
+    size: int
+
+
 def status_of(error: OperationError) -> int:
     """The status an error is answered with."""
-    if isinstance(error, Malformed):
-        return 400
-    if isinstance(error, BodyTimeout):
-        return 408
     if isinstance(error, Invalid) and any(
         fault["type"] == "json_invalid" for fault in error.errors
     ):
         return 400
+    return status_of_class(type(error))
+
+
+def status_of_class(error: type[OperationError]) -> int:
+    """The status that errors of a class are answered with."""
+    if issubclass(error, Malformed):
+        return 400
+    if issubclass(error, BodyTimeout):
+        return 408
+    if issubclass(error, RangeNotSatisfiable):
+        return 416
     return STATUS[error.kind]
 
 

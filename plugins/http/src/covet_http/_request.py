@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import binascii
+import math
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -16,6 +17,9 @@ from covet_http._rules._proxies import Caller, Proxies
 from covet_http._target import BadTargetError, Query, parse_query
 from covet_kernel.contracts import Binding, Call, Credentials, Operation
 from covet_operations import TooLarge, Unsupported, wait_disconnected
+
+if TYPE_CHECKING:
+    from covet_http._file import FileContent
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -36,6 +40,8 @@ class Request(Call):
         secure: Whether the connection itself is encrypted.
         limits: What the request may cost.
         streaming: Whether a streamed answer has begun.
+        head_only: Whether the client wants no body: the method is HEAD.
+        content: The file that is sent, if it is one that is not held in memory.
     """
 
     __slots__ = (
@@ -51,6 +57,8 @@ class Request(Call):
     client: str | None
     secure: bool
     limits: Limits
+    head_only: bool
+    content: FileContent | None = None
 
     def __init__(self, operation: Operation, binding: Binding) -> None:
         super().__init__(operation, binding)
@@ -129,6 +137,12 @@ class Request(Call):
             except (binascii.Error, UnicodeDecodeError):
                 value = ""
         return Credentials(scheme=scheme, value=value)
+
+    def unlimited(self) -> None:
+        """The deadline counts no longer: what is left to be sent goes at the client's pace."""
+        self.deadline = math.inf
+        if self.scope is not None:
+            self.scope.deadline = math.inf
 
     async def read(self) -> bytes:
         """The next piece of the body, empty at its end. Cancels the call if the client left before it."""

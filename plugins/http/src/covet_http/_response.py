@@ -29,19 +29,35 @@ class ResponseHead:
     be cached or set a cookie as its success would have. Headers added with ``always`` survive.
 
     Attributes:
-        status: The status of success; ``None``: the route's.
-        content_type: In place of the route's, empty: the route's.
+        content_type: In place of the route's; ``None``: the route's, empty: none.
+        length: How many bytes a stream will have, where that is known.
         headers: Names in lower case, and values, of a success.
         always: The same, of failures too.
     """
 
-    __slots__ = ("always", "content_type", "headers", "status")
+    __slots__ = ("_status", "always", "content_type", "headers", "length")
 
     def __init__(self) -> None:
-        self.status: int | None = None
-        self.content_type = b""
+        self._status: int | None = None
+        self.content_type: bytes | None = None
+        self.length: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.always: list[tuple[bytes, bytes]] = []
+
+    @property
+    def status(self) -> int | None:
+        """The status of success; ``None``: the route's.
+
+        Raises:
+            ValueError: Set to what is no status of an answer. There is no way to set a reason phrase.
+        """
+        return self._status
+
+    @status.setter
+    def status(self, status: int | None) -> None:
+        if status is not None and (type(status) is not int or not 200 <= status <= 599):
+            raise ValueError(f"{status!r} is no status of an answer")
+        self._status = status
 
     def add(self, name: str, value: str, *, always: bool = False) -> None:
         """Add a header line.

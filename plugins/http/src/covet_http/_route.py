@@ -6,17 +6,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from covet_http._binding import HttpBinding
+from covet_http._encode import form_of, media_type_of
+from covet_http._events import FAREWELL, HEADERS
 from covet_http._links import has_links, link_line
 from covet_http._location import compile_location
 from covet_http._problem import CLIENT_CLOSED_REQUEST, CONTENT_TYPE, Headers, Problems, joined
-from covet_http._request import NDJSON, Request
+from covet_http._request import Request
+from covet_http._results import HttpResult
 from covet_kernel.contracts import Operation
 from covet_operations import Endpoint, OperationError
 
 Reply: TypeAlias = tuple[int, Headers, bytes]
 """Status, headers and body of an answer that is complete."""
 
-_JSON = b"application/json"
 _BODILESS = (204, 205, 304)
 
 
@@ -41,6 +43,8 @@ class Route:
             coroutine leaves goes to `succeeded`, the error `Endpoint.failure` makes to `failed`.
         status: The status of success.
         streams: Whether the answer is a stream of items that goes through ``request.send``.
+        events: Whether these are server-sent events, which are kept alive and may end at any time.
+        varies: Whether a result may bring its own status, headers or way of being sent.
         whole_body: Whether its handler can do nothing before the whole body is there, so that a server
             may wait a moment for it.
         constant: The headers of every success, without the length, if they are always the same; a
@@ -48,8 +52,8 @@ class Route:
     """
 
     __slots__ = (
-        "_common", "_content_type", "_head", "_links", "_location", "_problems", "binding", "constant", "endpoint",
-        "operation", "status", "streams", "whole_body",
+        "_common", "_content_type", "_extra", "_head", "_links", "_location", "_problems", "binding",
+        "constant", "endpoint", "events", "operation", "status", "streams", "varies", "whole_body",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
@@ -57,19 +61,21 @@ class Route:
         self.operation: Operation = endpoint.operation
         self.binding = endpoint.binding
         self.streams = endpoint.kind in ("server_stream", "bidi")
-        empty = endpoint.signature.output_type is None
-        place = self.binding.place(endpoint.signature)
+        signature = endpoint.signature
+        self.events = form_of(self.binding, signature) == "events"
+        self.varies = bool(signature.results) and not self.streams
+        empty = signature.output_type is None and not signature.results
+        place = self.binding.place(signature)
         self.whole_body = endpoint.kind == "unary" and bool(place.body)
         self.status = self.binding.status or (204 if empty else 200)
         self._problems = problems
         self._common = problems.common
-        self._content_type = self.binding.media_type.encode() or _JSON
-        if self.streams:
-            self._content_type = NDJSON.encode()
+        self._content_type = media_type_of(self.binding, signature).encode("ascii")
+        self._extra = HEADERS if self.events else ()
         template = self.binding.location
         self._location = compile_location(template) if template is not None else None
         self._links = has_links(self.binding.method, endpoint.signature.output_type)
-        self._head: Headers = [*self._common]
+        self._head: Headers = [*self._extra, *self._common]
         if self.status not in _BODILESS:
             self._head.insert(0, (b"content-type", self._content_type))
         varies = self.streams or self._links or self._location is not None
@@ -94,7 +100,7 @@ class Route:
             body = await self.endpoint.run(request, watch=watch)
         except OperationError as error:
             return self.failed(request, error)
-        if self.streams:
+        if self.streams or request.streaming:
             return None
         return self.succeeded(request, body)
 
@@ -105,10 +111,11 @@ class Route:
             body = b""
         else:
             headers.append((b"content-length", b"%d" % len(body)))
-        if self._location is not None:
-            headers.append((b"location", self._location(request.value)))
-        if self._links:
-            headers += link_line(request)
+        if not isinstance(request.value, HttpResult):
+            if self._location is not None:
+                headers.append((b"location", self._location(request.value)))
+            if self._links:
+                headers += link_line(request)
         return status, headers, body
 
     def head(self, request: Request) -> tuple[int, Headers]:
@@ -117,17 +124,30 @@ class Route:
         if said is None:
             return self.status, [*self._head]
         status = said.status or self.status
-        headers: Headers = joined(self._common, [*said.headers, *said.always])
+        headers = joined([*self._extra, *self._common], [*said.headers, *said.always])
         if status not in _BODILESS:
-            headers.append((b"content-type", said.content_type or self._content_type))
+            content_type = self._content_type if said.content_type is None else said.content_type
+            if content_type:
+                headers.append((b"content-type", content_type))
+            if said.length is not None and request.streaming:
+                headers.append((b"content-length", b"%d" % said.length))
         return status, headers
 
+    def last_words(self, request: Request) -> bytes:
+        """What a stream ends with that the handler has not ended itself."""
+        return FAREWELL if self.events and request.cause == "shutdown" else b""
+
     def failed(self, request: Request, error: OperationError) -> Reply | None:
-        """The answer of a call that has failed, ``None`` if the client is gone.
+        """The answer of a call that has failed.
+
+        ``None`` if the client is gone, and where a stream of events has to end because the service
+        stops: that is a proper end, behind which clients reconnect. A refusal would keep them from it.
 
         Raises:
             StreamAbortedError: The stream had begun.
         """
+        if self.events and request.cause == "shutdown":
+            return None
         if request.streaming:
             gone = request.cause == "disconnect"
             status = CLIENT_CLOSED_REQUEST if gone else self._problems.of(error)[0]

@@ -33,6 +33,7 @@ from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._plugin import Operations
 from covet_operations._preview import preview
 from covet_operations._providers import Provider, ProviderScope, provider, providers_of
+from covet_operations._results import TransportResult
 from covet_operations._signature import Injected, Input, Kind, Signature
 from covet_operations._translate import ErrorMapping
 
@@ -85,6 +86,7 @@ __all__ = [
     "Suspended",
     "TooLarge",
     "TransportBinding",
+    "TransportResult",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

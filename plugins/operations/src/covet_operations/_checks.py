@@ -178,6 +178,14 @@ def check_binding(
             valid=valid,
         )
 
+    carries = binding.result_type if isinstance(binding, TransportBinding) else None
+    for result in signature.results:
+        if carries is None or not issubclass(result, carries):
+            yield wrong(
+                "COVET-OPERATION-RESULT",
+                f"returns a {result.__name__}, which {where} cannot send.",
+                f"Return a plain value, or drop the binding {where}.",
+            )
     if isinstance(binding, TransportBinding):
         if signature.kind not in binding.kinds:
             yield wrong(

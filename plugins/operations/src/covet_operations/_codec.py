@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from covet_kernel.contracts import Binding, Call, Record
+from covet_operations._results import TransportResult
 from covet_operations._signature import Kind, Signature
 
 C = TypeVar("C", bound=Call)
@@ -21,11 +22,13 @@ class TransportBinding(Binding):
         kinds: The shapes of call its addresses can carry.
         call_type: The class of its calls. A handler that asks for it is bound to this transport only.
         at_least_once: Whether a call may arrive twice, so that a plain write is refused.
+        result_type: The base of its own results; ``None``: it has none, and refuses those of others.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary"})
     call_type: ClassVar[type[Call]] = Call
     at_least_once: ClassVar[bool] = False
+    result_type: ClassVar[type[TransportResult] | None] = None
 
     def check_signature(self, signature: Signature) -> tuple[str, ...]:
         """Say why this signature cannot be reached this way, a sentence each.
@@ -50,8 +53,13 @@ class Codec(Record, Generic[C]):
         location: Prepended to the ``loc`` of faults in the document (``("body",)``).
         text_location: The same for each text input, by name (``{"id": "path"}``).
         encode: The answer's bytes from ``(call, value)``; JSON by the return annotation if absent.
+            May be async where an answer has to be fetched first.
         encode_item: The same for one item of a stream out; what it returns goes to ``call.send``.
+        enough: Asked after each item of a stream out: whether the caller wants no more of it.
         decode_item: One item of ``call.incoming()`` to plain data or JSON bytes, before validation.
+        deliver: ``async (call, chain)`` that awaits ``chain(call)`` and does what is left to be done once
+            the transaction is committed, under the call's scope: sends an answer that is more than fits
+            ``call.body``. What it raises is the call's error, as if the handler had.
     """
 
     text: Mapping[str, Callable[[C], Text]] = MappingProxyType({})
@@ -61,4 +69,6 @@ class Codec(Record, Generic[C]):
     text_location: Mapping[str, str] = MappingProxyType({})
     encode: Callable[[C, Any], Any] | None = None
     encode_item: Callable[[C, Any], Any] | None = None
+    enough: Callable[[C], bool] | None = None
     decode_item: Callable[[C, Any], Any] | None = None
+    deliver: Callable[[C, Callable[[C], Awaitable[Any]]], Coroutine[Any, Any, Any]] | None = None

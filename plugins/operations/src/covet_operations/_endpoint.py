@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,7 @@ from covet_operations._translate import Translator
 
 B_co = TypeVar("B_co", bound=Binding, covariant=True)
 Opens = Callable[[], AbstractAsyncContextManager[ProviderScope]]
+Deliver = Callable[[Any, Callable[[Any], Awaitable[Any]]], Coroutine[Any, Any, Any]]
 
 
 class Endpoint(Generic[B_co]):
@@ -63,6 +64,7 @@ class Endpoint(Generic[B_co]):
         phase: Opens | None = None,
         connect: Opens | None = None,
         compose_direct: Callable[[], Direct | None] | None = None,
+        deliver: Deliver | None = None,
     ) -> None:
         self.operation = operation
         self.binding: B_co = binding
@@ -77,6 +79,8 @@ class Endpoint(Generic[B_co]):
         self.start: Callable[[Call], Coroutine[Any, Any, Any]] = (
             chain if phase is None and connect is None else self._provided
         )
+        if deliver is not None:
+            self.start = _delivered(deliver, self.start)
 
     @property
     def kind(self) -> Kind:
@@ -174,3 +178,10 @@ class Endpoint(Generic[B_co]):
         async with self._connect() as own:
             call.state[CONNECTION] = own
             return await self._chain(call)
+
+
+def _delivered(deliver: Deliver, chain: Chain) -> Chain:
+    async def start(call: Call) -> Any:
+        return await deliver(call, chain)
+
+    return start

@@ -56,6 +56,8 @@ def innermost(
             source.line(
                 f"        await call.send({encoded(source, codec.encode_item, signature, 'i')})"
             )
+            if codec.enough is not None:
+                source.line(f"        if {source.name(codec.enough)}(call): break")
             source.line("r = None")
         else:
             source.line(f"r = {_called(source, operation, handler, arguments)}")
@@ -80,7 +82,7 @@ def encoded(
 ) -> str:
     """The expression that encodes ``item``."""
     if encode is not None:
-        return f"{source.name(encode)}(call, {item})"
+        return f"{'await ' if is_async(encode) else ''}{source.name(encode)}(call, {item})"
     return f"{source.name(signature.output.serializer.to_json)}({item})"
 
 

@@ -177,7 +177,12 @@ class Plan:
             timeout=self._timeout(operation, binding, signature),
             phase=self._phase.using if "app" in needed else None,
             connect=self.connect if "connection" in needed else None,
-            compose_direct=None if needed - {"call"} else partial(compose_direct, layers, inner),
+            compose_direct=(
+                None
+                if needed - {"call"} or found.deliver is not None
+                else partial(compose_direct, layers, inner)
+            ),
+            deliver=found.deliver,
         )
 
     def _layers(self, operation: Operation, binding: Binding, decode: Layer) -> list[Layer]:

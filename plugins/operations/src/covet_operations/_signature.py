@@ -29,6 +29,7 @@ from covet_kernel.contracts import (
     SqlDatabase,
     SqlSession,
 )
+from covet_operations._results import TransportResult, split_results
 
 Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidi"]
 """The shape of a call: which sides stream."""
@@ -91,6 +92,8 @@ class Signature(Record):
         item_type: The annotation of that item.
         output: Serializes the result, or one item of the stream out.
         output_type: The annotation of the result or item; ``None`` for a handler that returns nothing.
+        results: The results among them that only one transport can send; ``output`` and
+            ``output_type`` are about the others.
     """
 
     kind: Kind
@@ -99,6 +102,7 @@ class Signature(Record):
     item_type: Any = None
     output: TypeAdapter[Any]
     output_type: Any
+    results: tuple[type[TransportResult], ...] = ()
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -269,7 +273,7 @@ def compile_signature(
                 "Yield the items, or make it a plain 'def' that returns the iterator.",
             )
         )
-    output_type = get_args(returned)[0] if out else returned
+    results, output_type = split_results(get_args(returned)[0] if out else returned)
     item = _adapter(streams[0].key, "stream", place, errors) if streams else None
     output = _adapter(output_type, "return", place, errors)
     if errors or output is None:
@@ -287,6 +291,7 @@ def compile_signature(
             item_type=streams[0].key if streams else None,
             output=output,
             output_type=None if output_type is type(None) else output_type,
+            results=results,
         ),
         [],
     )

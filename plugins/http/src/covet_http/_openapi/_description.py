@@ -10,16 +10,17 @@ from covet_http._binding import HttpBinding
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import FormPlan
 from covet_http._hosts import parse_host
-from covet_http._openapi._errors import ErrorSchemas, phrase, status_of_class
+from covet_http._openapi._body import Body, Schema, schema_of
+from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Facts, facts_of
 from covet_http._openapi._schemas import Json, Schemas, Wanted, resolved
-from covet_http._problem import CONTENT_TYPE, BodyTimeout, Malformed
+from covet_http._openapi._success import describe_success
+from covet_http._problem import CONTENT_TYPE, BodyTimeout, Malformed, status_of_class
 from covet_http._request import JSON, NDJSON
 from covet_http._template import Parameter, untyped
 from covet_kernel.contracts import Operation
 from covet_operations import Injected, Input, OperationError, Signature, TooLarge, Unsupported
 
-Schema: TypeAlias = "Wanted | Json"
 Location: TypeAlias = Literal["path", "query", "header", "cookie"]
 
 _MULTIPART: Final = "multipart/form-data"
@@ -35,42 +36,6 @@ _CHALLENGE: Final[Json] = {
     "description": "How to prove who calls.",
     "schema": {"type": "string"},
 }
-_LOCATION: Final[Json] = {
-    "description": "Where the result is.",
-    "schema": {"type": "string", "format": "uri-reference"},
-}
-
-
-class Body:
-    """What one media type holds.
-
-    Attributes:
-        schema: Of the whole, or of one item of a stream.
-        stream: Whether it is a stream of items.
-        examples: By name.
-    """
-
-    def __init__(
-        self, schema: Schema, *, stream: bool = False, examples: Mapping[str, Any] | None = None
-    ) -> None:
-        self.schema = schema
-        self.stream = stream
-        self.examples = dict(examples or {})
-
-    def written(self) -> Json:
-        """The Media Type Object."""
-        schema = _schema(self.schema)
-        if self.stream:
-            # 3.1 can describe the whole only; 3.2 calls the other one `itemSchema`.
-            media: Json = {
-                "schema": {"type": "string", "description": "One item after the other."},
-                "x-itemSchema": schema,
-            }
-        else:
-            media = {"schema": schema}
-        if self.examples:
-            media["examples"] = {name: {"value": each} for name, each in self.examples.items()}
-        return media
 
 
 class Answer:
@@ -113,7 +78,8 @@ class Description:
         self.operation = operation
         self.binding = binding
         self.signature = signature
-        self.success = binding.status or (204 if signature.output_type is None else 200)
+        empty = signature.output_type is None and not signature.results
+        self.success = binding.status or (204 if empty else 200)
         self.parameters: list[Json] = []
         self.request: dict[str, Body] = {}
         self.request_required = False
@@ -127,7 +93,7 @@ class Description:
         self._facts = facts_of(operation)
         self._inputs = {each.name: each for each in signature.inputs}
         self._describe_inputs()
-        self._describe_success()
+        describe_success(self, schemas)
         for status, declared in self._facts.answers.items():
             content: Body | None = None
             if declared.type is not None:
@@ -257,16 +223,10 @@ class Description:
         if self.request:
             self.error(Malformed, TooLarge, Unsupported, BodyTimeout)
 
-    def _describe_success(self) -> None:
-        signature = self.signature
-        streams = signature.kind in ("server_stream", "bidi")
-        body = None
-        if self.success not in (204, 205, 304):
-            output = self._schemas.want(signature.output, "serialization")
-            body = Body(output, stream=streams, examples=self._facts.response_examples)
-        self.answer(self.success, phrase(self.success), NDJSON if streams else JSON, body)
-        if self.binding.location is not None:
-            self.answers[self.success].headers["Location"] = _LOCATION
+    @property
+    def examples(self) -> Mapping[str, Any]:
+        """Of the body of success, by name."""
+        return self._facts.response_examples
 
     # The Operation Object.
 
@@ -300,7 +260,7 @@ class Description:
     def _parameter(self, given: Json) -> Json:
         given = dict(given)
         source: Input | None = given.pop("input", None)
-        schema = _schema(given["schema"])
+        schema = schema_of(given["schema"])
         if source is not None:
             schema = _textual(schema, self._schemas.components)
             default = None if source.required else _plain(source)
@@ -394,10 +354,6 @@ def _response(description: str, headers: Json, content: Json) -> Json:
     if content:
         found["content"] = content
     return found
-
-
-def _schema(schema: Schema) -> Json:
-    return schema.schema if isinstance(schema, Wanted) else schema
 
 
 def _textual(schema: Json, components: dict[str, Json]) -> Json:

@@ -11,7 +11,8 @@ from pydantic_core import to_json
 
 from covet_http._binding import HttpBinding
 from covet_http._config import HttpConfig
-from covet_http._openapi._description import Body, Description
+from covet_http._openapi._body import Body
+from covet_http._openapi._description import Description
 from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Webhook
 from covet_http._openapi._part import OpenApiPart

@@ -11,20 +11,11 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from covet_http._openapi._schemas import PREFIX, Json, Schemas, Wanted
-from covet_http._problem import STATUS, BodyTimeout, Malformed
+from covet_http._problem import Malformed, status_of_class
 from covet_operations import Invalid, OperationError
 
 _OWN: Final = frozenset({"type", "title", "status", "code", "detail"})
 """Members that every problem document has itself; a field of such a name is not shown."""
-
-
-def status_of_class(error: type[OperationError]) -> int:
-    """The status that errors of a class are answered with."""
-    if issubclass(error, Malformed):
-        return 400
-    if issubclass(error, BodyTimeout):
-        return 408
-    return STATUS[error.kind]
 
 
 class ErrorSchemas:

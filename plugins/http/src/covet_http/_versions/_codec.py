@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from covet_http._binding import HttpBinding
+from covet_http._encode import encoder, item_encoder
 from covet_http._request import Request
 from covet_http._versions._walk import FaultsError, Walk
 from covet_operations import Codec, Invalid, Signature
@@ -41,16 +43,18 @@ def streamed(codec: Codec[Request], upgrade: Walk) -> Codec[Request]:
     return codec.replaced(decode_item=item)
 
 
-def downgraded(codec: Codec[Request], downgrade: Walk, signature: Signature) -> Codec[Request]:
+def downgraded(
+    codec: Codec[Request], downgrade: Walk, binding: HttpBinding, signature: Signature
+) -> Codec[Request]:
     """The codec with every result, or every item of a stream out, taken to the client's version."""
     to_plain = signature.output.serializer.to_python
 
-    def encode(request: Request, value: Any) -> bytes:
+    def encode(value: Any) -> bytes:
         return to_json(downgrade(to_plain(value, mode="json")), inf_nan_mode="null")
 
     if signature.kind in ("server_stream", "bidi"):
-        return codec.replaced(encode_item=lambda request, item: encode(request, item) + b"\n")
-    return codec.replaced(encode=encode)
+        return codec.replaced(encode_item=item_encoder(binding, signature, encode))
+    return codec.replaced(encode=encoder(binding, signature, encode))
 
 
 def _converted(document: Any, upgrade: Walk, location: tuple[str, ...]) -> Any:

@@ -117,19 +117,19 @@ class Versions:
     def variant(self, binding: HttpBinding, name: str) -> HttpBinding:
         """The binding in one version."""
         path, location = binding.path, binding.location
-        media_type = ""
+        document_type = ""
         if self.config.by == "path":
             prefix = self.prefix(name)
             path = prefix + path
             if location is not None and shape_of(location) in self._shapes[name]:
                 location = prefix + location
         elif self.config.by == "media-type":
-            media_type = self.media_type(name)
+            document_type = self.media_type(name)
         address = f"{binding.method} {binding.host}{path}"
         if self.config.by != "path":
             address = f"{address} (version {name})"
         return binding.replaced(
-            address=address, path=path, location=location, version=name, media_type=media_type
+            address=address, path=path, location=location, version=name, document_type=document_type
         )
 
     def prefix(self, name: str) -> str:
@@ -206,7 +206,7 @@ class Versions:
                 " changes.",
                 fix="Put the change on the model that holds the value.",
             ) from None
-        return codec if walk is None else downgraded(codec, walk, signature)
+        return codec if walk is None else downgraded(codec, walk, binding, signature)
 
     def form(self, direction: Literal["request", "response"], model: Any, name: str) -> Any:
         """What describes a model's data in a version, for schemas.

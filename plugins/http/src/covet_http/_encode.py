@@ -1,0 +1,116 @@
+"""How the results of a route become bytes: the transport's other half of the codec."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal, TypeAlias
+
+from covet_http._binding import HttpBinding
+from covet_http._events import Event, encode_data
+from covet_http._file import File
+from covet_http._media import EVENT_STREAM, is_json, with_charset
+from covet_http._request import JSON, NDJSON, Request
+from covet_http._results import PlainResult
+from covet_operations import Signature
+
+Encode: TypeAlias = Callable[[Request, Any], Any]
+ToJson: TypeAlias = Callable[[Any], bytes]
+Form: TypeAlias = Literal["document", "raw", "lines", "events"]
+"""What an answer is: one JSON value, bytes as they are, JSON values a line each, or events."""
+
+_EMPTY: Final = 204
+
+
+def form_of(binding: HttpBinding, signature: Signature) -> Form:
+    """What the answers of a route are."""
+    if signature.kind in ("server_stream", "bidi"):
+        if binding.stream == "events" or any(issubclass(each, Event) for each in signature.results):
+            return "events"
+        return "raw" if _is_raw(binding) else "lines"
+    return "raw" if _is_raw(binding) else "document"
+
+
+def media_type_of(binding: HttpBinding, signature: Signature) -> str:
+    """The ``Content-Type`` of a route's successes, unless a result or handler says another."""
+    form = form_of(binding, signature)
+    if form == "events":
+        return EVENT_STREAM
+    if binding.media_type:
+        # Bytes are in whatever encoding they are.
+        text = form == "raw" and signature.output_type is not bytes
+        return with_charset(binding.media_type) if text else binding.media_type
+    return NDJSON if form == "lines" else binding.document_type or JSON
+
+
+def encoder(
+    binding: HttpBinding, signature: Signature, to_json: ToJson | None = None
+) -> Encode | None:
+    """Encodes the result of a call; ``None`` where that is plain JSON.
+
+    Args:
+        binding: The route.
+        signature: Of its operation.
+        to_json: Encodes what is JSON, where the result's type does not say how.
+    """
+    plain = _plain_encoder(binding, signature, to_json)
+    if not signature.results:
+        return plain if to_json is not None or _is_raw(binding) else None
+    if any(issubclass(each, File) for each in signature.results):
+        return _with_files(_with_results(plain))
+    return _with_results(plain)
+
+
+def item_encoder(
+    binding: HttpBinding, signature: Signature, to_json: ToJson | None = None
+) -> Encode:
+    """Encodes one item of a stream out. The arguments are those of `encoder`."""
+    to_json = to_json or signature.output.serializer.to_json
+    match form_of(binding, signature):
+        case "events":
+
+            def event(request: Request, item: Any) -> bytes:
+                return (
+                    item.encode(to_json) if isinstance(item, Event) else encode_data(to_json(item))
+                )
+
+            return event
+        case "raw":
+            return _raw
+        case _:
+            return lambda request, item: to_json(item) + b"\n"
+
+
+def _plain_encoder(binding: HttpBinding, signature: Signature, to_json: ToJson | None) -> Encode:
+    if _is_raw(binding):
+        return _raw
+    to_json = to_json or signature.output.serializer.to_json
+    return lambda request, value: to_json(value)
+
+
+def _is_raw(binding: HttpBinding) -> bool:
+    return bool(binding.media_type) and not is_json(binding.media_type)
+
+
+def _raw(request: Request, value: Any) -> bytes:
+    return value.encode("utf-8") if isinstance(value, str) else bytes(value)
+
+
+def _with_results(plain: Encode) -> Encode:
+    def encode(request: Request, value: Any) -> Any:
+        if isinstance(value, PlainResult):
+            return value.answer(request)
+        if value is None:
+            request.response.status = _EMPTY
+            return b""
+        return plain(request, value)
+
+    return encode
+
+
+def _with_files(others: Encode) -> Callable[[Request, Any], Awaitable[Any]]:
+    async def encode(request: Request, value: Any) -> Any:
+        if isinstance(value, File):
+            return await value.answer(request)
+        return others(request, value)
+
+    return encode

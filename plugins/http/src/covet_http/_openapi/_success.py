@@ -1,0 +1,58 @@
+"""What the document says of a success: by the form of the answer, and by results of HTTP's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from covet_http._encode import form_of, media_type_of
+from covet_http._file import File, NoSuchPath
+from covet_http._openapi._body import Body
+from covet_http._openapi._errors import phrase
+from covet_http._openapi._schemas import Json, Schemas
+from covet_http._problem import RangeNotSatisfiable
+from covet_http._results import Content, Redirect
+from covet_operations import PreconditionFailed
+
+if TYPE_CHECKING:
+    from covet_http._openapi._description import Description
+
+_BODILESS: Final = (204, 205, 304)
+_ANY: Final = "*/*"
+_LOCATION: Final[Json] = {
+    "description": "Where it is.",
+    "schema": {"type": "string", "format": "uri-reference"},
+}
+
+
+def describe_success(description: Description, schemas: Schemas) -> None:
+    """Say what a route answers with when all is well."""
+    binding, signature = description.binding, description.signature
+    if signature.output_type is not None or not signature.results:
+        body = None
+        if description.success not in _BODILESS:
+            body = _body(description, schemas)
+        status = description.success
+        description.answer(status, phrase(status), media_type_of(binding, signature), body)
+    for result in signature.results:
+        if issubclass(result, File):
+            description.answer(200, phrase(200), _ANY, Body({}))
+            description.answer(206, phrase(206), _ANY, Body({}))
+            description.answer(304, phrase(304))
+            description.error(NoSuchPath, PreconditionFailed, RangeNotSatisfiable)
+        elif issubclass(result, Content):
+            description.answer(200, phrase(200), _ANY, Body({}))
+        elif issubclass(result, Redirect):
+            description.answer(303, phrase(303))
+            description.answers[303].headers["Location"] = _LOCATION
+    if binding.location is not None and description.success in description.answers:
+        description.answers[description.success].headers["Location"] = _LOCATION
+
+
+def _body(description: Description, schemas: Schemas) -> Body:
+    signature = description.signature
+    form = form_of(description.binding, signature)
+    if form == "raw":
+        # Bytes have no type among JSON's.
+        return Body({"type": "string"} if signature.output_type is str else {})
+    output = schemas.want(signature.output, "serialization")
+    return Body(output, stream=form != "document", examples=description.examples)
