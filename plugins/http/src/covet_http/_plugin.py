@@ -27,6 +27,7 @@ from covet_http._mounts import Mount, Mounted, Mounts, add_mount
 from covet_http._newcomers import keep_newcomers_away
 from covet_http._openapi._command import openapi_command
 from covet_http._openapi._serve import ServedDocument, WholeBinding, whole_codec
+from covet_http._outcomes import with_outcomes
 from covet_http._problem import Problems
 from covet_http._request import Request
 from covet_http._route import Route
@@ -147,6 +148,7 @@ class Http(Plugin[HttpConfig]):
         versions = self._versions(serving)
         codec: MakeCodec = codec_for if versions is None else versions.codec
         variants = unversioned if versions is None else versions.variants
+        codec = with_outcomes(codec, problems)
         contract = self._begin_contract()
         endpoints = pipeline.compile(
             serving, HttpBinding, partial(_codec, codec, contract), variants

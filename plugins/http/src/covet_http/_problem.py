@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from covet_operations import ErrorKind, Invalid, OperationError
 
@@ -118,6 +118,11 @@ class Problems:
         code = "malformed" if status == 400 else error.code
         title = Malformed.title if status == 400 else error.title
         return status, headers, self._body(status, code, title, error.detail, error.fields())
+
+    def document(self, error: OperationError) -> dict[str, Any]:
+        """The document for a typed error as plain data, to stand inside of another."""
+        document: dict[str, Any] = from_json(self.of(error)[2])
+        return document
 
     def plain(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from covet_operations._bulk._service import BULK, Bulk, BulkFailed
 from covet_operations._codec import Codec, TransportBinding
 from covet_operations._disconnect import wait_disconnected
 from covet_operations._driver import Lane, Suspended, ended
@@ -38,6 +39,8 @@ from covet_operations._signature import Injected, Input, Kind, Signature
 from covet_operations._translate import ErrorMapping
 
 if TYPE_CHECKING:
+    from covet_operations._bulk._checked import Checked
+    from covet_operations._bulk._result import BulkResult, Outcome
     from covet_operations._paging._filter import Filter, Operator
     from covet_operations._paging._page import OffsetPage, Page
     from covet_operations._paging._query import CursorQuery, OffsetQuery
@@ -45,9 +48,14 @@ if TYPE_CHECKING:
     from covet_operations._paging._sort import Sort, SortBy
 
 __all__ = [
+    "BULK",
     "OPERATIONS",
     "PAGING",
+    "Bulk",
+    "BulkFailed",
+    "BulkResult",
     "Cancelled",
+    "Checked",
     "Codec",
     "Conflict",
     "CursorQuery",
@@ -73,6 +81,7 @@ __all__ = [
     "Operations",
     "OperationsConfig",
     "Operator",
+    "Outcome",
     "Page",
     "Paging",
     "Pipeline",
@@ -102,6 +111,8 @@ __all__ = [
 ]
 
 _LATE = {
+    "BulkResult": "_bulk._result",
+    "Checked": "_bulk._checked",
     "CursorQuery": "_paging._query",
     "CursorSelection": "_paging._select",
     "Filter": "_paging._filter",
@@ -109,6 +120,7 @@ _LATE = {
     "OffsetQuery": "_paging._query",
     "OffsetSelection": "_paging._select",
     "Operator": "_paging._filter",
+    "Outcome": "_bulk._result",
     "Page": "_paging._page",
     "Sort": "_paging._sort",
     "SortBy": "_paging._sort",

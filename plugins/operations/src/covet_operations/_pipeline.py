@@ -35,6 +35,9 @@ class OperationsConfig(PluginConfig):
         SecretStr(""),
         description="Signs the cursors of pages, the same in every process; empty: a checksum only.",
     )
+    max_bulk_items: int = Field(
+        1000, ge=1, description="The most items of one bulk call, whatever its operation allows."
+    )
     max_page_size: int = Field(
         1000, ge=1, description="The most items on one page, whatever an operation allows."
     )
@@ -117,6 +120,11 @@ class Pipeline:
     def is_anonymous(self, serving: Serving, operation: Operation) -> bool:
         """Whether a call of an operation without credentials is let in, for schemas."""
         return self._plans[serving].is_anonymous(operation)
+
+    def translate(self, error: Exception) -> OperationError | None:
+        """The typed error for an exception in the newest phase; ``None`` if it is unexpected."""
+        newest = max(self._plans, key=lambda serving: serving.number)
+        return self._plans[newest].translate(error)
 
     def phase(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Keep a phase's app-scoped providers open while the block runs.

@@ -225,6 +225,9 @@ class Plan:
         )
         return tuple(each for each in everything if each.scope == scope)
 
+    def translate(self, error: Exception) -> OperationError | None:
+        return self._translator.error(error)
+
     def unserved(self) -> tuple[tuple[Operation, Binding], ...]:
         return tuple(
             (operation, binding)

@@ -9,6 +9,7 @@ import pluggy
 
 from covet_kernel import Context, Plugin, Serving, hookspec
 from covet_kernel.contracts import Operation
+from covet_operations._bulk._service import BULK, Bulk
 from covet_operations._marks import operations_of
 from covet_operations._paging._service import PAGING, Paging
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
@@ -31,7 +32,7 @@ class Specs:
 class Operations(Plugin[OperationsConfig]):
     """Provides the call pipeline, and declares what the application's plain modules are marked as."""
 
-    provides = (OPERATIONS, PAGING)
+    provides = (OPERATIONS, PAGING, BULK)
 
     def __init__(self, config: OperationsConfig) -> None:
         super().__init__(config)
@@ -66,6 +67,7 @@ class Operations(Plugin[OperationsConfig]):
                 max_limit=self.config.max_page_size,
             ),
         )
+        ctx.provide(BULK, Bulk(max_items=self.config.max_bulk_items, translate=pipeline.translate))
         ctx.compile(pipeline.assemble)
         ctx.serve(serve)
         yield

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from covet_http._encode import form_of, media_type_of
 from covet_http._file import File, NoSuchPath
+from covet_http._links import has_links
 from covet_http._openapi._body import Body
 from covet_http._openapi._errors import phrase
 from covet_http._openapi._schemas import Json, Schemas
+from covet_http._outcomes import MULTI_STATUS, has_outcomes
 from covet_http._problem import RangeNotSatisfiable
 from covet_http._results import Content, Redirect
 from covet_operations import PreconditionFailed
@@ -32,7 +34,10 @@ def describe_success(description: Description, schemas: Schemas) -> None:
         if description.success not in _BODILESS:
             body = _body(description, schemas)
         status = description.success
-        description.answer(status, phrase(status), media_type_of(binding, signature), body)
+        media_type = media_type_of(binding, signature)
+        description.answer(status, phrase(status), media_type, body)
+        if has_outcomes(signature):
+            description.answer(MULTI_STATUS, phrase(MULTI_STATUS), media_type, body)
     for result in signature.results:
         if issubclass(result, File):
             description.answer(200, phrase(200), _ANY, Body({}))
@@ -44,6 +49,9 @@ def describe_success(description: Description, schemas: Schemas) -> None:
         elif issubclass(result, Redirect):
             description.answer(303, phrase(303))
             description.answers[303].headers["Location"] = _LOCATION
+    if has_links(binding.method, signature.output_type):
+        meaning = "The pages around this one (RFC 8288)."
+        description.header("Link", {"type": "string"}, meaning, status=description.success)
     if binding.location is not None and description.success in description.answers:
         description.answers[description.success].headers["Location"] = _LOCATION
 

@@ -1,0 +1,1 @@
+"""Many items in one call, each with an outcome of its own."""
