@@ -41,6 +41,10 @@ from covet_operations._translate import ErrorMapping
 if TYPE_CHECKING:
     from covet_operations._bulk._checked import Checked
     from covet_operations._bulk._result import BulkResult, Outcome
+    from covet_operations._fields._html import Html, SafeHtml
+    from covet_operations._fields._money import Money
+    from covet_operations._fields._phone import Phone, PhoneNumber
+    from covet_operations._fields._slug import Slug
     from covet_operations._paging._filter import Filter, Operator
     from covet_operations._paging._page import OffsetPage, Page
     from covet_operations._paging._query import CursorQuery, OffsetQuery
@@ -67,12 +71,14 @@ __all__ = [
     "Filter",
     "Forbidden",
     "Gone",
+    "Html",
     "Injected",
     "Input",
     "Internal",
     "Invalid",
     "Kind",
     "Lane",
+    "Money",
     "NotFound",
     "OffsetPage",
     "OffsetQuery",
@@ -84,12 +90,16 @@ __all__ = [
     "Outcome",
     "Page",
     "Paging",
+    "Phone",
+    "PhoneNumber",
     "Pipeline",
     "PreconditionFailed",
     "Provider",
     "ProviderScope",
     "RateLimited",
+    "SafeHtml",
     "Signature",
+    "Slug",
     "Sort",
     "SortBy",
     "Suspended",
@@ -116,12 +126,18 @@ _LATE = {
     "CursorQuery": "_paging._query",
     "CursorSelection": "_paging._select",
     "Filter": "_paging._filter",
+    "Html": "_fields._html",
+    "Money": "_fields._money",
     "OffsetPage": "_paging._page",
     "OffsetQuery": "_paging._query",
     "OffsetSelection": "_paging._select",
     "Operator": "_paging._filter",
     "Outcome": "_bulk._result",
     "Page": "_paging._page",
+    "Phone": "_fields._phone",
+    "PhoneNumber": "_fields._phone",
+    "SafeHtml": "_fields._html",
+    "Slug": "_fields._slug",
     "Sort": "_paging._sort",
     "SortBy": "_paging._sort",
 }

@@ -1,0 +1,1 @@
+"""Types of fields that many models need, and that are easy to get wrong."""
