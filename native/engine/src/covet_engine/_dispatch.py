@@ -49,7 +49,7 @@ def request_class(
             "core": core,
             "endpoint": endpoint,
             "events": dispatcher.events,
-            "limits": dispatcher.limits,
+            "limits": dispatcher.limits_of(route),
             "operation": route.operation,
             "route": route,
             "start": _method(endpoint.direct or endpoint.start),

@@ -25,9 +25,12 @@ from covet_http._request import Limits, Request
 from covet_http._response import ResponseHead
 from covet_http._results import Content, HttpResult, Redirect
 from covet_http._route import Reply, Route, StreamAbortedError
+from covet_http._route_rules import RouteRules
 from covet_http._router import Leaf, Router
+from covet_http._rules._compression import CompressionConfig
 from covet_http._rules._cors import CorsConfig
 from covet_http._rules._hosts import AllowedHosts, HostPattern
+from covet_http._rules._idempotency import AnswerNotKept, IdempotencyConfig, KeyInUse, KeyReused
 from covet_http._rules._proxies import Caller, Proxies, TrustedProxies
 from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
 from covet_http._rules._security import SecurityHeaders
@@ -58,12 +61,14 @@ __all__ = [
     "HTTP",
     "HTTP_SERVER",
     "AllowedHosts",
+    "AnswerNotKept",
     "Application",
     "AsgiApplication",
     "BodyTimeout",
     "Caller",
     "Calls",
     "Choice",
+    "CompressionConfig",
     "Content",
     "CorsConfig",
     "DeclaredAnswer",
@@ -86,6 +91,9 @@ __all__ = [
     "HttpResult",
     "HttpServer",
     "HttpService",
+    "IdempotencyConfig",
+    "KeyInUse",
+    "KeyReused",
     "LastEventId",
     "Leaf",
     "Limits",
@@ -112,6 +120,7 @@ __all__ = [
     "RequestIdFilter",
     "ResponseHead",
     "Route",
+    "RouteRules",
     "Router",
     "Scope",
     "SecurityHeaders",

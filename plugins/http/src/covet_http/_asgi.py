@@ -178,7 +178,8 @@ class AsgiApplication:
             await self._answer_mounted(route, scope, receive, send)
             return
         make = AsgiEvents if route.events else AsgiRequest
-        request = make(route, scope, receive, send, path, values, self.dispatcher.limits)
+        limits = self.dispatcher.limits_of(route)
+        request = make(route, scope, receive, send, path, values, limits)
         watch = None
         extensions = scope.get("extensions")
         if extensions and DISCONNECT in extensions:

@@ -15,6 +15,7 @@ from covet_http._location import check_location, fields_of
 from covet_http._media import EVENT_STREAM, is_json, is_media_type
 from covet_http._request import Request
 from covet_http._results import HttpResult
+from covet_http._route_rules import check_cache
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel.contracts import Call, Effect, Operation, Record
 from covet_operations import Input, Kind, Signature, TransportBinding, TransportResult
@@ -105,6 +106,11 @@ class HttpBinding(TransportBinding):
         media_type: What the result is, if it is not plain JSON; ``str`` and ``bytes`` are sent as they
             are then, and results of other types need a type that is JSON (``application/hal+json``).
         stream: What a stream out is: ``"lines"`` of JSON, or server-sent ``"events"``.
+        cache: The value of ``Cache-Control`` of its successes; empty: none is sent.
+        etag: Whether answers to GET carry an entity tag; ``None``: as the configuration says.
+        compress: Whether its answers may be compressed.
+        max_body: Bytes a request body may have; ``None``: as the configuration says.
+        idempotency: Whether it takes ``Idempotency-Key``: ``"optional"`` or ``"required"``.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
@@ -121,6 +127,11 @@ class HttpBinding(TransportBinding):
     document_type: str = ""
     media_type: str = ""
     stream: Literal["lines", "events"] = "lines"
+    cache: str = ""
+    etag: bool | None = None
+    compress: bool = True
+    max_body: int | None = None
+    idempotency: Literal["", "optional", "required"] = ""
 
     def check(self, operation: Operation) -> Iterable[str]:
         if self.method in _SAFE and operation.effect != "read":
@@ -135,6 +146,15 @@ class HttpBinding(TransportBinding):
             yield f"{self.address}: {error}"
         if self.status is not None and not 200 <= self.status <= 299:
             yield f"{self.address} has status {self.status}; a success is between 200 and 299"
+        if self.cache:
+            yield from check_cache(self.address, self.cache)
+        if self.max_body is not None and self.max_body < 0:
+            yield f"{self.address} allows bodies of {self.max_body} bytes"
+        if self.idempotency and self.method not in ("POST", "PATCH"):
+            yield (
+                f"{self.address} takes idempotency keys, which are for POST and PATCH: {self.method}"
+                " may be repeated as it is"
+            )
 
     def check_signature(self, signature: Signature) -> tuple[str, ...]:
         try:
@@ -180,6 +200,8 @@ class HttpBinding(TransportBinding):
             wrong += check_location(self.location, signature.output_type)
         if self.status in (204, 205) and signature.output_type is not None:
             wrong.append(f"status {self.status} has no body, but the handler returns one")
+        if self.idempotency and signature.kind != "unary":
+            wrong.append("only a whole answer to a whole request can be kept for repetitions")
         return (*wrong, *self._check_answer(signature))
 
     def _check_answer(self, signature: Signature) -> Iterable[str]:

@@ -8,8 +8,10 @@ from covet_http._fixed import plain_path
 from covet_http._forms._limits import FormLimits
 from covet_http._openapi._config import OpenApiConfig
 from covet_http._request import Limits
+from covet_http._rules._compression import CompressionConfig
 from covet_http._rules._cors import CorsConfig
 from covet_http._rules._hosts import HostPattern
+from covet_http._rules._idempotency import IdempotencyConfig
 from covet_http._rules._proxies import Proxies, TrustedProxies
 from covet_http._rules._request_id import RequestIdConfig
 from covet_http._rules._security import SecurityHeaders
@@ -92,6 +94,16 @@ class HttpConfig(PluginConfig):
     )
     cors: CorsConfig | None = Field(
         default=None, description="Which other origins may use this service; none unless given."
+    )
+    compression: CompressionConfig | None = Field(
+        default=None, description="Compress answers; not unless given."
+    )
+    etags: bool = Field(
+        default=False,
+        description="Send entity tags with answers to GET where a route does not say otherwise.",
+    )
+    idempotency: IdempotencyConfig = Field(
+        default=IdempotencyConfig(), description="For routes that take idempotency keys."
     )
     request_id: RequestIdConfig | None = Field(
         default=None, description="Give each request an id; not unless given."

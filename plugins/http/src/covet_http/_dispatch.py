@@ -118,6 +118,17 @@ class Dispatcher:
         for leaf in routes.leaves:
             self._settle(leaf)
         self._hosts: set[bytes] = set()
+        self._limits: dict[int, Limits] = {}
+
+    def limits_of(self, route: Route) -> Limits:
+        """What a request of this route may cost."""
+        size = route.binding.max_body
+        if size is None:
+            return self.limits
+        limits = self._limits.get(size)
+        if limits is None:
+            limits = self._limits[size] = self.limits.with_body(size)
+        return limits
 
     def _settle(self, leaf: Leaf[Target]) -> None:
         """What is at a path, with what holds for every answer."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from covet_http._binding import EFFECTS, HttpBinding
 from covet_http._hosts import parse_host
+from covet_http._route_rules import RouteRules
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Effect, Operation
@@ -106,9 +107,12 @@ class Group:
         stream: Literal["lines", "events"] = "lines",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to GET (and HEAD). Unless `operation` says otherwise, the effect is ``"read"``."""
-        return self._bind(("GET",), path, status, None, deadline, versions, media_type, stream)
+        return self._bind(
+            ("GET",), path, status, None, deadline, versions, media_type, stream, **rules
+        )
 
     def head(
         self,
@@ -118,9 +122,10 @@ class Group:
         media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to HEAD alone, in place of what GET would answer without its body."""
-        return self._bind(("HEAD",), path, status, None, deadline, versions, media_type)
+        return self._bind(("HEAD",), path, status, None, deadline, versions, media_type, **rules)
 
     def options(
         self,
@@ -130,9 +135,10 @@ class Group:
         media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to OPTIONS, in place of the answer that lists the methods."""
-        return self._bind(("OPTIONS",), path, status, None, deadline, versions, media_type)
+        return self._bind(("OPTIONS",), path, status, None, deadline, versions, media_type, **rules)
 
     def post(
         self,
@@ -144,6 +150,7 @@ class Group:
         stream: Literal["lines", "events"] = "lines",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to POST.
 
@@ -160,11 +167,14 @@ class Group:
             versions: The versions it is in, of those declared in ``[plugins.http.versions]``:
                 ``"2"``, ``"2-"``, ``"-2"``, ``"1-3"``, ``"1, 3"`` or ``"*"``; the group's unless given.
                 The handler speaks the newest of them.
+            rules: What holds for this route only; see `RouteRules`.
 
         Raises:
             ConfigurationError: The path is none.
         """
-        return self._bind(("POST",), path, status, location, deadline, versions, media_type, stream)
+        return self._bind(
+            ("POST",), path, status, location, deadline, versions, media_type, stream, **rules
+        )
 
     def put(
         self,
@@ -175,9 +185,10 @@ class Group:
         media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to PUT; the arguments are those of `post`. The effect is ``"idempotent"``."""
-        return self._bind(("PUT",), path, status, location, deadline, versions, media_type)
+        return self._bind(("PUT",), path, status, location, deadline, versions, media_type, **rules)
 
     def patch(
         self,
@@ -188,9 +199,12 @@ class Group:
         media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to PATCH; the arguments are those of `post`."""
-        return self._bind(("PATCH",), path, status, location, deadline, versions, media_type)
+        return self._bind(
+            ("PATCH",), path, status, location, deadline, versions, media_type, **rules
+        )
 
     def delete(
         self,
@@ -200,9 +214,10 @@ class Group:
         media_type: str = "",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to DELETE. The effect is ``"idempotent"``."""
-        return self._bind(("DELETE",), path, status, None, deadline, versions, media_type)
+        return self._bind(("DELETE",), path, status, None, deadline, versions, media_type, **rules)
 
     def route(
         self,
@@ -215,6 +230,7 @@ class Group:
         stream: Literal["lines", "events"] = "lines",
         deadline: float | None = None,
         versions: str = "",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         """Bind to several methods; the effect is the strongest of theirs.
 
@@ -227,6 +243,7 @@ class Group:
             stream: As of `post`.
             deadline: As of `post`.
             versions: As of `post`.
+            rules: As of `post`.
 
         Raises:
             ConfigurationError: The path is none, or a method is not one of these.
@@ -240,6 +257,7 @@ class Group:
             versions,
             media_type,
             stream,
+            **rules,
         )
 
     def _bind(
@@ -252,6 +270,7 @@ class Group:
         versions: str,
         media_type: str,
         stream: Literal["lines", "events"] = "lines",
+        **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         path = self.prefix + path
         versions = versions or self.versions
@@ -285,6 +304,7 @@ class Group:
                 versions=versions,
                 media_type=media_type,
                 stream=stream,
+                **rules,
             )
             for each in methods
         ]

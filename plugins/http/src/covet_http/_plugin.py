@@ -39,7 +39,7 @@ from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._plan import Versions, unversioned
 from covet_http._versions._routes import MakeRoute, VersionedRoutes
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
-from covet_kernel.contracts import Capability, Interceptor, Operation, Record
+from covet_kernel.contracts import KEY_VALUE, Capability, Interceptor, Operation, Record
 from covet_operations import (
     OPERATIONS,
     Codec,
@@ -87,6 +87,7 @@ class Http(Plugin[HttpConfig]):
 
     provides = (HTTP,)
     requires = (OPERATIONS, HTTP_SERVER)
+    wants = (KEY_VALUE,)
 
     def __init__(self, config: HttpConfig) -> None:
         super().__init__(config)
@@ -125,6 +126,7 @@ class Http(Plugin[HttpConfig]):
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         pipeline = ctx.require(OPERATIONS)
         server = ctx.require(HTTP_SERVER)
+        self._rules.idempotency.store = ctx.get(KEY_VALUE)
         sockets = await self._bind()
         urls = tuple(_url(bound) for bound in sockets)
         self._changes = tuple(each for module in ctx.modules for each in version_changes_of(module))

@@ -6,6 +6,7 @@ import binascii
 import math
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -286,3 +287,13 @@ class Limits:
         self.max_query_params = max_query_params
         self.proxies = proxies or Proxies()
         self.forms = forms or FormLimits()
+
+    def with_body(self, size: int) -> Limits:
+        """The same for a route whose request bodies, forms with files too, may have this many bytes."""
+        limits = copy(self)
+        limits.max_body_bytes = size
+        most = max(size, self.forms.max_file_bytes)
+        limits.forms = self.forms.model_copy(
+            update={"max_form_bytes": size, "max_file_bytes": most}
+        )
+        return limits

@@ -12,6 +12,7 @@ from covet_http._links import has_links, link_line
 from covet_http._location import compile_location
 from covet_http._problem import CLIENT_CLOSED_REQUEST, CONTENT_TYPE, Headers, Problems, joined
 from covet_http._request import Request
+from covet_http._response import header_line
 from covet_http._results import HttpResult
 from covet_kernel.contracts import Operation
 from covet_operations import Endpoint, OperationError
@@ -52,7 +53,7 @@ class Route:
     """
 
     __slots__ = (
-        "_common", "_content_type", "_extra", "_head", "_links", "_location", "_problems", "binding",
+        "_common", "_content_type", "_head", "_links", "_location", "_problems", "_success", "binding",
         "constant", "endpoint", "events", "operation", "status", "streams", "varies", "whole_body",
     )  # fmt: skip
 
@@ -71,11 +72,14 @@ class Route:
         self._problems = problems
         self._common = problems.common
         self._content_type = media_type_of(self.binding, signature).encode("ascii")
-        self._extra = HEADERS if self.events else ()
+        self._success: Headers = [*(HEADERS if self.events else ()), *self._common]
+        if self.binding.cache:
+            said = [header_line("cache-control", self.binding.cache)]
+            self._success = joined(self._success, said)
         template = self.binding.location
         self._location = compile_location(template) if template is not None else None
         self._links = has_links(self.binding.method, endpoint.signature.output_type)
-        self._head: Headers = [*self._extra, *self._common]
+        self._head: Headers = [*self._success]
         if self.status not in _BODILESS:
             self._head.insert(0, (b"content-type", self._content_type))
         varies = self.streams or self._links or self._location is not None
@@ -112,7 +116,7 @@ class Route:
         else:
             headers.append((b"content-length", b"%d" % len(body)))
         if not isinstance(request.value, HttpResult):
-            if self._location is not None:
+            if self._location is not None and all(name != b"location" for name, _ in headers):
                 headers.append((b"location", self._location(request.value)))
             if self._links:
                 headers += link_line(request)
@@ -124,7 +128,7 @@ class Route:
         if said is None:
             return self.status, [*self._head]
         status = said.status or self.status
-        headers = joined([*self._extra, *self._common], [*said.headers, *said.always])
+        headers = joined(self._success, [*said.headers, *said.always])
         if status not in _BODILESS:
             content_type = self._content_type if said.content_type is None else said.content_type
             if content_type:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from covet_http._rules._compression import VARY, Compression
 from covet_http._rules._cors import Cors
 from covet_http._rules._edge import Edge, EdgeHeaders
+from covet_http._rules._etags import EntityTags
 from covet_http._rules._hosts import AllowedHosts
+from covet_http._rules._idempotency import Idempotency
 from covet_http._rules._proxies import Proxies
 from covet_http._rules._request_id import RequestIds
 from covet_kernel.contracts import Interceptor
@@ -24,6 +27,7 @@ class Rules:
         hosts: Which hosts are answered for, ``None``: all.
         cors: Who may read answers from other origins, ``None``: nobody.
         proxies: Whose word about clients counts.
+        idempotency: Answers repeated requests; needs its store before a phase begins.
         interceptors: What runs around handlers.
     """
 
@@ -32,9 +36,13 @@ class Rules:
         allow = self.hosts.allow if self.hosts is not None else lambda host: True
         self.proxies = Proxies(config.proxies, allow)
         self.cors = Cors(config.cors) if config.cors is not None else None
+        self.idempotency = Idempotency(config.idempotency)
         self.edges: list[Edge] = []
-        self.interceptors: list[Interceptor] = []
+        self.interceptors: list[Interceptor] = [EntityTags(config.etags), self.idempotency]
         self.common = [*config.security.lines]
+        if config.compression is not None:
+            self.common.append(VARY)
+            self.interceptors.append(Compression(config.compression))
         if self.cors is not None:
             self.common += self.cors.common
             if not self.cors.any:

@@ -1,0 +1,55 @@
+"""Entity tags for what handlers return, so that clients who have it already get 304."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from covet_http._binding import HttpBinding
+from covet_http._conditional import Validators, evaluate
+from covet_http._request import Request
+from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
+from covet_operations import PreconditionFailed
+
+
+class EntityTags:
+    """Tags the encoded bodies of answers to GET, and compares the tags clients have (RFC 9110, 13).
+
+    The handler runs all the same: what is saved is the way to the client.
+
+    Args:
+        always: Whether to do so where a route says nothing about it.
+    """
+
+    name = "http.etags"
+    phase = Phase.OBSERVE
+    after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+    def __init__(self, always: bool) -> None:
+        self._always = always
+
+    def bind(self, operation: Operation, binding: Binding) -> Layer | None:
+        if not isinstance(binding, HttpBinding) or binding.method not in ("GET", "HEAD"):
+            return None
+        if not (self._always if binding.etag is None else binding.etag):
+            return None
+        return Layer(after=_compare)
+
+
+def _compare(call: Call, result: object, error: BaseException | None) -> None:
+    body = call.body
+    if error is not None or not isinstance(call, Request) or not isinstance(body, bytes):
+        return
+    response = call.response
+    if response.status not in (None, 200) or call.streaming:
+        return
+    tag = next((value for name, value in response.headers if name == b"etag"), b"")
+    if not tag:
+        tag = b'"%s"' % blake2b(body, digest_size=16).hexdigest().encode("ascii")
+        response.headers.append((b"etag", tag))
+    match evaluate(call.headers, Validators(tag.decode("latin-1"))):
+        case "unmodified":
+            response.status = 304
+            call.body = b""
+        case "failed":
+            raise PreconditionFailed("it is not as the request expects it to be")
