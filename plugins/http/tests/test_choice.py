@@ -54,12 +54,12 @@ async def chosen(web: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any
     route = plugin.route
 
     def with_choice(*args: Any, **more: Any) -> Any:
-        routes = route(*args, **more)
+        routes, mounts = route(*args, **more)
         found = {path: routes.find(path)[0].methods["GET"] for path in ("/one/x", "/two/x")}
         choice: Choice = ByVersion([found["/one/x"], found["/two/x"], READY])
         target: Target = choice
         routes.add("GET", "/it/{name}", target, types=[str], owner="the test")
-        return routes
+        return routes, mounts
 
     monkeypatch.setattr(plugin, "route", with_choice)
     async with web.serving(one, two) as service:
