@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-NO_CONTROLS = r"^\P{Cc}*$"
+NO_CONTROLS = r"^[^\x00-\x1f\x7f-\x9f]*$"
 Search = Annotated[str, StringConstraints(max_length=100, pattern=NO_CONTROLS)]
 Text = Annotated[
     str,
