@@ -113,6 +113,8 @@ class HttpBinding(TransportBinding):
         idempotency: Whether it takes ``Idempotency-Key``: ``"optional"`` or ``"required"``.
     """
 
+    __slots__ = ("_placed",)
+
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
     call_type: ClassVar[type[Call]] = Request
     result_type: ClassVar[type[TransportResult] | None] = HttpResult
@@ -275,6 +277,14 @@ class HttpBinding(TransportBinding):
         from the query if the request has no body of its own (GET, DELETE, a stream in, `Parts`), else
         from the body.
         """
+        known: tuple[Signature, Placement] | None = getattr(self, "_placed", None)
+        if known is None or known[0] is not signature:
+            known = signature, self._place(signature)
+            # Asked for several times while a phase begins; a record cannot be assigned to.
+            object.__setattr__(self, "_placed", known)
+        return known[1]
+
+    def _place(self, signature: Signature) -> Placement:
         path = {name: index for index, name in enumerate(self.parameters)}
         host = tuple(each.name for each in parse_host(self.host) if isinstance(each, Parameter))
         query: dict[str, str] = {}

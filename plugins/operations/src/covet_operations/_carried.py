@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from pydantic import TypeAdapter
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Binding, Call, Operation
@@ -15,16 +18,28 @@ from covet_operations._codec import TransportBinding
 from covet_operations._signature import Signature, place_of
 
 
+# Operations share the adapters of the models they take.
+_known: WeakKeyDictionary[TypeAdapter[Any], type | None] = WeakKeyDictionary()
+
+
 def carried_by(signature: Signature) -> Mapping[str, type]:
     """The inputs that not every call can carry, each with the class that it holds."""
-    found = {each.name: _special(each.adapter.core_schema) for each in signature.inputs}
+    found = {each.name: _special(each.adapter) for each in signature.inputs}
     if signature.item is not None:
-        found["the stream"] = _special(signature.item.core_schema)
+        found["the stream"] = _special(signature.item)
     return {name: kind for name, kind in found.items() if kind is not None}
 
 
-def _special(schema: Any) -> type | None:
-    """The first class within a pydantic schema that has ``__covet_call__``."""
+def _special(adapter: TypeAdapter[Any]) -> type | None:
+    """The first class within what an adapter validates that has ``__covet_call__``."""
+    try:
+        return _known[adapter]
+    except KeyError:
+        found = _known[adapter] = _within(adapter.core_schema)
+        return found
+
+
+def _within(schema: Any) -> type | None:
     pending = [schema]
     while pending:
         each = pending.pop()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any, TypeAlias
 
 from covet_kernel.contracts import Call, Layer
@@ -87,9 +89,14 @@ def compose_direct(layers: Sequence[Layer], inner: Inner) -> Direct | None:
 
 
 def _compiled(source: Source, name: str) -> Any:
-    code = compile("\n".join(source.lines), "<covet chain>", "exec")
-    exec(code, source.names)  # noqa: S102 - our own template over integers, see above
+    exec(_code("\n".join(source.lines)), source.names)  # noqa: S102 - ours, see above
     return source.names[name]
+
+
+@lru_cache(maxsize=1024)
+def _code(text: str) -> CodeType:
+    """Objects go by numbers, so that most operations of a service share a handful of texts."""
+    return compile(text, "<covet chain>", "exec")
 
 
 def _function(

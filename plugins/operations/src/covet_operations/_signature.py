@@ -157,6 +157,9 @@ class Resolver:
     Args:
         tokens: Every capability somebody provides.
         providers: Registered providers by the type they make.
+
+    Attributes:
+        adapters: Those of classes that operations take and return: most take and return the same few.
     """
 
     def __init__(
@@ -168,6 +171,7 @@ class Resolver:
             if not token.name and not _is_data(token.contract)
         ]
         self._tokens = tuple(tokens)
+        self.adapters: dict[type, TypeAdapter[Any]] = {}
         self.providers = providers or {}
 
     def injected(self, name: str, annotation: Any, place: str) -> Injected | None:
@@ -274,8 +278,9 @@ def compile_signature(
             )
         )
     results, output_type = split_results(get_args(returned)[0] if out else returned)
-    item = _adapter(streams[0].key, "stream", place, errors) if streams else None
-    output = _adapter(output_type, "return", place, errors)
+    known = resolver.adapters
+    item = _adapter(streams[0].key, "stream", place, errors, known) if streams else None
+    output = _adapter(output_type, "return", place, errors, known)
     if errors or output is None:
         return None, errors
     kind: Kind = (
@@ -346,7 +351,7 @@ def _parameter(
         return injected
     base, metadata = _peel(annotation)
     errors: list[ConfigurationError] = []
-    adapter = _adapter(annotation, name, place, errors)
+    adapter = _adapter(annotation, name, place, errors, resolver.adapters)
     if adapter is None:
         raise errors[0]
     required = parameter.default is parameter.empty
@@ -392,10 +397,22 @@ def is_model(annotation: Any) -> bool:
 
 
 def _adapter(
-    annotation: Any, name: str, place: str, errors: list[ConfigurationError]
+    annotation: Any,
+    name: str,
+    place: str,
+    errors: list[ConfigurationError],
+    known: dict[type, TypeAdapter[Any]],
 ) -> TypeAdapter[Any] | None:
+    # Classes alone: annotations that are equal may differ in what they accept, such as the order
+    # of a union's members.
+    plain = isinstance(annotation, type) and get_origin(annotation) is None
+    if plain and annotation in known:
+        return known[annotation]
     try:
-        return TypeAdapter(annotation)
+        adapter = TypeAdapter(annotation)
+        if plain:
+            known[annotation] = adapter
+        return adapter
     except Exception as error:
         errors.append(
             _wrong(
