@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 _NAMES = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*(?::[a-z]+)?\}")
@@ -42,6 +43,7 @@ def shape_of(path: str) -> str:
     return _NAMES.sub("{}", path)
 
 
+@lru_cache(maxsize=4096)
 def parse_template(path: str) -> tuple[Segment, ...]:
     """Split a template into literal segments and parameters.
 

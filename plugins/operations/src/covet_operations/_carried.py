@@ -40,10 +40,17 @@ def _special(adapter: TypeAdapter[Any]) -> type | None:
 
 
 def _within(schema: Any) -> type | None:
-    pending = [schema]
+    pending, seen = [schema], set[type]()
     while pending:
         each = pending.pop()
+        if each.__class__ is str:
+            continue
         if isinstance(each, dict):
+            model = each.get("cls")
+            if model is not None:
+                if model in seen:
+                    continue
+                seen.add(model)
             if each.get("type") == "is-instance" and hasattr(each["cls"], "__covet_call__"):
                 kind: type = each["cls"]
                 return kind
