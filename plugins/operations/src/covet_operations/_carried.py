@@ -17,7 +17,6 @@ from covet_kernel.contracts import Binding, Call, Operation
 from covet_operations._codec import TransportBinding
 from covet_operations._signature import Signature, place_of
 
-
 # Operations share the adapters of the models they take.
 _known: WeakKeyDictionary[TypeAdapter[Any], type | None] = WeakKeyDictionary()
 
