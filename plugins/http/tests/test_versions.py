@@ -149,7 +149,11 @@ def service(web: Any, *functions: Any, changes: Any = CHANGES, **versions: Any) 
 
     plugin = web.plugin_of(*functions)
     plugin.covet_http_version_changes = Declares.covet_http_version_changes
-    return web.serving(http={"versions": {"known": KNOWN, **versions}}, plugins={"shop": plugin})
+    contract = versions.pop("contract", False)
+    return web.serving(
+        http={"openapi": {"contract": contract}, "versions": {"known": KNOWN, **versions}},
+        plugins={"shop": plugin},
+    )
 
 
 async def test_versions_by_path(web: Any) -> None:
@@ -392,6 +396,63 @@ def test_the_changes_of_a_module_are_its_own() -> None:
     (change,) = http.version_changes_of(own)
     assert (change.direction, change.older, change.newer) == ("request", "1", "2")
     assert not [*http.version_changes_of(borrowed)]
+
+
+class BookOne(BaseModel):
+    """What version 1 answers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: int
+    title: str
+    author: str
+    price: str
+
+
+@http.downgrade_response("2", "1", Book)
+def as_one(book: dict[str, Any]) -> BookOne:
+    return BookOne(author=book.pop("authors")[0], **book)
+
+
+@pytest.mark.parametrize("by", ["path", "header", "media-type"])
+async def test_each_version_is_described_as_its_clients_see_it(web: Any, by: str) -> None:
+    @http.get("/every", versions="*")
+    async def every() -> dict[str, list[Book]]:
+        return {"books": [EMMA]}
+
+    @http.get("/shelves", versions="*")
+    async def shelves() -> list[Shelf]:
+        return [Shelf(name="A", books=[EMMA])]
+
+    changes = [*CHANGES[:3], *vars(as_one)["__covet_version_changes__"]]
+    functions = (find_book, add_book, every, shelves, stream, neutral)
+    prefix = "/v1" if by == "path" else ""
+    media = "application/vnd.api.v1+json" if by == "media-type" else "application/json"
+    head = {"API-Version": "1", "Accept": "application/vnd.api.v1+json"}
+    async with (
+        service(web, *functions, changes=changes, by=by, contract=True) as shop,
+        shop.connect() as client,
+    ):
+        # Contract mode refuses what the document of the version does not announce.
+        for path in ("/books/7", "/every", "/shelves", "/stream"):
+            answer = await client.ask("GET", prefix + path, headers=head)
+            assert answer.status == 200, answer.body
+        made = await client.ask("POST", f"{prefix}/books", json=ONE, headers=head)
+        assert made.status == 201, made.body
+        target = "/openapi.json" + ("" if by == "path" else "?version=1")
+        document = (await client.ask("GET", target)).json
+        paths, components = document["paths"], document["components"]["schemas"]
+        answers = paths[f"{prefix}/books/{{id}}"]["get"]["responses"]
+        assert answers["200"]["content"][media]["schema"] == {
+            "$ref": "#/components/schemas/BookOne"
+        }
+        body = paths[f"{prefix}/books"]["post"]["requestBody"]["content"]["application/json"]
+        assert body["schema"] == {"$ref": "#/components/schemas/NewBookOne"}
+        assert paths[f"{prefix}/every"]["get"]["deprecated"] is True
+        named = [each["name"] for each in paths[f"{prefix}/every"]["get"].get("parameters", ())]
+        assert named == (["API-Version"] if by == "header" else [])
+        shelf_one = components["ShelfV1"]["properties"]
+        assert shelf_one["books"]["items"] == {"$ref": "#/components/schemas/BookOne"}
 
 
 # Ranges.

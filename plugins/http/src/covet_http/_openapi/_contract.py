@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from covet_http._binding import HttpBinding
+from covet_http._encode import form_of
 from covet_http._openapi._schemas import Json
 from covet_http._problem import Problems
 from covet_http._request import Request
@@ -67,13 +68,18 @@ class Contract:
         if encode is None or signature.kind not in ("server_stream", "bidi"):
             return codec
         to_plain = signature.output.serializer.to_python
+        lines = form_of(binding, signature) == "lines"
 
         def checked(call: Request, item: Any) -> Any:
-            wrong = self._item(binding, to_plain(item, mode="json"))
+            encoded = encode(call, item)
+            # A line is what its client sees of it, in whichever version.
+            wrong = self._item(
+                binding, from_json(encoded) if lines else to_plain(item, mode="json")
+            )
             if wrong:
                 self.note(binding, wrong)
                 raise BrokenContractError(wrong)
-            return encode(call, item)
+            return encoded
 
         return codec.replaced(encode_item=checked)
 

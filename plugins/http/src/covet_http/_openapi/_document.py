@@ -160,15 +160,20 @@ class _Builder:
         ]
         for operation in self._serving.operations:
             for binding in self._bindings(operation):
+                signature = self._pipeline.signature(self._serving, operation)
+                if self._versions is not None:
+                    signature = self._versions.described(operation, signature, binding)
                 description = Description(
                     operation,
                     binding,
-                    self._pipeline.signature(self._serving, operation),
+                    signature,
                     self._schemas,
                     refuse_extra=self._pipeline.config.refuse_extra,
                 )
                 if description.facts.hidden:
                     continue
+                if self._versions is not None:
+                    self._versions.describe(description)
                 errors = self._pipeline.errors(self._serving, operation)
                 description.error(*errors)
                 if Unauthenticated in errors:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
 
 from covet_http._binding import HttpBinding
 from covet_http._decode import codec_for
@@ -16,12 +19,16 @@ from covet_http._template import shape_of
 from covet_http._versions._changes import VersionChange
 from covet_http._versions._codec import downgraded, streamed, upgraded
 from covet_http._versions._config import VersionsConfig
+from covet_http._versions._described import described
 from covet_http._versions._ranges import BadRangeError, versions_in
 from covet_http._versions._steps import compose, describe
 from covet_http._versions._walk import AmbiguousError, Walk, compile_record, compile_walk, fields_of
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Operation
-from covet_operations import Codec, Signature
+from covet_operations import Codec, Input, Signature
+
+if TYPE_CHECKING:
+    from covet_http._openapi._description import Description
 
 log = logging.getLogger("covet.http")
 
@@ -208,18 +215,61 @@ class Versions:
             ) from None
         return codec if walk is None else downgraded(codec, walk, binding, signature)
 
-    def form(self, direction: Literal["request", "response"], model: Any, name: str) -> Any:
-        """What describes a model's data in a version, for schemas.
+    def described(
+        self, operation: Operation, signature: Signature, binding: HttpBinding
+    ) -> Signature:
+        """The signature as clients of the binding's version see it, for schemas.
 
-        Returns:
-            The class the change nearest to the client is annotated with; ``model`` where none
-            changes it; ``None`` where all that is known is that it differs.
+        What a change makes of a model is described by the class it is annotated with, and is any
+        object where that is ``dict``.
         """
-        for older in self.names[self.names.index(name) :]:
-            change = self._changes.get((direction, model, older))
-            if change is not None:
-                return describe(change)
-        return model
+        if not binding.version:
+            return signature
+        client, spoken = binding.version, self.range(operation, binding)[-1]
+        taken, given = (
+            self._forms("request", client, spoken),
+            self._forms("response", client, spoken),
+        )
+        suffix = f"V{re.sub('[^A-Za-z0-9]', '_', client)}"
+        if taken:
+            parameters = [
+                _retyped(each, described(each.type, taken, suffix))
+                if isinstance(each, Input)
+                else each
+                for each in signature.parameters
+            ]
+            signature = signature.replaced(parameters=tuple(parameters))
+            item = described(signature.item_type, taken, suffix)
+            if item is not signature.item_type:
+                signature = signature.replaced(item_type=item, item=TypeAdapter(item))
+        output = described(signature.output_type, given, suffix)
+        if output is not signature.output_type:
+            signature = signature.replaced(output_type=output, output=TypeAdapter(output))
+        return signature
+
+    def describe(self, description: Description) -> None:
+        """Say in a document how the version of a route is named, and whether it is deprecated."""
+        name = description.binding.version
+        if not name:
+            return
+        if self._known[name].deprecated is not None:
+            description.more["deprecated"] = True
+        if self.config.by == "header":
+            schema = {"type": "string", "enum": [name]}
+            required = name != self.config.default
+            description.parameter(self.config.header, "header", schema, required=required)
+
+    def _forms(
+        self, direction: Literal["request", "response"], client: str, spoken: str
+    ) -> dict[Any, Any]:
+        """What describes each model that has changed: the change nearest to the client tells."""
+        steps = self.names[self.names.index(client) : self.names.index(spoken)]
+        found: dict[Any, Any] = {}
+        for older in reversed(steps):
+            for (way, model, start), change in self._changes.items():
+                if way == direction and start == older:
+                    found[model] = describe(change)
+        return found
 
     def warn_of_unused(self) -> None:
         """Log the changes that no operation needs, which are probably on the wrong class."""
@@ -295,6 +345,12 @@ def _taking(
         if walk is not None:
             codec = streamed(codec, walk)
     return codec
+
+
+def _retyped(given: Input, annotation: Any) -> Input:
+    if annotation is given.type:
+        return given
+    return given.replaced(type=annotation, adapter=TypeAdapter(annotation))
 
 
 def unversioned(operation: Operation, binding: HttpBinding) -> Iterator[HttpBinding]:

@@ -104,7 +104,7 @@ class _Compiler:
         self.used: set[Any] = set()
 
     def walk(self, annotation: Any) -> Walk | None:
-        annotation = _bare(annotation)
+        annotation = bare(annotation)
         origin, arguments = get_origin(annotation), get_args(annotation)
         if origin in (Union, UnionType):
             return self._union(arguments)
@@ -218,7 +218,8 @@ def _at(key: str | int, inner: Walk, value: Any) -> Any:
         raise error.within(key) from None
 
 
-def _bare(annotation: Any) -> Any:
+def bare(annotation: Any) -> Any:
+    """An annotation without metadata, qualifiers and the name it goes by."""
     while True:
         origin = get_origin(annotation)
         if origin is Annotated:
