@@ -19,6 +19,7 @@ from covet_http._mounts import Mount, Mounted, mount
 from covet_http._openapi._config import OpenApiConfig
 from covet_http._openapi._facts import DeclaredAnswer, Webhook, openapi
 from covet_http._openapi._part import OpenApiPart
+from covet_http._outer import AsgiHost, AsgiService, asgi_app
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import BodyTimeout, Malformed, Problems, RangeNotSatisfiable
 from covet_http._request import Limits, Request
@@ -64,6 +65,8 @@ __all__ = [
     "AnswerNotKept",
     "Application",
     "AsgiApplication",
+    "AsgiHost",
+    "AsgiService",
     "BodyTimeout",
     "Caller",
     "Calls",
@@ -137,6 +140,7 @@ __all__ = [
     "VersionConfig",
     "VersionsConfig",
     "Webhook",
+    "asgi_app",
     "asgi_lifespan",
     "delete",
     "downgrade_response",

@@ -28,6 +28,7 @@ from covet_http._newcomers import keep_newcomers_away
 from covet_http._openapi._command import openapi_command
 from covet_http._openapi._serve import ServedDocument, WholeBinding, whole_codec
 from covet_http._outcomes import with_outcomes
+from covet_http._outer import OUTER
 from covet_http._problem import Problems
 from covet_http._request import Request
 from covet_http._route import Route
@@ -142,6 +143,8 @@ class Http(Plugin[HttpConfig]):
             self._contract.conclude()
 
     async def _bind(self) -> list[socket.socket]:
+        if self.config.server == OUTER:
+            return []
         return await bind(self.config.host, self.config.port)
 
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
@@ -347,6 +350,8 @@ def choose_server(wanted: str, servers: Mapping[str, Sequence[EntryPoint]]) -> s
     Raises:
         ConfigurationError: None is installed, not this one, or it cannot run here.
     """
+    if wanted == OUTER:
+        return wanted
     if wanted == "auto":
         passed_over = ""
         others = list(servers) if len(servers) == 1 else []

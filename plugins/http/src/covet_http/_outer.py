@@ -1,0 +1,194 @@
+"""Covet as an ASGI application: the kernel lives in the lifespan of somebody else's server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from covet_http._calls import Calls
+from covet_http._server import (
+    HTTP_SERVER,
+    Application,
+    HttpListener,
+    Receive,
+    Scope,
+    Send,
+    ServerOptions,
+)
+from covet_kernel import Context, Plugin, flatten, installed
+
+if TYPE_CHECKING:
+    from covet_kernel import Assembly, Settings
+
+log = logging.getLogger("covet.http")
+
+OUTER: Final = "asgi"
+"""The id of the server that is not covet's."""
+
+
+class OuterListener:
+    """What requests come by when another server calls: an `HttpListener` without sockets.
+
+    Attributes:
+        begun: Set when the first phase serves.
+    """
+
+    def __init__(self) -> None:
+        self.begun = anyio.Event()
+        self._calls = Calls()
+
+    def begin(self, application: Application) -> None:
+        self._calls.open(application)
+        self.begun.set()
+
+    async def pause(self) -> None:
+        await self._calls.close()
+
+    async def stop(self) -> None:
+        await self._calls.close()
+        # Whoever came meanwhile would wait for a phase that never begins.
+        self._calls.open(_unavailable)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        application = await self._calls.enter()
+        try:
+            await application(scope, receive, send)
+        finally:
+            self._calls.leave()
+
+
+class _OuterServer:
+    def listen(
+        self, sockets: Sequence[socket.socket], options: ServerOptions
+    ) -> AbstractAsyncContextManager[HttpListener]:
+        return self._listen()
+
+    @asynccontextmanager
+    async def _listen(self) -> AsyncIterator[HttpListener]:
+        yield OuterListener()
+
+
+class AsgiHost(Plugin[None]):
+    """Provides `HTTP_SERVER` inside of `asgi_app`; nobody else enables it."""
+
+    provides = (HTTP_SERVER,)
+
+    @asynccontextmanager
+    async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        ctx.provide(HTTP_SERVER, _OuterServer())
+        yield
+
+
+class AsgiService:
+    """The ASGI application that `asgi_app` makes: a kernel per lifespan.
+
+    Args:
+        assemble: Makes the assembly, whose only HTTP server is an `AsgiHost`.
+    """
+
+    def __init__(self, assemble: Callable[[], Assembly]) -> None:
+        self._assemble = assemble
+        self._listener: OuterListener | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await (self._listener or _unavailable)(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        started = asked = False
+        try:
+            from covet_http._plugin import HTTP
+            from covet_kernel import Kernel
+
+            async with Kernel(self._assemble()).running() as kernel:
+                listener = kernel.require(HTTP).listener
+                assert isinstance(listener, OuterListener)
+                # What can fail only then, a mounted application, is a failed start too.
+                await listener.begun.wait()
+                self._listener = listener
+                started = True
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                asked = True
+        except Exception as error:
+            reason = "\n".join(_told(each) for each in flatten(error))
+            if not started:
+                await send({"type": "lifespan.startup.failed", "message": reason})
+                return
+            log.critical("the service has ended: %s", reason, exc_info=error)
+            self._listener = None
+            if not asked:
+                # The server lives on, and every request is answered 503.
+                await receive()
+            await send({"type": "lifespan.shutdown.failed", "message": reason})
+        else:
+            await send({"type": "lifespan.shutdown.complete"})
+        finally:
+            self._listener = None
+
+
+def asgi_app(
+    config: str | Path = "covet.toml",
+    *,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> AsgiService:
+    """The service of a configuration as an ASGI 3 application, for uvicorn, Granian or Hypercorn.
+
+    Everything is assembled and started in the lifespan of the server, on its event loop, be it
+    asyncio or trio; what is wrong is told with ``lifespan.startup.failed``. Nothing is bound: host,
+    port and the limits of the server are the server's own, and tables of covet's HTTP servers in the
+    configuration are passed over.
+
+    Args:
+        config: The configuration's file.
+        overrides: ``"key.path=value"``, as of ``covet --set``.
+        environ: Where ``COVET_`` variables are looked up; the process's environment unless given.
+    """
+
+    def assembled() -> Assembly:
+        from covet_kernel import Settings, assemble
+
+        found = os.environ if environ is None else environ
+        settings = Settings.load(Path(config), environ=found, overrides=overrides)
+        _take_over(settings)
+        return assemble(settings)
+
+    return AsgiService(assembled)
+
+
+def _take_over(settings: Settings) -> None:
+    """Let the outer server be the only one."""
+    plugins = settings.tree.get("plugins")
+    servers = installed("covet.http_servers")
+    if isinstance(plugins, dict):
+        for name in [name for name in plugins if name.partition("/")[0] in servers]:
+            del plugins[name]
+    settings.put(("plugins", OUTER, "use"), f"{__name__}:{AsgiHost.__name__}", "asgi_app")
+    settings.put(("plugins", "http", "server"), OUTER, "asgi_app")
+
+
+async def _unavailable(scope: Scope, receive: Receive, send: Send) -> None:
+    """What is heard before the service has started, and after it has ended."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1012})
+        return
+    headers = [(b"content-length", b"0"), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _told(error: BaseException) -> str:
+    said = str(error)
+    return said if said.startswith("COVET-") else f"{type(error).__name__}: {said}"
