@@ -49,6 +49,7 @@ from covet_http._server import (
     ServerOptions,
 )
 from covet_http._slash import SlashPolicy, SlashRedirect
+from covet_http._static import StaticFolder, static_folder
 from covet_http._versions._changes import (
     VersionChange,
     downgrade_response,
@@ -132,6 +133,7 @@ __all__ = [
     "SlashPolicy",
     "SlashRedirect",
     "StartupFailedError",
+    "StaticFolder",
     "StreamAbortedError",
     "Target",
     "TrustedProxies",
@@ -156,6 +158,7 @@ __all__ = [
     "redirect",
     "request_id",
     "route",
+    "static_folder",
     "upgrade_request",
     "version_changes_of",
 ]

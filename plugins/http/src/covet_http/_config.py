@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field, field_validator
 
 from covet_http._fixed import plain_path
@@ -17,6 +20,7 @@ from covet_http._rules._request_id import RequestIdConfig
 from covet_http._rules._security import SecurityHeaders
 from covet_http._server import ServerOptions
 from covet_http._slash import SlashPolicy
+from covet_http._static import StaticFolder
 from covet_http._versions._config import VersionsConfig
 from covet_kernel import PluginConfig
 
@@ -40,6 +44,10 @@ class HttpConfig(PluginConfig):
         default="strict",
         description="For a path that would lead somewhere with a slash more or less at its end:"
         " 'strict' is 404, 'redirect' is 308 to the other, 'ignore' answers as the other does.",
+    )
+    static: dict[str, StaticFolder] = Field(
+        default_factory=dict,
+        description='Folders of files by their path: \'"/assets" = "public"\', or a table of options.',
     )
     problem_base: str = Field(
         default="/problems/",
@@ -112,6 +120,23 @@ class HttpConfig(PluginConfig):
     openapi: OpenApiConfig = Field(
         default=OpenApiConfig(), description="The OpenAPI document and the pages that show it."
     )
+
+    @field_validator("static")
+    @classmethod
+    def _are_paths(cls, static: dict[str, StaticFolder]) -> dict[str, StaticFolder]:
+        for path in static:
+            plain_path(path)
+        return static
+
+    @field_validator("static", mode="before")
+    @classmethod
+    def _are_folders(cls, static: Any) -> Any:
+        if not isinstance(static, Mapping):
+            return static
+        return {
+            path: {"folder": each} if isinstance(each, str) else each
+            for path, each in static.items()
+        }
 
     @field_validator("health_path")
     @classmethod

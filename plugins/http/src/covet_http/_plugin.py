@@ -36,6 +36,7 @@ from covet_http._router import Router
 from covet_http._rules._rules import Rules
 from covet_http._server import HTTP_SERVER, HttpListener
 from covet_http._specs import Specs
+from covet_http._static import check_folders, configured
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._plan import Versions, unversioned
 from covet_http._versions._routes import MakeRoute, VersionedRoutes
@@ -118,7 +119,7 @@ class Http(Plugin[HttpConfig]):
         return Parts(request)
 
     def covet_operations(self) -> Iterable[Operation]:
-        return self._document.operations()
+        return (*self._document.operations(), *configured(self.config.static))
 
     def covet_commands(self) -> Iterable[Command]:
         return (openapi_command(self.config),)
@@ -148,6 +149,7 @@ class Http(Plugin[HttpConfig]):
         return await bind(self.config.host, self.config.port)
 
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
+        check_folders((each, serving.owner(each)) for each in serving.operations)
         rules = self._rules
         problems = Problems(self.config.problem_base, rules.common)
         versions = self._versions(serving)
