@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,56 @@ async def test_what_is_announced_passes(web: Any) -> None:
         whole = await service.ask("GET", "/openapi.json")
     assert list(found.values()) == [200, 200, 500, 404, 422, 200]
     assert (head.status, gone.status, page.status, whole.status) == (200, 204, 200, 200)
+
+
+async def test_answers_of_every_form_pass(web: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+
+    @http.get("/csv", media_type="text/csv")
+    def csv() -> str:
+        return "a"
+
+    @http.get("/raw", media_type="application/octet-stream")
+    async def raw() -> AsyncIterator[bytes]:
+        yield b"\xff"
+
+    @http.get("/to")
+    async def to() -> http.Redirect:
+        return http.Redirect("/csv")
+
+    @http.get("/a")
+    async def file() -> http.File:
+        return http.File(tmp_path / "a.txt")
+
+    @http.get("/any")
+    async def content() -> http.Content:
+        return http.Content("a", "text/plain")
+
+    functions = (csv, raw, to, file, content, events)
+    async with web.serving(*functions, http=CONTRACT) as service:
+        for path, status in ("/csv", 200), ("/raw", 200), ("/to", 303), ("/a", 200), ("/any", 200):
+            assert (await service.ask("GET", path)).status == status, path
+        for value, status in (("bytes=0-0", 206), ("bytes=9-", 416)):
+            assert (await service.ask("GET", "/a", headers={"Range": value})).status == status
+        answer = await service.ask("GET", "/events")
+    assert answer.body == b"data: hello\n\n" + b'data: {"id":1,"title":"Emma"}\n\n' * 2
+
+
+@http.get("/events")
+async def events(wrong: bool = False) -> AsyncIterator[http.Event[Book] | Book]:
+    yield http.Event(text="hello")
+    yield http.Event(Book(id=1, title="Emma"))
+    yield Book(id=1, title="Emma")
+    if wrong:
+        yield http.Event(Book.model_construct(id=-1, title="no"))
+
+
+async def test_the_data_of_events_is_looked_at(web: Any) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with web.serving(events, http=CONTRACT) as service, service.connect() as client:
+            await client.send(b"GET /events?wrong=true HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert b"no" not in (await client.until_closed()).partition(b"\r\n\r\n")[2]
+    assert "sends an item of another shape: ['id']: -1 is less" in str(flatten(caught.value)[0])
 
 
 async def test_items_of_streams_are_looked_at(web: Any) -> None:

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from covet_http._binding import HttpBinding
 from covet_http._encode import form_of
+from covet_http._events import Event
 from covet_http._openapi._schemas import Json
 from covet_http._problem import Problems
 from covet_http._request import Request
@@ -65,17 +66,19 @@ class Contract:
     ) -> Codec[Request]:
         """A codec whose streamed items are checked."""
         encode = codec.encode_item
-        if encode is None or signature.kind not in ("server_stream", "bidi"):
+        if encode is None or form_of(binding, signature) not in ("lines", "events"):
             return codec
         to_plain = signature.output.serializer.to_python
         lines = form_of(binding, signature) == "lines"
 
         def checked(call: Request, item: Any) -> Any:
             encoded = encode(call, item)
+            value = item.data if isinstance(item, Event) else item
             # A line is what its client sees of it, in whichever version.
-            wrong = self._item(
-                binding, from_json(encoded) if lines else to_plain(item, mode="json")
-            )
+            wrong = ""
+            if value is not ...:
+                seen = from_json(encoded) if lines else to_plain(value, mode="json")
+                wrong = self._item(binding, seen)
             if wrong:
                 self.note(binding, wrong)
                 raise BrokenContractError(wrong)
@@ -126,7 +129,7 @@ class Contract:
         if status in _BODILESS or not content:
             return f"answers {status} with a body, and none is declared" if body else ""
         given = headers.get("content-type", "").partition(";")[0].strip().lower()
-        media = content.get(given)
+        media = content.get(given, content.get("*/*"))
         if media is None:
             kinds = ", ".join(content)
             return f"answers {status} with {given or 'no content type'}; declared is {kinds}"

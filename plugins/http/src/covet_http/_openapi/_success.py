@@ -34,7 +34,8 @@ def describe_success(description: Description, schemas: Schemas) -> None:
         if description.success not in _BODILESS:
             body = _body(description, schemas)
         status = description.success
-        media_type = media_type_of(binding, signature)
+        # Without parameters, as those who look answers up compare it.
+        media_type = media_type_of(binding, signature).partition(";")[0]
         description.answer(status, phrase(status), media_type, body)
         if has_outcomes(signature):
             description.answer(MULTI_STATUS, phrase(MULTI_STATUS), media_type, body)
