@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import pytest
 from operations_testbed.asgi import route
@@ -12,6 +12,7 @@ from operations_testbed.plain import Service, plain
 from operations_testbed.topic import topic
 from pydantic import BaseModel
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import TypeAliasType, TypedDict
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SQL, Call, Capability, Principal, SqlDatabase, SqlSession
@@ -37,8 +38,16 @@ class Parcel:
 
 
 class Delivery(BaseModel):
-    address: str
-    parcels: list[Parcel] | None = None
+    address: Annotated[Literal["home", "shop"], "a marker"]
+    again: Delivery | None = None
+    load: Load | None = None
+
+
+class Load(TypedDict):
+    parcels: Parcels
+
+
+Parcels = TypeAliasType("Parcels", list[Parcel] | None)
 
 
 class Elsewhere(TransportResult):

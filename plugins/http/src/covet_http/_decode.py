@@ -9,7 +9,6 @@ from covet_http._binding import HttpBinding, Placement
 from covet_http._encode import encoder, item_encoder
 from covet_http._file import File, deliver
 from covet_http._forms._plan import FormPlan
-from covet_http._forms._reader import form_document, release
 from covet_http._hosts import host_matcher, host_name
 from covet_http._problem import Malformed
 from covet_http._request import JSON, Request
@@ -23,15 +22,15 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
     """How one operation is decoded at one route; made once, when a phase begins."""
     place = binding.place(signature)
     many = {given.name for given in signature.inputs if given.many}
-    form = _form(signature, place)
+    read, release = _body(signature, place)
     text: dict[str, Text] = {name: _from_path(index) for name, index in place.path.items()}
     text |= {name: _from_host(binding.host, name) for name in place.host}
     text |= {name: _from_query(key, name in many) for name, key in place.query.items()}
     text |= {name: _from_header(key) for name, key in place.headers.items()}
     return Codec(
         text=text,
-        document=_document(signature, place, form),
-        release=release if form is not None and form.files else None,
+        document=read,
+        release=release,
         location=("body",),
         text_location={
             **dict.fromkeys(place.path, "path"),
@@ -46,20 +45,19 @@ def codec_for(operation: Operation, signature: Signature, binding: HttpBinding) 
     )
 
 
-def _form(signature: Signature, place: Placement) -> FormPlan | None:
-    if place.form is None:
-        return None
-    given = [each for each in signature.inputs if each.name in place.form]
-    return FormPlan(given, place.form)
-
-
-def _document(signature: Signature, place: Placement, form: FormPlan | None) -> Any:
+def _body(signature: Signature, place: Placement) -> tuple[Any, Any]:
+    """What reads the body, and what lets go of it when the call ends, if anything has to."""
     if not place.body:
-        return None
-    required = any(given.required for given in signature.inputs if given.name in place.body)
-    if form is not None:
-        return form_document(form, required=required)
-    return _required_body if required else _optional_body
+        return None, None
+    inputs = [each for each in signature.inputs if each.name in place.body]
+    required = any(each.required for each in inputs)
+    if place.form is None:
+        return (_required_body if required else _optional_body), None
+    # Whoever has no forms need not load what reads them.
+    from covet_http._forms._reader import form_document, release
+
+    plan = FormPlan(inputs, place.form)
+    return form_document(plan, required=required), release if plan.files else None
 
 
 def _is_head(request: Request) -> bool:

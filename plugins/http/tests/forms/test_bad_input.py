@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import anyio
@@ -31,208 +33,216 @@ def _nothing_called() -> None:
     CALLED.clear()
 
 
-async def outcome(web: Any, body: bytes, content_type: str, **config: Any) -> Any:
-    """The answer, which is the same whether the body comes in one piece or in many."""
-    answers = []
+@asynccontextmanager
+async def asking(web: Any, **config: Any) -> AsyncIterator[Any]:
+    """A function that sends a form, in one piece and in many, and gives the answer to both."""
     async with web.serving(form, http={"forms": config}) as service:
-        for size in (len(body) or 1, max(1, len(body) // 50)):
-            async with service.connect() as client:
-                head = f"POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n"
-                head += f"Content-Length: {len(body)}\r\n\r\n"
+
+        async def send(client: Any, pieces: list[bytes]) -> None:
+            try:
+                for piece in pieces:
+                    await client.send(piece)
+            except anyio.BrokenResourceError:
+                pass  # refused before all of it was sent
+
+        async def ask(body: bytes, content_type: str) -> Any:
+            head = f"POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n"
+            head += f"Content-Length: {len(body)}\r\n\r\n"
+            answers = []
+            CALLED.clear()
+            for size in (len(body) or 1, max(1, len(body) // 20)):
                 pieces = [body[at : at + size] for at in range(0, len(body), size)]
-
-                async def send(client: Any, pieces: list[bytes]) -> None:
-                    try:
-                        for piece in pieces:
-                            await client.send(piece)
-                    except anyio.BrokenResourceError:
-                        pass  # refused before all of it was sent
-
-                async with anyio.create_task_group() as tasks:
+                async with service.connect() as client, anyio.create_task_group() as tasks:
                     await client.send(head.encode("latin-1"))
                     tasks.start_soon(send, client, pieces)
                     answers.append(await client.answer())
                     tasks.cancel_scope.cancel()
+            assert answers[0].status == answers[1].status, (body[:200], content_type[:200])
+            if answers[0].status != 200:
+                assert CALLED == []
+                assert answers[0].headers["content-type"] == "application/problem+json"
+            return answers[0]
+
+        yield ask
         assert (await service.ask("POST", "/form")).status == 200
-        CALLED.pop()
-    assert answers[0].status == answers[1].status
-    if answers[0].status != 200:
-        assert CALLED == []
-        assert answers[0].headers["content-type"] == "application/problem+json"
-    return answers[0]
+
+
+async def expect(web: Any, cases: Iterable[tuple[bytes, str, int]], **config: Any) -> None:
+    """That these bodies of these media types have these statuses."""
+    async with asking(web, **config) as ask:
+        for body, content_type, status in cases:
+            answer = await ask(body, content_type)
+            assert answer.status == status, (body[:200], content_type[:200], answer.body)
 
 
 URLENCODED = "application/x-www-form-urlencoded"
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"a=1", 200),
-        (b"a=%zz", 400),
-        (b"a=%", 400),
-        (b"a=%00", 400),
-        (b"a=\0", 400),
-        (b"a=%ff", 400),
-        (b"a=\xc3\xbc", 400),
-        (b"a=1&a=2", 400),
-        (b"a=1;b=2", 200),
-        (b"&" * 100_000, 413),
-        (b"b=&" * 100_000, 413),
-        (b"&".join(b"k%d=" % n for n in range(100_000)), 413),
-        (b"b=" * 50 + b"&b" * 99, 200),
-        (b"b=1" + b"&b" * 100, 413),
-        (b"a=" + b"x" * 1000, 200),
-        (b"a=" + b"x" * 1001, 413),
-        (b"a=" + b"%C3%BC" * 500, 200),
-        (b"a=" + b"%C3%BC" * 501, 413),
-        (b"a=" + b"x" * 2_000_000, 413),
-    ],
-)
-async def test_urlencoded_forms(web: Any, body: bytes, status: int) -> None:
+URLENCODED_FORMS = [
+    (b"a=1", 200),
+    (b"a=%zz", 400),
+    (b"a=%", 400),
+    (b"a=%00", 400),
+    (b"a=\0", 400),
+    (b"a=%ff", 400),
+    (b"a=\xc3\xbc", 400),
+    (b"a=1&a=2", 400),
+    (b"a=1;b=2", 200),
+    (b"&" * 100_000, 413),
+    (b"b=&" * 100_000, 413),
+    (b"&".join(b"k%d=" % n for n in range(100_000)), 413),
+    (b"b=" * 50 + b"&b" * 99, 200),
+    (b"b=1" + b"&b" * 100, 413),
+    (b"a=" + b"x" * 1000, 200),
+    (b"a=" + b"x" * 1001, 413),
+    (b"a=" + b"%C3%BC" * 500, 200),
+    (b"a=" + b"%C3%BC" * 501, 413),
+    (b"a=" + b"x" * 2_000_000, 413),
+]
+
+
+async def test_urlencoded_forms(web: Any) -> None:
     # bad input 41, 46, 47
-    answer = await outcome(web, body, URLENCODED, max_fields=100, max_field_bytes=1000)
-    assert answer.status == status
+    cases = [(body, URLENCODED, status) for body, status in URLENCODED_FORMS]
+    await expect(web, cases, max_fields=100, max_field_bytes=1000)
 
 
-@pytest.mark.parametrize(
-    ("parts", "status"),
-    [
-        ([("b", "x")] * 100, 200),
-        ([("b", "x")] * 101, 413),
-        ([("b", "")] * 20_000, 413),
-        ([("f", "", "")] * 10, 200),
-        ([("f", "", "f")] * 11, 413),
-        ([("f", "", "")] * 20_000, 413),
-        ([("other", "", "f")] * 20_000, 413),
-        ([("a", "x" * 1000)], 200),
-        ([("a", "ü" * 500)], 200),
-        ([("a", "x" * 1001)], 413),
-        ([("a", "x" * 3_000_000)], 413),
-        ([("f", "x" * 50_000, "f")], 200),
-        ([("f", "x" * 50_001, "f")], 413),
-        ([("other", "x" * 50_001, "f")], 413),
-        ([("f", "x" * 50_000, "f")] * 3, 413),
-        ([("a", "1"), ("a", "2")], 400),
-        ([("a", b"\xff")], 400),
-        ([("a", b"\0")], 400),
-    ],
-)
-async def test_multipart_forms(web: Any, forms: Any, parts: Any, status: int) -> None:
+MULTIPART_FORMS: list[tuple[list[tuple[Any, ...]], int]] = [
+    ([("b", "x")] * 100, 200),
+    ([("b", "x")] * 101, 413),
+    ([("b", "")] * 20_000, 413),
+    ([("f", "", "")] * 10, 200),
+    ([("f", "", "f")] * 11, 413),
+    ([("f", "", "")] * 20_000, 413),
+    ([("other", "", "f")] * 20_000, 413),
+    ([("a", "x" * 1000)], 200),
+    ([("a", "ü" * 500)], 200),
+    ([("a", "x" * 1001)], 413),
+    ([("a", "x" * 3_000_000)], 413),
+    ([("f", "x" * 50_000, "f")], 200),
+    ([("f", "x" * 50_001, "f")], 413),
+    ([("other", "x" * 50_001, "f")], 413),
+    ([("f", "x" * 50_000, "f")] * 3, 413),
+    ([("a", "1"), ("a", "2")], 400),
+    ([("a", b"\xff")], 400),
+    ([("a", b"\0")], 400),
+]
+
+
+async def test_multipart_forms(web: Any, forms: Any) -> None:
     # bad input 46
-    answer = await outcome(
+    await expect(
         web,
-        forms.multipart(parts),
-        forms.headers["Content-Type"],
+        [
+            (forms.multipart(parts), forms.headers["Content-Type"], status)
+            for parts, status in MULTIPART_FORMS
+        ],
         max_fields=100,
         max_files=10,
         max_field_bytes=1000,
         max_file_bytes=50_000,
         max_form_bytes=120_000,
     )
-    assert answer.status == status
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        "",
-        "X: 1",
-        "Content-Disposition: form-data",
-        "Content-Disposition: form-data; filename=x",
-        "Content-Disposition: attachment; name=a",
-        'Content-Disposition: form-data; name="a',
-        'Content-Disposition: form-data; name="a"; name="b"',
-        'Content-Disposition: form-data; name="a"; Name="b"',
-        "Content-Disposition: form-data; name=a; filename*=UTF-8''x",
-        "Content-Disposition: form-data; name*=UTF-8''a",
-        "Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",
-        'Content-Disposition: form-data; name="a\rX: 1"',
-        'Content-Disposition: form-data; name="a\nX: 1"',
-        'Content-Disposition: form-data; name="a\0"',
-        'Content-Disposition: form-data; name="\x1b[31m"',
-        "Content-Disposition: form-data; name=a\r\n folded",
-        "Content-Disposition : form-data; name=a",
-        "Content-Disposition",
-        ": form-data; name=a",
-        "Content-Disposition: form-data; name=a\r\nContent-Length: x",
-        "Content-Disposition: form-data; name=a\r\nContent-Length: -1",
-        "Content-Disposition: form-data; name=a\r\nContent-Length: \u0663",
-        "Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64",
-        "Content-Disposition: form-data; name=a\r\nContent-Type: text",
-        "Content-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=utf-16",
-        'Content-Disposition: form-data; name="a' + '\\"' * 4000,
-        "Content-Disposition: form-data; name=a" + ";" * 4000,
-        "Content-Disposition: form-data; name=a" + "; x=" * 1500,
-        "\r\n".join(["Content-Disposition: form-data; name=a"] + [f"X-{n}: 1" for n in range(16)]),
-        "\r\n".join(f"X-{n}: 1" for n in range(10_000)),
-        "X: " + "x" * 100_000,
-    ],
-)
-async def test_part_headers(web: Any, forms: Any, head: str) -> None:
+PART_HEADERS = [
+    "",
+    "X: 1",
+    "Content-Disposition: form-data",
+    "Content-Disposition: form-data; filename=x",
+    "Content-Disposition: attachment; name=a",
+    'Content-Disposition: form-data; name="a',
+    'Content-Disposition: form-data; name="a"; name="b"',
+    'Content-Disposition: form-data; name="a"; Name="b"',
+    "Content-Disposition: form-data; name=a; filename*=UTF-8''x",
+    "Content-Disposition: form-data; name*=UTF-8''a",
+    "Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",
+    'Content-Disposition: form-data; name="a\rX: 1"',
+    'Content-Disposition: form-data; name="a\nX: 1"',
+    'Content-Disposition: form-data; name="a\0"',
+    'Content-Disposition: form-data; name="\x1b[31m"',
+    "Content-Disposition: form-data; name=a\r\n folded",
+    "Content-Disposition : form-data; name=a",
+    "Content-Disposition",
+    ": form-data; name=a",
+    "Content-Disposition: form-data; name=a\r\nContent-Length: x",
+    "Content-Disposition: form-data; name=a\r\nContent-Length: -1",
+    "Content-Disposition: form-data; name=a\r\nContent-Length: \u0663",
+    "Content-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64",
+    "Content-Disposition: form-data; name=a\r\nContent-Type: text",
+    "Content-Disposition: form-data; name=a\r\nContent-Type: text/plain; charset=utf-16",
+    'Content-Disposition: form-data; name="a' + '\\"' * 4000,
+    "Content-Disposition: form-data; name=a" + ";" * 4000,
+    "Content-Disposition: form-data; name=a" + "; x=" * 1500,
+    "\r\n".join(["Content-Disposition: form-data; name=a"] + [f"X-{n}: 1" for n in range(16)]),
+    "\r\n".join(f"X-{n}: 1" for n in range(10_000)),
+    "X: " + "x" * 100_000,
+]
+
+
+async def test_part_headers(web: Any, forms: Any) -> None:
     # bad input 48, 49
-    body = f"--{forms.boundary}\r\n{head}\r\n\r\n1\r\n--{forms.boundary}--\r\n".encode()
-    answer = await outcome(web, body, forms.headers["Content-Type"])
-    assert answer.status == 400
-    assert answer.json["code"] == "malformed"
+    async with asking(web) as ask:
+        for head in PART_HEADERS:
+            part = f"--{forms.boundary}\r\n{head}\r\n\r\n1\r\n".encode()
+            answer = await ask(part + forms.end(), forms.headers["Content-Type"])
+            assert (answer.status, answer.json["code"]) == (400, "malformed"), head[:200]
 
 
-@pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        ("multipart/form-data; boundary=b", 200),
-        ('Multipart/Form-Data;  charset=utf-8; Boundary="b"', 200),
-        ("multipart/form-data", 400),
-        ("multipart/form-data; boundary=", 400),
-        ('multipart/form-data; boundary=""', 400),
-        ("multipart/form-data; boundary=b; boundary=c", 400),
-        ("multipart/form-data; boundary=" + "b" * 71, 400),
-        ("multipart/form-data; boundary=" + "b" * 10_000, 400),
-        ('multipart/form-data; boundary="b ', 400),
-        ('multipart/form-data; boundary="b "', 400),
-        ("multipart/form-data; boundary=b\u00fc", 400),
-        ("multipart/form-data; boundary*=UTF-8''b", 400),
-        ("multipart/form-data boundary=b", 415),
-        ("multipart/mixed; boundary=b", 415),
-        ("application/json", 415),
-        ("text/plain", 415),
-        (URLENCODED + "; charset=utf-16", 415),
-        ('multipart/form-data; x="' + "\\" * 9999, 400),
-        ("multipart/form-data; " + "!=" * 9999, 400),
-        (URLENCODED + "; a" * 9999, 400),
-    ],
-)
-async def test_content_types(web: Any, content_type: str, status: int) -> None:
+CONTENT_TYPES = [
+    ("multipart/form-data; boundary=b", 200),
+    ('Multipart/Form-Data;  charset=utf-8; Boundary="b"', 200),
+    ("multipart/form-data", 400),
+    ("multipart/form-data; boundary=", 400),
+    ('multipart/form-data; boundary=""', 400),
+    ("multipart/form-data; boundary=b; boundary=c", 400),
+    ("multipart/form-data; boundary=" + "b" * 71, 400),
+    ("multipart/form-data; boundary=" + "b" * 10_000, 400),
+    ('multipart/form-data; boundary="b ', 400),
+    ('multipart/form-data; boundary="b "', 400),
+    ("multipart/form-data; boundary=b\u00fc", 400),
+    ("multipart/form-data; boundary*=UTF-8''b", 400),
+    ("multipart/form-data boundary=b", 415),
+    ("multipart/mixed; boundary=b", 415),
+    ("application/json", 415),
+    ("text/plain", 415),
+    (URLENCODED + "; charset=utf-16", 415),
+    ('multipart/form-data; x="' + "\\" * 9999, 400),
+    ("multipart/form-data; " + "!=" * 9999, 400),
+    (URLENCODED + "; a" * 9999, 400),
+]
+
+
+async def test_content_types(web: Any) -> None:
     # bad input 44, 48, 49
     body = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n'
-    answer = await outcome(web, body, content_type)
-    assert answer.status == status
+    await expect(web, [(body, content_type, status) for content_type, status in CONTENT_TYPES])
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"PART", 400),
-        (b"PART--b", 400),
-        (b"junk\r\nPART--b--", 200),
-        (b"x" * 50_000 + b"\r\nPART--b--", 400),
-        (b"PART--b--" + b"x" * 50_000, 400),
-        (b"\r\n" * 500_000, 400),
-        (b"\r" * 1_000_000, 400),
-        (b"PART--b--" + b"\r\n" * 500_000, 400),
-        (b"PART" + b"--b\r\n" * 100_000, 400),
-        (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"\r\n" * 500_000, 413),
-        (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"\r\n--" * 250_000, 413),
-        (b"--b\r\n" + b"\r" * 1_000_000, 400),
-        (b"--b\r\n" + b"\n" * 1_000_000, 400),
-        (b"--b" + b" " * 1_000_000, 400),
-    ],
-)
-async def test_framing(web: Any, body: bytes, status: int) -> None:
+FRAMING = [
+    (b"PART", 400),
+    (b"PART--b", 400),
+    (b"junk\r\nPART--b--", 200),
+    (b"x" * 50_000 + b"\r\nPART--b--", 400),
+    (b"PART--b--" + b"x" * 50_000, 400),
+    (b"\r\n" * 500_000, 400),
+    (b"\r" * 1_000_000, 400),
+    (b"PART--b--" + b"\r\n" * 500_000, 400),
+    (b"PART" + b"--b\r\n" * 100_000, 400),
+    (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"\r\n" * 500_000, 413),
+    (b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n" + b"\r\n--" * 250_000, 413),
+    (b"--b\r\n" + b"\r" * 1_000_000, 400),
+    (b"--b\r\n" + b"\n" * 1_000_000, 400),
+    (b"--b" + b" " * 1_000_000, 400),
+]
+
+
+async def test_framing(web: Any) -> None:
     # bad input 48
     part = b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n"
-    answer = await outcome(web, body.replace(b"PART", part), "multipart/form-data; boundary=b")
-    assert answer.status == status
+    content_type = "multipart/form-data; boundary=b"
+    cases = [(body.replace(b"PART", part), content_type, status) for body, status in FRAMING]
+    await expect(web, cases)
 
 
 async def test_declared_too_large_is_refused_unread(web: Any, forms: Any) -> None:
@@ -317,7 +327,8 @@ async def test_names_of_files_on_the_wire(web: Any, forms: Any) -> None:
         f"--{forms.boundary}\r\nContent-Disposition: form-data; name=f; {each}\r\n\r\n\r\n"
         for each in parts
     )
-    answer = await outcome(web, body.encode() + forms.end(), forms.headers["Content-Type"])
+    async with asking(web) as ask:
+        answer = await ask(body.encode() + forms.end(), forms.headers["Content-Type"])
     assert answer.json[2] == ["x", "y.txt", "a _quoted_ z", "plain", "ü.png"]
 
 

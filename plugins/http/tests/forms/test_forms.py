@@ -28,7 +28,10 @@ class Signup(BaseModel):
 class Book(BaseModel):
     title: str
     cover: http.Upload
-    pages: list[http.Upload] = []
+    pages: Pages = []
+
+
+Pages = list[http.Upload]
 
 
 @dataclass
@@ -406,12 +409,12 @@ async def test_uploads_are_spooled_without_blocking_the_loop(
     assert threads == {False}
 
 
-async def refused(web: Any, function: Any) -> list[ConfigurationError]:
-    """Why a service with this operation does not start."""
+async def refused(web: Any, *functions: Any, **more: Any) -> list[ConfigurationError]:
+    """Why such a service does not start."""
     found: list[ConfigurationError] = []
     pending: list[BaseException] = []
     try:
-        async with web.serving(function):
+        async with web.serving(*functions, **more):
             pass
     except (ConfigurationError, ExceptionGroup) as error:
         pending.append(error)
@@ -498,3 +501,60 @@ def test_the_folder_has_to_be_there(tmp_path: Path) -> None:
     for path in (str(tmp_path / "nowhere"), "."):
         with pytest.raises(ValueError, match="no absolute path of a directory"):
             http.FormLimits(directory=path)
+
+
+class Cover(BaseModel):
+    heading: str
+    cover: http.Upload
+
+
+@http.upgrade_request("1", "2", Cover)
+def heading(old: dict[str, Any]) -> dict[str, Any]:
+    return {"heading": old.pop("title"), **old}
+
+
+class Title(BaseModel):
+    heading: str
+
+
+@http.upgrade_request("1", "2", Title)
+def title(old: dict[str, Any]) -> dict[str, Any]:
+    return {"heading": old.pop("title"), **old}
+
+
+def changes(plugin: Any) -> Any:
+    return [*vars(heading)["__covet_version_changes__"], *vars(title)["__covet_version_changes__"]]
+
+
+VERSIONS = {"versions": {"known": [{"name": "1"}, {"name": "2"}]}}
+
+
+async def test_forms_of_older_versions(web: Any, forms: Any) -> None:
+    @http.post("/titles", versions="*")
+    async def add(form: Annotated[Title, http.Form()]) -> str:
+        return form.heading
+
+    @http.post("/covers", versions="2")
+    async def add_cover(form: Annotated[Cover, http.Form()]) -> str:
+        return form.heading
+
+    plugin = web.plugin_of(add, add_cover, covet_http_version_changes=changes)
+    async with web.serving(plugins={"shop": plugin}, http=VERSIONS) as service:
+        for path, name in [("/v1/titles", "title"), ("/v2/titles", "heading")]:
+            body = forms.multipart([(name, "t")])
+            answer = await service.ask("POST", path, body=body, headers=forms.headers)
+            assert answer.json == "t"
+        body = forms.multipart([("heading", "t"), ("cover", "x", "f")])
+        answer = await service.ask("POST", "/v2/covers", body=body, headers=forms.headers)
+        assert answer.json == "t"
+
+
+async def test_files_do_not_pass_through_changes_between_versions(web: Any) -> None:
+    @http.post("/covers", versions="*")
+    async def add_cover(form: Annotated[Cover, http.Form()]) -> str:
+        return form.heading
+
+    plugin = web.plugin_of(add_cover, covet_http_version_changes=changes)
+    (error,) = await refused(web, plugins={"shop": plugin}, http=VERSIONS)
+    assert error.code == "COVET-HTTP-VERSION-CHANGE"
+    assert "cannot be served in version 1: it takes files of a form" in error.problem

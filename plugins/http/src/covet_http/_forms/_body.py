@@ -130,7 +130,9 @@ class PartCount:
             raise TooLarge(f"a form may have {limits.max_fields} fields")
         return limits.max_field_bytes
 
-
-def part_too_large(most: int, *, file: bool) -> TooLarge:
-    """The error for a part that has more bytes than it may have."""
-    return TooLarge(f"a {'file' if file else 'field'} of a form may have {most} bytes")
+    def too_large(self, *, file: bool) -> TooLarge:
+        """The error for a part that has more bytes than it may have."""
+        limits = self._limits
+        if file:
+            return TooLarge(f"a file of a form may have {limits.max_file_bytes} bytes")
+        return TooLarge(f"a field of a form may have {limits.max_field_bytes} bytes")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from covet_http._forms._body import FormBody, PartCount, part_too_large
-from covet_http._forms._head import PartHead, part_head
 from covet_http._forms._limits import FormLimits
-from covet_http._forms._media_type import MULTIPART, boundary_of
 from covet_http._problem import Malformed
 from covet_http._request import Request
-from covet_operations import Unsupported
+from covet_operations import TooLarge, Unsupported
+
+if TYPE_CHECKING:
+    # The name of this class is at the public door, the parser is needed where a form arrives.
+    from covet_http._forms._body import FormBody, PartCount
+    from covet_http._forms._head import PartHead
 
 
 class Part:
@@ -61,7 +63,7 @@ class Part:
         async for piece in self:
             size += len(piece)
             if size > most:
-                raise part_too_large(most, file=self.filename is not None)
+                raise TooLarge(f"this part may have {most} bytes")
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -105,7 +107,7 @@ class Parts:
         self.limits: FormLimits = request.limits.forms
         self._request = request
         self._body: FormBody | None = None
-        self._count = PartCount(self.limits)
+        self._count: PartCount
         self._current: Part | None = None
         self._over = False
         self._most = 0
@@ -139,7 +141,6 @@ class Parts:
         changed = {name: value for name, value in given.items() if value is not None}
         parts = Parts(self._request)
         parts.limits = FormLimits.model_validate({**self.limits.model_dump(), **changed})
-        parts._count = PartCount(parts.limits)
         return parts
 
     def __aiter__(self) -> Self:
@@ -162,6 +163,8 @@ class Parts:
             self._current = None
             body.finish()
             raise StopAsyncIteration
+        from covet_http._forms._head import part_head
+
         head = part_head(event)
         self._size = 0
         self._most = self._count.begin(file=head.filename is not None)
@@ -169,9 +172,13 @@ class Parts:
         return self._current
 
     def _begin(self) -> FormBody:
+        from covet_http._forms._body import FormBody, PartCount
+        from covet_http._forms._media_type import MULTIPART, boundary_of
+
         boundary = boundary_of(self._request)
         if boundary is None:
             raise Unsupported(f"the body has to be {MULTIPART}, and 'Content-Type' has to say so")
+        self._count = PartCount(self.limits)
         self._body = FormBody(self._request, boundary, self.limits)
         return self._body
 
@@ -184,7 +191,7 @@ class Parts:
         if isinstance(event, bytes):
             self._size += len(event)
             if self._size > self._most:
-                raise part_too_large(self._most, file=part.filename is not None)
+                raise self._count.too_large(file=part.filename is not None)
             return event
         part._over = True
         if event is None:

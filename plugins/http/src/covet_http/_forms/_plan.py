@@ -96,6 +96,9 @@ def holds_files(annotation: Any) -> bool:
 def fields_of_model(model: Any) -> Iterator[tuple[str, Any]]:
     """What a model's fields are called on the wire, and their types."""
     bare = plain(model)
+    if issubclass(bare, BaseModel) and not bare.__pydantic_complete__:
+        # It names classes that came after it.
+        bare.model_rebuild(raise_errors=False)
     fields: Mapping[str, FieldInfo] = (
         bare.model_fields
         if issubclass(bare, BaseModel)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from covet_http._forms._body import FormBody, PartCount, part_too_large
+from covet_http._forms._body import FormBody, PartCount
 from covet_http._forms._head import PartHead, field_name, part_head
 from covet_http._forms._media_type import boundary_of
 from covet_http._forms._multipart import Event, Mark
@@ -86,8 +86,12 @@ def add(plan: FormPlan, document: dict[str, Any], name: str, value: str | Upload
     elif name in document and name in plan.single:
         # Which of two values counts is what proxies and services disagree about.
         raise Malformed(f"the field {name!r} of the form comes more than once")
-    else:
+    elif name not in document:
         document[name] = value
+    else:
+        # Nobody knows it, so nobody can say how often it may come.
+        known = document[name]
+        document[name] = [*known, value] if isinstance(known, list) else [known, value]
 
 
 def renamed(plan: FormPlan, document: dict[str, Any]) -> dict[str, Any]:
@@ -189,7 +193,7 @@ class _Multipart:
         if isinstance(event, bytes):
             self._size += len(event)
             if self._size > self._most:
-                raise part_too_large(self._most, file=self._head.filename is not None)
+                raise self._count.too_large(file=self._head.filename is not None)
             if self._upload is not None:
                 return self._spool.take(self._upload, event)
             if self._head.filename is None:
@@ -228,7 +232,7 @@ class _Multipart:
         """A field that came in one piece: the same as its three events."""
         most = self._count.begin(file=False)
         if len(value) > most:
-            raise part_too_large(most, file=False)
+            raise self._count.too_large(file=False)
         self._hold(len(value))
         self._text(name, value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -13,9 +13,11 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from covet_http._forms._head import PartHead
 from covet_http._request import Request
 from covet_kernel.contracts import Call
+
+if TYPE_CHECKING:
+    from covet_http._forms._head import PartHead
 
 _CHUNK = 64 * 1024
 # What waits in memory while a file goes to disk: a worker thread costs as much as writing 64 KiB.

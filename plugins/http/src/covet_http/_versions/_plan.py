@@ -201,7 +201,14 @@ class Versions:
         try:
             up, seen = self._between("request", client, spoken), set[Any]()
             if up:
-                codec = _taking(codec, signature, up, seen)
+                found, codec = codec, _taking(codec, signature, up, seen)
+                if codec is not found and found.release is not None:
+                    raise ConfigurationError(
+                        _CHANGE,
+                        f"{operation.name} cannot be served in version {client}: it takes files of"
+                        " a form, and changes pass on nothing but JSON.",
+                        fix="Give each version a handler of its own.",
+                    )
             self._use("request", seen)
             down, seen = self._between("response", client, spoken), set[Any]()
             walk = compile_walk(signature.output_type, down, "inner", seen) if down else None
