@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,7 +85,17 @@ async def lines(fail: int = 0, number: int = 3) -> AsyncIterator[str]:
         yield f"{index}: {TEXT}"
 
 
-OPERATIONS = (text, huge, small, secret, tagged, as_it_is, said, lines)
+@http.get("/events")
+async def events() -> AsyncIterator[http.Event]:
+    yield http.Event(TEXT)
+
+
+@http.get("/file")
+async def file(path: str) -> http.File:
+    return http.File(path)
+
+
+OPERATIONS = (text, huge, small, secret, tagged, as_it_is, said, lines, events, file)
 
 
 def serving(web: Any, **config: Any) -> Any:
@@ -133,6 +144,18 @@ async def test_nothing_is_unless_it_is_asked_for(web: Any) -> None:
         answer = await service.ask("GET", "/text", headers=accept("gzip"))
     assert "content-encoding" not in answer.headers
     assert "vary" not in answer.headers
+
+
+async def test_what_is_sent_another_way_is_sent_as_it_is(web: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(TEXT * 100)
+    async with serving(web) as service:
+        # Comments that keep it alive come from the server.
+        stream = await service.ask("GET", "/events", headers=accept("gzip"))
+        whole = await service.ask("GET", f"/file?path={tmp_path}/notes.txt", headers=accept("gzip"))
+    assert "content-encoding" not in stream.headers
+    assert TEXT.encode() in stream.body
+    assert "content-encoding" not in whole.headers
+    assert whole.body == TEXT.encode() * 100
 
 
 async def test_tags_are_of_what_is_meant(web: Any) -> None:

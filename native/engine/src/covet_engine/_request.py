@@ -482,6 +482,7 @@ class EventsRequest(StreamRequest):
 
     __slots__ = ()
 
+    kept_alive = True
     events: ClassVar[EventStreams]
     _said = 0.0  # when something was sent last, on `monotonic`'s clock
     _until = math.inf

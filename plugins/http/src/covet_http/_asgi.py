@@ -106,6 +106,8 @@ class AsgiRequest(Request):
 class AsgiEvents(AsgiRequest):
     """A request whose answer is a stream of events."""
 
+    kept_alive = True
+
     __slots__ = ("_over", "_sending", "since")
 
     def __init__(self, *args: Any) -> None:

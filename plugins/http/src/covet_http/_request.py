@@ -7,7 +7,7 @@ import math
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
@@ -41,6 +41,7 @@ class Request(Call):
         secure: Whether the connection itself is encrypted.
         limits: What the request may cost.
         streaming: Whether a streamed answer has begun.
+        kept_alive: Whether the server puts comments into it by itself, so that it cannot be recoded.
         head_only: Whether the client wants no body: the method is HEAD.
         content: The file that is sent, if it is one that is not held in memory.
     """
@@ -49,6 +50,8 @@ class Request(Call):
         "_headers", "_query", "_response", "client", "limits", "method", "path", "path_values",
         "query_string", "raw_headers", "secure", "streaming",
     )  # fmt: skip
+
+    kept_alive: ClassVar[bool] = False
 
     method: str
     path: str

@@ -112,7 +112,7 @@ class Compression:
     def begin(self, request: Request) -> Coding | None:
         """The coding for an answer, which its head names from now on; ``None``: as it is."""
         said = request._response
-        if said is not None and not _may_change(said):
+        if request.kept_alive or (said is not None and not _may_change(said)):
             return None
         binding = request.binding
         if isinstance(binding, HttpBinding):
@@ -140,7 +140,7 @@ def _may_change(said: ResponseHead) -> bool:
             return False
         if name == b"cache-control" and b"no-transform" in value.lower():
             return False
-    return said.status in _WHOLE
+    return said.status in _WHOLE and said.length is None
 
 
 def _weaker(line: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
