@@ -17,6 +17,7 @@ import re
 import shlex
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -82,6 +83,9 @@ def curl(arguments: list[str], folder: Path = Path()) -> str:
     parser.add_argument("-d", dest="data")
     parser.add_argument("-F", dest="form", action="append", default=[])
     parser.add_argument("--json")
+    parser.add_argument("--cacert")
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
     options = parser.parse_args(arguments)
     url = options.url if "//" in options.url else f"http://{options.url}"
     headers = dict(re.split(r":\s*", line, maxsplit=1) for line in options.headers)
@@ -91,9 +95,14 @@ def curl(arguments: list[str], folder: Path = Path()) -> str:
         headers.setdefault("content-type", form)
     parts = [form_part(each, folder) for each in options.form]
     method = options.method or ("GET" if body is None and not parts else "POST")
+    verify = ssl.create_default_context(
+        cafile=str(folder / options.cacert) if options.cacert else None
+    )
+    if options.cert:
+        verify.load_cert_chain(folder / options.cert, folder / options.key)
     reply = httpx.request(
         method, url, content=body, files=parts or None, headers=headers, timeout=PATIENCE,
-        trust_env=False,
+        trust_env=False, verify=verify,
     )  # fmt: skip
     head = [f"HTTP/1.1 {reply.status_code}", *(f"{k}: {v}" for k, v in reply.headers.items()), ""]
     return "\n".join([*(head if options.i else []), reply.text])

@@ -27,8 +27,6 @@ TYPE = b"Content-Type: application/json\r\n"
 SMALL = 2000
 PIECE = 997
 
-ONLY_ENGINE = "h11 allows it"
-
 
 class Bad:
     """One bad input.
@@ -38,17 +36,13 @@ class Bad:
         name: For the test's name.
         data: The bytes.
         statuses: Any of these is right.
-        lax: Why the portable server does otherwise, if it does.
     """
 
-    def __init__(
-        self, row: int, name: str, data: bytes, *statuses: int, lax: str | None = None
-    ) -> None:
+    def __init__(self, row: int, name: str, data: bytes, *statuses: int) -> None:
         self.row = row
         self.name = name
         self.data = data
         self.statuses = statuses or (400,)
-        self.lax = lax
 
 
 def post(*lines: bytes, body: bytes = JSON, start: bytes = b"POST /numbers HTTP/1.1") -> bytes:
@@ -79,8 +73,8 @@ def lengths() -> Iterable[Bad]:
     # bad input 2
     yield Bad(2, "different", post(CL, b"Content-Length: 8"))
     yield Bad(2, "zero-first", post(b"Content-Length: 0", CL))
-    yield Bad(2, "same-twice", post(CL, CL), lax=ONLY_ENGINE)
-    yield Bad(2, "list", post(b"Content-Length: 7, 7"), lax=ONLY_ENGINE)
+    yield Bad(2, "same-twice", post(CL, CL))
+    yield Bad(2, "list", post(b"Content-Length: 7, 7"))
     yield Bad(2, "list-different", post(b"Content-Length: 7, 8"))
     yield Bad(2, "list-trailing-comma", post(b"Content-Length: 7,"))
     yield Bad(2, "list-leading-comma", post(b"Content-Length: ,7"))
@@ -110,12 +104,7 @@ def lengths() -> Iterable[Bad]:
         "2-to-64-and-7": b"18446744073709551623",
         "300-zeros": b"0" * 300 + b"7",
     }.items():
-        lax = (
-            "h11 allows 20 digits, and the operation refuses with its own words"
-            if name == "2-to-64-and-7"
-            else None
-        )
-        yield Bad(3, name, post(b"Content-Length: " + value), lax=lax)
+        yield Bad(3, name, post(b"Content-Length: " + value))
     for name, size in {
         "2-to-64-less-1": (1 << 64) - 1,
         "2-to-64": 1 << 64,
@@ -125,7 +114,6 @@ def lengths() -> Iterable[Bad]:
         # What is a number may be refused as too much instead, but it is never forgotten.
         yield Bad(
             3, name, post(b"Content-Length: %d" % size), 400, 413,
-            lax="covet_http refuses it, but the answer does not say that it closes",
         )  # fmt: skip
 
 
@@ -172,7 +160,7 @@ def codings() -> Iterable[Bad]:
         "length": post(b"Content-Length:", b"\t7"),
         "blank": post(CL, b" "),
     }.items():
-        yield Bad(6, f"fold-{name}", fold, 400, 501, lax="h11 joins folded lines")
+        yield Bad(6, f"fold-{name}", fold, 400, 501)
     yield Bad(6, "fold-first", b"GET /hit/bad HTTP/1.1\r\n Host: a\r\nHost: a\r\n\r\n")
     # bad input 7
     yield Bad(7, "http-1.0", post(TE, body=CHUNKED, start=b"POST /numbers HTTP/1.0"))
@@ -205,16 +193,8 @@ def chunks() -> Iterable[Bad]:
         "comma": b"7,",
         "quote": b'"7"',
     }.items():
-        lax = {
-            "space-behind": "h11 allows it",
-            "tab-behind": "h11 allows it",
-            "17-digits": "h11 counts 20 digits",
-            "2-to-64-and-7": "h11 counts 20 digits",
-            "sign-bit": "covet_http refuses the size in its own words",
-            "all-ones": "covet_http refuses the size in its own words",
-        }.get(name)
         statuses = (400, 413) if name in ("sign-bit", "all-ones") else (400,)
-        yield Bad(8, name, chunked(size + b'\r\n{"n":5}\r\n0\r\n\r\n'), *statuses, lax=lax)
+        yield Bad(8, name, chunked(size + b'\r\n{"n":5}\r\n0\r\n\r\n'), *statuses)
     # bad input 9
     for name, behind in {
         "two-others": b"XX",
@@ -234,8 +214,7 @@ def chunks() -> Iterable[Bad]:
         "size-line-feed": b"0\n\r\n",
         "size-carriage-return": b"0\r\r\n\r\n",
     }.items():
-        lax = "h11 allows bare line feeds behind the last chunk" if name == "line-feed" else None
-        yield Bad(9, f"last-{name}", chunked(b'7\r\n{"n":5}\r\n' + end), lax=lax)
+        yield Bad(9, f"last-{name}", chunked(b'7\r\n{"n":5}\r\n' + end))
     # bad input 10
     for name, line in {
         "line-feed": b"7\n",
@@ -248,8 +227,7 @@ def chunks() -> Iterable[Bad]:
         "line-feed-in-quotes": b'7;a="\n"\r\n',
         "carriage-return-in-quotes": b'7;a="\r"\r\n',
     }.items():
-        lax = "h11 allows it" if b"\r" in line[1:-2] and b";" in line else None
-        yield Bad(10, name, chunked(line + b'{"n":5}\r\n0\r\n\r\n'), lax=lax)
+        yield Bad(10, name, chunked(line + b'{"n":5}\r\n0\r\n\r\n'))
     # bad input 11
     for name, extension in {
         "bare": b";",
@@ -260,9 +238,7 @@ def chunks() -> Iterable[Bad]:
         "control": b";a\x01",
         "delete": b";a\x7f",
     }.items():
-        yield Bad(
-            11, name, chunked(b"7" + extension + b'\r\n{"n":5}\r\n0\r\n\r\n'), lax=ONLY_ENGINE
-        )
+        yield Bad(11, name, chunked(b"7" + extension + b'\r\n{"n":5}\r\n0\r\n\r\n'))
     yield Bad(
         11,
         "megabyte",
@@ -286,7 +262,6 @@ def chunks() -> Iterable[Bad]:
         yield Bad(
             13, trailer.partition(b":")[0].decode(),
             chunked(b'7\r\n{"n":5}\r\n0\r\n' + trailer + b"\r\n\r\n"),
-            lax="h11 drops any trailer",
         )  # fmt: skip
     for name, broken in {
         "no-colon": b"abc",
@@ -296,9 +271,8 @@ def chunks() -> Iterable[Bad]:
         "fold": b"a: b\r\n c",
         "line-feed": b"a: b\nc: d",
     }.items():
-        lax = "h11 allows it" if name in ("fold", "line-feed") else None
         yield Bad(
-            13, f"trailer-{name}", chunked(b'7\r\n{"n":5}\r\n0\r\n' + broken + b"\r\n\r\n"), lax=lax
+            13, f"trailer-{name}", chunked(b'7\r\n{"n":5}\r\n0\r\n' + broken + b"\r\n\r\n")
         )  # fmt: skip
     many = b"".join(b"t%d: x\r\n" % n for n in range(10_000))
     yield Bad(13, "10000", chunked(b'7\r\n{"n":5}\r\n0\r\n' + many + b"\r\n"), 400, 413, 431)
@@ -317,14 +291,12 @@ def heads() -> Iterable[Bad]:
         "end": host + b"\r\n\n",
         "both": host + b"\n\r\n",
     }.items():
-        yield Bad(14, f"line-feed-{name}", broken, lax="h11 allows bare line feeds")
+        yield Bad(14, f"line-feed-{name}", broken)
     # bad input 15
     for code in (*range(9), *range(10, 32), 127):
         # A bare line feed makes a line of its own here, which has no colon.
-        lax = "h11 allows control characters" if code not in (0, 10, 11, 12, 13) else None
-        yield Bad(15, f"value-{code:02x}", get(b"X: a" + bytes([code]) + b"b"), lax=lax)
-        lax = None if code in (0, 11, 12) else "h11 allows control characters, or trims them"
-        yield Bad(15, f"value-end-{code:02x}", get(b"X: a" + bytes([code])), lax=lax)
+        yield Bad(15, f"value-{code:02x}", get(b"X: a" + bytes([code]) + b"b"))
+        yield Bad(15, f"value-end-{code:02x}", get(b"X: a" + bytes([code])))
     for name, line in {
         "empty": b": b",
         "nothing": b":",
@@ -344,8 +316,7 @@ def heads() -> Iterable[Bad]:
         "no-colon": b"abc",
         "no-colon-but-equals": b"a=b",
     }.items():
-        lax = "h11 joins it to the line before" if name == "leading-space" else None
-        yield Bad(15, f"name-{name}", get(line), lax=lax)
+        yield Bad(15, f"name-{name}", get(line))
     # bad input 16
     for name, start in {
         "line-feed": b"GET /\nHTTP/1.1",
@@ -384,7 +355,7 @@ def heads() -> Iterable[Bad]:
         "target-authority": b"GET a:80 HTTP/1.1",
     }.items():
         # The portable server leaves these to covet_http, whose 400 does not close.
-        yield Bad(16, name, get(start=start), lax="it answers 400 and keeps the connection")
+        yield Bad(16, name, get(start=start))
     for name, version in {
         "1.10": b"HTTP/1.10",
         "long": b"HTTP/4294967295.255",
@@ -431,22 +402,18 @@ def heads() -> Iterable[Bad]:
     }.items():
         yield Bad(
             20, f"host-{name}", start + b"Host: " + host_value + b"\r\n\r\n",
-            lax="it answers 400 and keeps the connection",
         )  # fmt: skip
     yield Bad(20, "host-nul", start + b"Host: h\0.x\r\n\r\n")
-    yield Bad(20, "host-delete", start + b"Host: h\x7f\r\n\r\n", lax=ONLY_ENGINE)
+    yield Bad(20, "host-delete", start + b"Host: h\x7f\r\n\r\n")
     yield Bad(
         20, "absolute-form-of-another", get(start=b"GET http://b/hit/bad HTTP/1.1"),
-        lax="it answers 400 and keeps the connection",
     )  # fmt: skip
     yield Bad(
         20, "absolute-form-with-user", get(start=b"GET http://u@a/hit/bad HTTP/1.1"),
-        lax="it answers 400 and keeps the connection",
     )  # fmt: skip
     # bad input 19
     yield Bad(
         19, "unknown-expectation", post(CL, b"Expect: the-unexpected"), 417,
-        lax="h11 ignores what it does not know",
     )  # fmt: skip
     # bad input 22
     yield Bad(22, "100000-fields", get(*(b"x%d: y" % n for n in range(100_000))), 431)
@@ -466,10 +433,9 @@ def heads() -> Iterable[Bad]:
     yield Bad(22, "megabyte-of-carriage-returns", b"\r" * (1 << 20), 400, 431)
     yield Bad(
         22, "megabyte-of-empty-lines", b"\r\n" * (1 << 19), 400, 414, 431,
-        lax="h11 refuses the first already, but without a status of its own",
     )  # fmt: skip
     # bad input 24
-    yield Bad(24, "regex", get(b"x: " + b"x" * 30_000 + b"\x10"), lax=ONLY_ENGINE)
+    yield Bad(24, "regex", get(b"x: " + b"x" * 30_000 + b"\x10"))
     yield Bad(24, "regex-spaces", get(b"x: a" + b" " * 30_000 + b"\0"))
     yield Bad(24, "commas", post(b"Transfer-Encoding: " + b"," * 30_000), 400, 501)
 
@@ -489,7 +455,7 @@ async def test_refused(server: str, row: int) -> None:
     wrong = []
     async with serving(server, http=patient) as service, service.connect() as bystander:
         for bad in CASES:
-            if bad.row != row or (server != "engine" and bad.lax):
+            if bad.row != row:
                 continue
             assert (await bystander.ask("/hit/before")).status == 200
             slow = 1 if len(bad.data) <= SMALL else PIECE
@@ -657,7 +623,7 @@ async def test_an_unread_body_is_never_a_request(server: str, case: str, coding:
             assert answers[0].status == status
             # It is drained, and the next request answered, or the connection is closed.
             assert [answer.body for answer in answers[1:]] == [b'"second"'] * (len(answers) - 1)
-            assert len(answers) == 2 or answers[0].closes or server == "hypercorn"
+            assert len(answers) == 2 or answers[0].closes
             assert "admin" not in Current.state.hits
 
 
@@ -930,7 +896,7 @@ async def test_a_reset_while_the_handler_waits(server: str) -> None:
 
 async def test_without_assertions(anyio_backend_name: str, server: str) -> None:
     # bad input 26
-    small = [bad for bad in CASES if len(bad.data) <= SMALL and (server == "engine" or not bad.lax)]
+    small = [bad for bad in CASES if len(bad.data) <= SMALL]
     async with process(server, anyio_backend_name, flags=["-O"]) as service:
         for bad in small:
             async with service.connect() as client:

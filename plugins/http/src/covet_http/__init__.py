@@ -4,6 +4,7 @@ from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
 from covet_http._binding import Form, Header, HttpBinding, Query
 from covet_http._calls import Calls
+from covet_http._certificate import CERTIFICATE, ClientCertificate
 from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._event_streams import EventStreams
@@ -59,6 +60,7 @@ from covet_http._versions._changes import (
 from covet_http._versions._config import VersionConfig, VersionsConfig
 
 __all__ = [
+    "CERTIFICATE",
     "DISCONNECT",
     "HTTP",
     "HTTP_SERVER",
@@ -72,6 +74,7 @@ __all__ = [
     "Caller",
     "Calls",
     "Choice",
+    "ClientCertificate",
     "CompressionConfig",
     "Content",
     "CorsConfig",

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from covet_http._binding import WITHOUT_BODY
+from covet_http._certificate import CERTIFICATE, ClientCertificate
 from covet_http._dispatch import Dispatcher
 from covet_http._event_streams import EventStreams
 from covet_http._mounts import Mounted, MountedCall
@@ -23,7 +24,9 @@ from covet_kernel.contracts import Cause
 class AsgiRequest(Request):
     """A request that reads and writes ASGI messages."""
 
-    __slots__ = ("_ended", "_receive", "_route", "_send", "_waiting", "head_only")
+    __slots__ = (
+        "_certificate", "_ended", "_receive", "_route", "_send", "_waiting", "head_only",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +54,14 @@ class AsgiRequest(Request):
         self._send = send
         self._ended = False
         self._waiting: anyio.Event | None = None
+        extensions = scope.get("extensions")
+        self._certificate: ClientCertificate | None = (
+            extensions.get(CERTIFICATE) if extensions else None
+        )
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        return self._certificate
 
     async def read(self) -> bytes:
         while not self._ended:

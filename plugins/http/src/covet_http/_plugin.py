@@ -130,7 +130,8 @@ class Http(Plugin[HttpConfig]):
         server = ctx.require(HTTP_SERVER)
         self._rules.idempotency.store = ctx.get(KEY_VALUE)
         sockets = await self._bind()
-        urls = tuple(_url(bound) for bound in sockets)
+        scheme = getattr(server, "scheme", "http")
+        urls = tuple(_url(bound, scheme) for bound in sockets)
         self._changes = tuple(each for module in ctx.modules for each in version_changes_of(module))
         async with (
             Mounts() as mounts,
@@ -404,6 +405,6 @@ def unusable(points: Sequence[EntryPoint]) -> str:
     return "nothing provides it"
 
 
-def _url(bound: socket.socket) -> str:
+def _url(bound: socket.socket, scheme: str) -> str:
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

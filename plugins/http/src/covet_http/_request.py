@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
+from covet_http._certificate import ClientCertificate
 from covet_http._forms._limits import FormLimits
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._response import ResponseHead
@@ -128,11 +129,19 @@ class Request(Call):
     def metadata(self, name: str) -> str | None:
         return self.headers.get(name)
 
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """What the client has shown, where TLS asks for it and a server passes it on."""
+        return None
+
     def credentials(self) -> Credentials | None:
-        """From ``Authorization``, if there is exactly one; ``basic`` comes decoded."""
+        """From ``Authorization``, if there is exactly one; ``basic`` comes decoded.
+
+        Without it the client's `certificate`, if it has shown one.
+        """
         line = self.header(b"authorization")
         if line is None:
-            return None
+            return self.certificate
         scheme, _, value = line.decode("latin-1").partition(" ")
         scheme, value = scheme.lower(), value.strip()
         if scheme == "basic":

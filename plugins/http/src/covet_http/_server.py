@@ -96,7 +96,10 @@ class MemoryListener(HttpListener, Protocol):
 
 
 class HttpServer(Protocol):
-    """An HTTP server that runs inside the task that asks it to listen."""
+    """An HTTP server that runs inside the task that asks it to listen.
+
+    One that speaks TLS has an attribute ``scheme`` that is ``"https"``.
+    """
 
     def listen(
         self, sockets: Sequence[socket.socket], options: ServerOptions

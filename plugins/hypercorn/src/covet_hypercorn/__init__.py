@@ -1,5 +1,6 @@
 """The portable HTTP server: h11 and Hypercorn's HTTP/2 inside the kernel's task tree."""
 
-from covet_hypercorn._plugin import Hypercorn, HypercornConfig, HypercornServer
+from covet_hypercorn._config import HypercornConfig, TlsConfig
+from covet_hypercorn._plugin import Hypercorn, HypercornServer
 
-__all__ = ["Hypercorn", "HypercornConfig", "HypercornServer"]
+__all__ = ["Hypercorn", "HypercornConfig", "HypercornServer", "TlsConfig"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,6 +26,8 @@ _READ = 65536
 _DISCARD_BYTES = 256 * 1024
 _DISCARD_SECONDS = 1.0
 
+_LEFT = (anyio.BrokenResourceError, anyio.ClosedResourceError)
+
 Address: TypeAlias = "tuple[str, int] | None"
 
 
@@ -38,6 +40,8 @@ class Connection:
         read_by: When to give up waiting for the client's bytes, on `monotonic`'s clock.
         write_by: When to give up waiting for the client to read.
         idle: Between two requests.
+        scheme: Of its requests.
+        extensions: For the scopes of its requests: what TLS has to say.
     """
 
     def __init__(
@@ -54,7 +58,9 @@ class Connection:
         self.read_by = monotonic() + listener.patience
         self.write_by = _NEVER
         self._options = listener.options
-        self._stream = stream
+        self.scheme = "http"
+        self.extensions: Mapping[str, Any] = {}
+        self._stream = self._transport = stream
         self._reading = anyio.CancelScope()
         self._writing = anyio.Lock(fast_acquire=True)
         self._broken = False
@@ -66,7 +72,8 @@ class Connection:
         try:
             async with anyio.create_task_group() as self._tasks:
                 with self._reading:
-                    await self._read()
+                    if await self._secure():
+                        await self._read()
                 await self._protocol.gone()
                 await self._close()
         except BaseExceptionGroup as group:
@@ -79,7 +86,27 @@ class Connection:
         finally:
             self._broken = True
             with anyio.CancelScope(shield=True):
-                await self._stream.aclose()
+                await self._transport.aclose()
+
+    async def _secure(self) -> bool:
+        """Shake hands, if TLS is spoken here; whether there is a connection then."""
+        if self.listener.tls is None:
+            return True
+        from covet_hypercorn._tls import Secured
+
+        try:
+            stream = await self.listener.tls.wrap(self._transport)
+        except (*_LEFT, anyio.EndOfStream, OSError) as error:
+            # Among others everybody who knocks to see what is here.
+            log.debug("no TLS with %s: %r", self.client, error)
+            self._broken = True
+            return False
+        secured = Secured(stream)
+        self._stream, self.scheme, self.extensions = stream, "https", secured.extensions
+        self.set_idle(True)
+        if secured.http2:
+            await self._switch(b"")
+        return True
 
     async def _read(self) -> None:
         while True:
@@ -87,7 +114,7 @@ class Connection:
                 data = await self._stream.receive(_READ)
             except anyio.EndOfStream:
                 data = b""
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            except (*_LEFT, OSError):
                 return
             try:
                 await self._protocol.receive(data)
@@ -134,29 +161,28 @@ class Connection:
             self.write_by = monotonic() + self._options.write_timeout
             try:
                 await self._stream.send(data)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            except (*_LEFT, OSError):
                 self._broken = True
                 self._reading.cancel()
             finally:
                 self.write_by = _NEVER
 
     async def _close(self) -> None:
+        if self._stream is not self._transport and not self._broken:
+            from covet_hypercorn._tls import say_farewell
+
+            await say_farewell(self._stream)
         if self._protocol.unread and not self._broken:
             with anyio.move_on_after(_DISCARD_SECONDS):
                 try:
-                    await self._stream.send_eof()
+                    await self._transport.send_eof()
                     left = _DISCARD_BYTES
                     while left > 0:
-                        left -= len(await self._stream.receive(_READ))
-                except (
-                    anyio.EndOfStream,
-                    anyio.BrokenResourceError,
-                    anyio.ClosedResourceError,
-                    OSError,
-                ):
+                        left -= len(await self._transport.receive(_READ))
+                except (*_LEFT, anyio.EndOfStream, OSError):
                     pass
         self._broken = True
-        await self._stream.aclose()
+        await self._transport.aclose()
 
     # Timeouts and draining.
 

@@ -22,6 +22,14 @@ log = logging.getLogger("covet.hypercorn")
 _QUEUE = 8
 
 
+def _not_ours(error: BaseException) -> BaseException | None:
+    """What of an error ends more than one request: a cancellation, or the process."""
+    beyond = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit)
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(beyond)
+    return error if isinstance(error, beyond) else None
+
+
 class Exchange:
     """What ASGI calls ``receive`` and ``send``, and the task that runs the application.
 
@@ -112,9 +120,14 @@ class Exchange:
             except StreamAbortedError as aborted:
                 # It is logged where it happened; incomplete is how the answer is to end.
                 self._status = aborted.status
-            except Exception:
+            except BaseException as error:
                 self._status = 500
+                going_on = _not_ours(error)
+                if going_on is error:
+                    raise
                 log.exception("the application failed outside its own error handling")
+                if going_on is not None:
+                    raise going_on from None
             finally:
                 self._returned = True
                 if self._room is not None:

@@ -17,6 +17,7 @@ import anyio.lowlevel
 import h11
 
 from covet_hypercorn._exchange import Exchange
+from covet_hypercorn._strict import ChunkScanner, judge_head
 
 if TYPE_CHECKING:
     from covet_hypercorn._connection import Connection
@@ -67,8 +68,9 @@ class H1:
         )
         self._exchange: Exchange | None = None
         self._answered = anyio.Event()
+        self._chunks: ChunkScanner | None = None
         self._scope: Any = None
-        self._head = b""
+        self._head: h11.Response | None = None
         self._status: int | None = None
 
     @property
@@ -88,19 +90,23 @@ class H1:
 
     async def receive(self, data: bytes) -> None:
         """Take bytes, empty at the end; waits while the application or an answer lags behind."""
+        if self._chunks is not None and not self._chunks.accepts(data):
+            await self._refuse(400)
+            return
         self._h11.receive_data(data)
         # Kept back until it is known whether it is the last: most bodies are one message then.
         body: bytes | None = None
         while True:
             if self._h11.they_are_waiting_for_100_continue:
                 await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))  # fmt: skip
+            waiting = self._h11.trailing_data[0] if self._h11.their_state is h11.IDLE else b""
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
                 await self._refuse(error.error_status_hint)
                 return
             if isinstance(event, h11.Request):
-                if not await self._request(event):
+                if not await self._request(event, waiting):
                     return
             elif isinstance(event, h11.Data):
                 if body is not None:
@@ -125,9 +131,20 @@ class H1:
         if self._exchange is not None:
             await self._exchange.put({"type": "http.request", "body": body, "more_body": more})
 
-    async def _request(self, event: h11.Request) -> bool:
-        """Begin an exchange; whether to go on reading."""
-        refused = self._unacceptable(event)
+    async def _request(self, event: h11.Request, waiting: bytes) -> bool:
+        """Begin an exchange; whether to go on reading.
+
+        Args:
+            event: The head.
+            waiting: The bytes it begins.
+        """
+        rest: bytes = self._h11.trailing_data[0]
+        refused = self._unacceptable(event) or judge_head(waiting[: len(waiting) - len(rest)])
+        if not refused and any(name == b"transfer-encoding" for name, _ in event.headers):
+            self._chunks = ChunkScanner()
+            refused = 0 if self._chunks.accepts(rest) else 400
+        else:
+            self._chunks = None
         if refused:
             await self._refuse(refused)
             return False
@@ -138,7 +155,7 @@ class H1:
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": event.http_version.decode("ascii"),
             "method": event.method.decode("ascii"),
-            "scheme": "http",
+            "scheme": connection.scheme,
             "path": _unquote(path),
             "raw_path": path,
             "query_string": query,
@@ -146,7 +163,7 @@ class H1:
             "headers": list(event.headers),
             "client": connection.client,
             "server": connection.server,
-            "extensions": {},
+            "extensions": {**connection.extensions},
             "state": {},
         }
         self._status = None
@@ -174,15 +191,15 @@ class H1:
     async def _refuse(self, status: int) -> None:
         """Answer what cannot be parsed, unless an answer has begun, and close."""
         exchange, self._exchange = self._exchange, None
-        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self._head:
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._head is None:
             await self._write(self._plain(status))
         if exchange is not None:
             await exchange.put({"type": "http.disconnect"})
         self._connection.finish()
 
     def _plain(self, status: int) -> bytes:
-        headers = [(b"content-length", b"0"), (b"connection", b"close")]
-        return self._start(status, headers) + (self._h11.send(h11.EndOfMessage()) or b"")
+        head = self._begin(self._response(status, [(b"content-length", b"0")]), close=True)
+        return head + (self._h11.send(h11.EndOfMessage()) or b"")
 
     # From the application.
 
@@ -194,30 +211,40 @@ class H1:
         elif message is None:
             await self._returned()
         elif message["type"] == "http.response.start":
-            if self._head or self._status is not None:
+            if self._head is not None or self._status is not None:
                 raise RuntimeError("the answer has begun already")
             # ASGI has servers hold the head back until the first piece of the body: one write.
-            self._head = self._start(message["status"], message.get("headers", ()))
+            self._head = self._response(message["status"], message.get("headers", ()))
         elif message["type"] == "http.response.body":
             await self._body(message.get("body", b""), message.get("more_body", False))
         else:
             raise RuntimeError(f"no message {message['type']!r} over HTTP/1.1")
 
-    def _start(self, status: int, headers: Headers) -> bytes:
+    def _response(self, status: int, headers: Headers) -> h11.Response:
         lines = [*headers, self._listener.clock.line]
-        if self._listener.draining and not self._h11.trailing_data[0]:
-            # A client that pipelines gets the rest of its answers first.
-            lines.append((b"connection", b"close"))
-        response = h11.Response(status_code=status, headers=lines, reason=_REASONS.get(status, b""))
+        return h11.Response(status_code=status, headers=lines, reason=_REASONS.get(status, b""))
+
+    def _begin(self, response: h11.Response, *, close: bool) -> bytes:
+        """The bytes of a head, which says so if the connection ends behind this answer."""
+        # While the service stops, a client that pipelines gets the rest of its answers first.
+        if close or (self._listener.draining and not self._h11.trailing_data[0]):
+            lines = [*response.headers.raw_items(), (b"connection", b"close")]
+            response = h11.Response(
+                status_code=response.status_code, headers=lines, reason=response.reason
+            )
         data: bytes = self._h11.send(response)
-        self._status = status
+        self._status = response.status_code
         return data
 
     async def _body(self, body: bytes, more: bool) -> None:
-        if self._status is None:
+        if self._head is None and self._status is None:
             raise RuntimeError("the body comes before the start of the answer")
-        data, self._head = self._head, b""
+        data, head = b"", self._head
+        self._head = None
         try:
+            if head is not None:
+                # A body that is still on its way when all is said is not waited for.
+                data = self._begin(head, close=self.body_incomplete and not more)
             if body and self._scope["method"] != "HEAD" and self._status not in _BODILESS:
                 data += self._h11.send(h11.Data(data=body)) or b""
             if not more:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
@@ -18,6 +18,9 @@ from covet_http import Application, Calls, Message, Receive, Scope, Send, Server
 from covet_hypercorn._connection import Address, Connection
 from covet_hypercorn._h1 import Clock
 from covet_hypercorn._memory import pair
+
+if TYPE_CHECKING:
+    from covet_hypercorn._tls import Tls
 
 log = logging.getLogger("covet.hypercorn")
 
@@ -44,11 +47,13 @@ class Listener:
         http2: bool,
         max_streams: int,
         access_log: bool,
+        tls: Tls | None = None,
     ) -> None:
         self.options = options
         self.http2 = http2
         self.max_streams = max_streams
         self.access_log = access_log
+        self.tls = tls
         self.clock = Clock()
         self.calls = Calls()
         self.draining = False
@@ -79,6 +84,9 @@ class Listener:
             self._close_sockets()
 
     def begin(self, application: Application) -> None:
+        if self._begun and self.tls is not None:
+            # A reload: certificates are renewed without a change of the configuration.
+            self.tls.reload()
         self.calls.open(application)
         if not self._begun:
             self._begun = True

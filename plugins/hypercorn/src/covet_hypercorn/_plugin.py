@@ -6,33 +6,41 @@ import importlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-
-from pydantic import Field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from covet_http import HTTP_SERVER, HttpListener, ServerOptions
+from covet_hypercorn._config import HypercornConfig
 from covet_hypercorn._listener import Listener
-from covet_kernel import Context, Plugin, PluginConfig
+from covet_kernel import Context, Plugin
 
-
-class HypercornConfig(PluginConfig):
-    """``[plugins.hypercorn]``. Limits that every server has are in ``[plugins.http]``."""
-
-    http2: bool = Field(
-        default=False, description="Speak HTTP/2 over cleartext to clients that begin with it."
-    )
-    max_streams: int = Field(
-        default=100, ge=1, le=10_000, description="Concurrent HTTP/2 streams a connection."
-    )
-    access_log: bool = Field(
-        default=False, description="One JSON line per request on the logger 'covet.http.access'."
-    )
+if TYPE_CHECKING:
+    from covet_hypercorn._tls import Tls
 
 
 class HypercornServer:
-    """The `covet_http.HttpServer` made of h11 and Hypercorn's HTTP/2."""
+    """The `covet_http.HttpServer` made of h11 and Hypercorn's HTTP/2.
 
-    def __init__(self, config: HypercornConfig) -> None:
+    Args:
+        config: What is configured.
+        directory: Where relative paths of certificates start; the current one by default.
+
+    Attributes:
+        scheme: ``"https"`` if it speaks TLS, else ``"http"``.
+
+    Raises:
+        ConfigurationError: The certificate or its key cannot be used.
+    """
+
+    def __init__(self, config: HypercornConfig, directory: Path | None = None) -> None:
         self._config = config
+        self._tls: Tls | None = None
+        self.scheme = "http"
+        if config.tls is not None:
+            from covet_hypercorn._tls import Tls
+
+            self._tls = Tls(config.tls, http2=config.http2, directory=directory or Path())
+            self.scheme = "https"
 
     def listen(
         self, sockets: Sequence[socket.socket], options: ServerOptions
@@ -49,6 +57,7 @@ class HypercornServer:
             http2=self._config.http2,
             max_streams=self._config.max_streams,
             access_log=self._config.access_log,
+            tls=self._tls,
         )
         async with listener.open():
             yield listener
@@ -64,5 +73,5 @@ class Hypercorn(Plugin[HypercornConfig]):
         if self.config.http2:
             # Now rather than while the first client waits for it.
             importlib.import_module("covet_hypercorn._h2")
-        ctx.provide(HTTP_SERVER, HypercornServer(self.config))
+        ctx.provide(HTTP_SERVER, HypercornServer(self.config, ctx.directory))
         yield

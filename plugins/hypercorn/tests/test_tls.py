@@ -1,0 +1,358 @@
+"""TLS: certificates, clients that show one, renewal without a restart, and polite ends."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import trustme
+from anyio.streams.tls import TLSAttribute, TLSStream
+from pydantic import ValidationError
+
+import covet_http as http
+from covet_http.testing import Client, run_service
+from covet_hypercorn import HypercornConfig, HypercornServer, TlsConfig
+from covet_hypercorn._tls import read_certificate
+from covet_kernel import ConfigurationError, Plugin
+from covet_kernel.contracts import Credentials, Principal
+from covet_kernel.testing import assembly_of
+from covet_operations import operation
+
+
+NOT_LET_IN = (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)
+
+
+class Authority:
+    """Who signs, in a folder of its own.
+
+    Attributes:
+        path: Of its own certificate.
+    """
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self._ca = trustme.CA()
+        self._folder = folder
+        self.path = folder / f"{name}.pem"
+        self._ca.cert_pem.write_to_path(str(self.path))
+
+    def server(self, name: str = "localhost") -> dict[str, str]:
+        """A certificate for the server, as configuration."""
+        issued = self._ca.issue_cert(name)
+        certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        certificate.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return {"certificate": str(certificate), "key": str(key)}
+
+    def trust(self, *identities: str, common_name: str | None = None) -> ssl.SSLContext:
+        """What a client needs to trust the server, and to show that it is this one."""
+        context = ssl.create_default_context(cafile=str(self.path))
+        if identities:
+            issued = self._ca.issue_cert(*identities, common_name=common_name)
+            issued.configure_cert(context)
+        return context
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@http.get("/who")
+def who(request: http.Request) -> dict[str, Any]:
+    certificate = request.certificate
+    if certificate is None:
+        return {}
+    return {
+        "subject": certificate.subject,
+        "dns": certificate.dns_names,
+        "emails": certificate.emails,
+        "fingerprint": certificate.fingerprint,
+    }
+
+
+@operation(requires=("books:read",))
+@http.get("/guarded")
+def guarded() -> str:
+    return "secret"
+
+
+class ByCertificate(Plugin[None]):
+    """Takes a certificate for whom it names."""
+
+    def covet_permissions(self) -> Iterable[str]:
+        return ("books:read",)
+
+    def covet_authenticators(self) -> Iterable[Any]:
+        return (self,)
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        if not isinstance(credentials, http.ClientCertificate):
+            return None
+        return Principal(id=credentials.subject, permissions=frozenset(("books:read",)))
+
+
+def serve(tls: dict[str, Any], client: ssl.SSLContext, **more: Any) -> Any:
+    """The service over TLS, in memory."""
+    config = {"hypercorn": {"tls": tls, **more}}
+    return run_service(
+        who,
+        guarded,
+        server="hypercorn",
+        config=config,
+        plugins={"by-certificate": ByCertificate},
+        client={"tls": client},
+    )
+
+
+async def test_requests_over_tls(authority: Authority) -> None:
+    async with serve(authority.server(), authority.trust()) as client:
+        for _ in range(2):
+            assert (await client.get("/who")).json() == {}
+        assert client.opened == 1
+        async with client.connect() as connection:
+            assert connection.stream.extra(TLSAttribute.tls_version) == "TLSv1.3"
+
+
+async def test_the_oldest_version_is_1_2_and_may_be_1_3(authority: Authority) -> None:
+    context = authority.trust()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls = authority.server()
+    async with serve(tls, context) as client, client.connect() as connection:
+        assert connection.stream.extra(TLSAttribute.tls_version) == "TLSv1.2"
+        assert "GCM" in connection.stream.extra(TLSAttribute.cipher)[0]
+    async with serve({**tls, "minimum": "1.3"}, context) as client:
+        with pytest.raises(NOT_LET_IN):
+            await client.get("/who")
+    with pytest.deprecated_call():
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    async with serve(tls, context) as client:
+        with pytest.raises(NOT_LET_IN):
+            await client.get("/who")
+
+
+async def test_who_speaks_no_tls_harms_nobody(authority: Authority) -> None:
+    async with serve(authority.server(), authority.trust()) as client:
+        for sent in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01", b"\0" * 1000, b""):
+            raw = client._listener.connect()
+            if sent:
+                await raw.send(sent)
+            await raw.send_eof()
+            with (
+                anyio.fail_after(10),
+                pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)),
+            ):
+                while True:
+                    await raw.receive()
+            await raw.aclose()
+        assert (await client.get("/who")).status == 200
+
+
+async def test_a_client_that_does_not_shake_hands_is_given_up(authority: Authority) -> None:
+    # bad input 21
+    async with run_service(
+        who,
+        server="hypercorn",
+        config={"hypercorn": {"tls": authority.server()}, "http": {"keep_alive_timeout": 0.05}},
+    ) as client:
+        raw = client._listener.connect()
+        with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
+            await raw.receive()
+        await raw.aclose()
+
+
+async def test_clients_show_who_they_are(authority: Authority) -> None:
+    tls = {**authority.server(), "client_ca": str(authority.path)}
+    context = authority.trust("robot.test", "robot@shop.test", common_name="Robot, Inc.")
+    async with serve(tls, context) as client:
+        found = (await client.get("/who")).json()
+        assert r"CN=Robot\, Inc." in found["subject"]
+        assert found["dns"] == ["robot.test"]
+        assert found["emails"] == ["robot@shop.test"]
+        assert len(found["fingerprint"]) == 64
+        assert (await client.get("/guarded")).json() == "secret"
+        # Who says who it is in the request has said it.
+        headers = {"authorization": "Bearer x"}
+        assert (await client.get("/guarded", headers=headers)).status == 401
+
+
+async def test_clients_without_a_certificate_are_not_let_in(
+    authority: Authority, tmp_path: Path
+) -> None:
+    tls = {**authority.server(), "client_ca": str(authority.path)}
+    strangers = Authority(tmp_path, "strangers").trust("robot.test")
+    strangers.load_verify_locations(authority.path)
+    for context in (authority.trust(), strangers):
+        async with serve(tls, context) as client:
+            with pytest.raises((*NOT_LET_IN, AssertionError)):
+                await client.get("/who")
+
+
+async def test_a_certificate_may_be_optional(authority: Authority) -> None:
+    tls = {**authority.server(), "client_ca": str(authority.path), "clients": "optional"}
+    async with serve(tls, authority.trust()) as client:
+        assert (await client.get("/who")).json() == {}
+        assert (await client.get("/guarded")).status == 401
+    async with serve(tls, authority.trust("robot.test")) as client:
+        assert (await client.get("/guarded")).status == 200
+
+
+async def test_a_renewed_certificate_is_used_after_a_reload(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = authority.server()
+    async with serve(tls, authority.trust()) as client:
+        assert (await client.get("/who")).status == 200
+        renewed = Authority(tmp_path, "renewed")
+        renewed.server()
+        assembly = client.kernel.assembly
+        again = assembly_of(assembly.classes, {"hypercorn": {"tls": tls}, "http": _http(client)})
+        assert await client.kernel.reload(again) == []
+        # Connections that are there stay; new ones are made with what is new.
+        assert (await client.get("/who")).status == 200
+        assert client.opened == 1
+        with pytest.raises(ssl.SSLCertVerificationError):
+            async with client.connect():
+                pass
+        # Files that cannot be used leave what was there in use.
+        await anyio.Path(tls["key"]).write_text("no key")
+        with caplog.at_level(logging.ERROR, "covet.hypercorn"):
+            await client.kernel.reload(again)
+            assert (await client.get("/who")).status == 200
+        assert "the former certificate stays in use" in caplog.text
+        with pytest.raises(ssl.SSLCertVerificationError):
+            async with client.connect():
+                pass
+
+
+def _http(client: Client) -> Any:
+    return {"linger": 0.0, "server": "hypercorn"}
+
+
+async def test_a_stop_ends_connections_politely(authority: Authority) -> None:
+    async with serve(authority.server(), authority.trust()) as client:
+        async with client.connect() as connection:
+            stream = connection.stream
+            assert isinstance(stream, TLSStream)
+            stream.standard_compatible = True
+            await connection.send(client.encode("GET", "/who"))
+            assert (await connection.answer()).status == 200
+            listener = client.kernel.require(http.HTTP).listener
+            assert listener is not None
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listener.stop)
+                # With TLS's own farewell: its absence would be a BrokenResourceError.
+                with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
+                    await stream.receive()
+                await stream.aclose()
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending(authority: Authority) -> None:
+    async with serve(authority.server(), authority.trust()) as client:
+        for _ in range(3):
+            answer = await client.post("/missing", content=b"x" * 500_000)
+            assert answer.status == 404
+            assert answer.headers["connection"] == "close"
+
+
+async def test_the_url_says_https_over_a_socket(authority: Authority) -> None:
+    from covet_http import HTTP, Http
+    from covet_hypercorn import Hypercorn
+    from covet_kernel.testing import run_kernel
+    from covet_operations import Operations
+
+    plugins: Any = {"operations": Operations, "http": Http, "hypercorn": Hypercorn}
+    config = {
+        "http": {"port": 0, "server": "hypercorn", "health_path": "/health"},
+        "hypercorn": {"tls": authority.server("127.0.0.1")},
+    }
+    async with run_kernel(plugins, config) as kernel:
+        (url,) = kernel.require(HTTP).urls
+        assert url.startswith("https://127.0.0.1:")
+        with anyio.fail_after(20):
+            async with await anyio.connect_tcp(
+                "127.0.0.1",
+                int(url.rpartition(":")[2]),
+                tls_standard_compatible=False,
+                ssl_context=authority.trust(),
+            ) as stream:
+                await stream.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await stream.receive()).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_passwords_open_the_key(authority: Authority, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
+    tls = authority.server()
+    key = load_pem_private_key(Path(tls["key"]).read_bytes(), None)
+    locked = key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")
+    )
+    Path(tls["key"]).write_bytes(locked)
+    (tmp_path / "password").write_text("open sesame\r\nnot this\n")
+    for given in (
+        {"password": "open sesame"},
+        {"password_file": str(tmp_path / "password")},
+        {"password_file": "password"},
+    ):
+        config = HypercornConfig(tls=TlsConfig(**tls, **given))
+        assert HypercornServer(config, tmp_path).scheme == "https"
+        assert "sesame" not in repr(config)
+    for wrong in ({}, {"password": "guess"}):
+        with pytest.raises(ConfigurationError, match="COVET-HYPERCORN-TLS"):
+            HypercornServer(HypercornConfig(tls=TlsConfig(**tls, **wrong)))
+    with pytest.raises(ConfigurationError, match="password_file"):
+        HypercornServer(HypercornConfig(tls=TlsConfig(**tls, password_file="missing")))
+    with pytest.raises(ValidationError, match="both given"):
+        TlsConfig(**tls, password="a", password_file="b")
+
+
+def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Path) -> None:
+    tls = authority.server()
+    other = authority.server("other.test")
+    empty = tmp_path / "empty.pem"
+    empty.write_text("")
+    for given, place in (
+        ({"certificate": "missing.pem"}, "certificate"),
+        ({"certificate": str(empty)}, "certificate"),
+        ({**tls, "key": str(empty)}, "key"),
+        ({**tls, "key": other["key"]}, "key"),
+        ({**tls, "client_ca": str(empty)}, "client_ca"),
+        ({**tls, "client_ca": "missing.pem"}, "client_ca"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            HypercornServer(HypercornConfig(tls=TlsConfig(**given)), tmp_path)
+        assert caught.value.place == f"plugins.hypercorn.tls.{place}", given
+
+
+def test_names_are_written_as_rfc_4514_has_it() -> None:
+    parts = {
+        "subject": (
+            (("countryName", "DE"),),
+            (("organizationName", 'Books & "More", Inc.'), ("organizationalUnitName", "a+b")),
+            (("commonName", " #robot\0 "),),
+            (("unknownName", "#x"),),
+        ),
+        "serialNumber": "0A",
+        "notAfter": "Jan  1 00:00:00 2030 GMT",
+        "subjectAltName": (("URI", "spiffe://shop/robot"), ("IP Address", "127.0.0.1")),
+    }
+    found = read_certificate(b"der", parts)
+    assert found.subject == (
+        r"unknownName=\#x,CN=\ #robot\00\ ,O=Books & \"More\"\, Inc.+OU=a\+b,C=DE"
+    )
+    assert found.uris == ("spiffe://shop/robot",)
+    assert found.addresses == ("127.0.0.1",)
+    assert (found.serial, found.scheme, found.issuer) == ("0a", "mtls", "")
+    assert "der" not in repr(found)
+    assert repr(found).startswith("ClientCertificate(subject=")
