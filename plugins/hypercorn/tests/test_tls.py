@@ -23,7 +23,6 @@ from covet_kernel.contracts import Credentials, Principal
 from covet_kernel.testing import assembly_of
 from covet_operations import operation
 
-
 NOT_LET_IN = (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)
 
 
