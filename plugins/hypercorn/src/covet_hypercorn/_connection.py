@@ -122,6 +122,8 @@ class Connection:
                 await self._switch(wanted.data)
             if not data:
                 return
+            if self._protocol.passing_over:
+                continue
             if self._protocol.body_incomplete:
                 self.read_by = monotonic() + self._options.read_timeout
             elif not self.idle:

@@ -26,6 +26,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+# A body that nobody has read is passed over if it has at most so many bytes.
+_PASS_OVER = 256 * 1024
 _BODILESS = frozenset({204, 304})
 
 
@@ -68,6 +70,8 @@ class H1:
         )
         self._exchange: Exchange | None = None
         self._answered = anyio.Event()
+        self.passing_over = False
+        self._length = -1
         self._chunks: ChunkScanner | None = None
         self._scope: Any = None
         self._head: h11.Response | None = None
@@ -115,6 +119,9 @@ class H1:
             elif isinstance(event, h11.EndOfMessage):
                 await self._put(body or b"", more=False)
                 body = None
+                if self.passing_over:
+                    self.passing_over = False
+                    self._next()
             elif event is h11.PAUSED:
                 await self._answered.wait()
             else:
@@ -166,6 +173,9 @@ class H1:
             "extensions": {**connection.extensions},
             "state": {},
         }
+        self._length = next(
+            (int(value) for name, value in event.headers if name == b"content-length"), -1
+        )
         self._status = None
         self._answered = anyio.Event()
         connection.set_idle(False)
@@ -243,8 +253,10 @@ class H1:
         self._head = None
         try:
             if head is not None:
-                # A body that is still on its way when all is said is not waited for.
-                data = self._begin(head, close=self.body_incomplete and not more)
+                # A long body that is still on its way when all is said is not waited for.
+                data = self._begin(
+                    head, close=self.body_incomplete and not more and not self._is_short()
+                )
             if body and self._scope["method"] != "HEAD" and self._status not in _BODILESS:
                 data += self._h11.send(h11.Data(data=body)) or b""
             if not more:
@@ -269,11 +281,22 @@ class H1:
         """The answer is complete: on to the next request, or close."""
         self._exchange = None
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            self._h11.start_next_cycle()
-            self._connection.set_idle(True)
+            self._next()
+        elif self._h11.our_state is h11.DONE and self._is_short():
+            self.passing_over = True
+            self._connection.read_by = monotonic() + self._listener.options.read_timeout
         else:
             self._connection.finish()
+            self._answered.set()
+
+    def _next(self) -> None:
+        self._h11.start_next_cycle()
+        self._connection.set_idle(True)
         self._answered.set()
+
+    def _is_short(self) -> bool:
+        """Whether the body is on its way, and so short that passing it over saves a connection."""
+        return self.body_incomplete and 0 <= self._length <= _PASS_OVER
 
     async def _write(self, data: bytes | None) -> None:
         await self._connection.write(data or b"")

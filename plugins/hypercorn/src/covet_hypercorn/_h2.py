@@ -121,6 +121,7 @@ class H2:
     """One HTTP/2 connection."""
 
     body_incomplete = False
+    passing_over = False
     unread = False
 
     def __init__(self, connection: Connection) -> None:
