@@ -631,6 +631,53 @@ def elsewhere_of(name: str) -> Any:
     return again
 
 
+class BookOne(BaseModel):
+    """What version 1 answers."""
+
+    number: int
+
+
+@http.downgrade_response("2", "1", Book)
+def numbered(new: dict[str, Any]) -> BookOne:
+    return BookOne(number=new["id"])
+
+
+@http.post("/books", versions="*")
+async def add_any(draft: Draft) -> list[Book]: ...  # type: ignore[empty-body]
+
+
+async def test_the_document_of_a_version_is_served(web: Any) -> None:
+    config = {"versions": {"by": "header", "known": [{"name": "1"}, {"name": "2"}]}}
+    changes = vars(numbered)["__covet_version_changes__"]
+    more = {"more": web.plugin_of(covet_http_version_changes=lambda self: changes)}
+    async with web.serving(add_any, http=config, plugins=more) as service:
+        one = (await service.ask("GET", "/openapi.json?version=1")).json
+        newest = (await service.ask("GET", "/openapi.json")).json
+        other = await service.ask("GET", "/openapi.json?version=3")
+        twice = await service.ask("GET", "/openapi.json?version=1&version=2")
+    assert set(one["components"]["schemas"]["BookOne"]["properties"]) == {"number"}
+    assert "Book" in newest["components"]["schemas"]
+    assert (other.status, twice.status) == (404, 404)
+    assert other.json["detail"] == "the versions are 1, 2"
+
+
+def test_what_rules_change_is_said() -> None:
+    @http.get("/books", etag=True)
+    async def books() -> list[Book]: ...  # type: ignore[empty-body]
+
+    @http.post("/orders", idempotency="required")
+    async def order(book: int) -> Book: ...  # type: ignore[empty-body]
+
+    rules = http.Http(http.HttpConfig()).covet_interceptors()
+    made = document(books, order, covet_interceptors=rules)
+    assert answer(made, "GET /books", 304) == {"description": "The client has this answer already."}
+    assert problem(made, "GET /books", 412) == ref("PreconditionFailed")
+    assert "ETag" in answer(made, "GET /books", 200)["headers"]
+    (key,) = at(made, "POST /orders")["parameters"]
+    assert (key["name"], key["required"]) == ("Idempotency-Key", True)
+    assert ref("KeyInUse") in problem(made, "POST /orders", 409)["oneOf"]
+
+
 def test_nothing_wanted_is_nothing_generated() -> None:
     schemas = Schemas()
     schemas.generate()

@@ -129,10 +129,11 @@ class Contract:
         if status in _BODILESS or not content:
             return f"answers {status} with a body, and none is declared" if body else ""
         given = headers.get("content-type", "").partition(";")[0].strip().lower()
-        media = content.get(given, content.get("*/*"))
+        kinds = {kind.partition(";")[0].lower(): each for kind, each in content.items()}
+        media = kinds.get(given, kinds.get("*/*"))
         if media is None:
-            kinds = ", ".join(content)
-            return f"answers {status} with {given or 'no content type'}; declared is {kinds}"
+            said = given or "no content type"
+            return f"answers {status} with {said}; declared is {', '.join(content)}"
         if not (given == "application/json" or given.endswith("+json")):
             return ""
         plain = _plain(bytes(body), headers.get("content-encoding", ""))

@@ -204,6 +204,8 @@ class Description:
             )
             if place.form is None:
                 self.request[JSON] = body
+                if self.binding.document_type:
+                    self.request[self.binding.document_type] = body
             else:
                 self.request[_MULTIPART] = body
                 if not FormPlan(inputs, place.form).files:

@@ -82,9 +82,10 @@ class ErrorSchemas:
         if issubclass(error, Malformed):
             # What is no JSON is told like what does not fit: where, and why.
             properties["errors"] = _FAULTS
-        elif error is Invalid:
+        elif issubclass(error, Invalid):
             properties["errors"] = _FAULTS
-            schema["required"].append("errors")
+            if "errors" not in schema["required"]:
+                schema["required"].append("errors")
         return schema
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from covet_http._binding import HttpBinding
 from covet_http._conditional import Validators, evaluate
 from covet_http._request import Request
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
 from covet_operations import PreconditionFailed
+
+if TYPE_CHECKING:
+    from covet_http._openapi._description import Description
 
 
 class EntityTags:
@@ -34,6 +38,13 @@ class EntityTags:
         if not (self._always if binding.etag is None else binding.etag):
             return None
         return Layer(after=_compare)
+
+    def describe(self, description: Description) -> None:
+        """Say so in the OpenAPI document."""
+        if self.bind(description.operation, description.binding) is not None:
+            description.header("ETag", {"type": "string"}, "Of this answer.", status=200)
+            description.answer(304, "The client has this answer already.")
+            description.error(PreconditionFailed)
 
 
 def _compare(call: Call, result: object, error: BaseException | None) -> None:

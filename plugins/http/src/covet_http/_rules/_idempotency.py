@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from hashlib import blake2b
 from os import urandom
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -38,6 +38,9 @@ from covet_kernel.contracts import (
     StoreLimitError,
 )
 from covet_operations import Conflict, Invalid
+
+if TYPE_CHECKING:
+    from covet_http._openapi._description import Description
 
 log = logging.getLogger("covet.http")
 
@@ -138,6 +141,23 @@ class Idempotency:
             return await attempt.run(call, next, await _fingerprint(call))
 
         return Layer(around=once)
+
+    def describe(self, description: Description) -> None:
+        """Say so in the OpenAPI document."""
+        taken = description.binding.idempotency
+        if taken:
+            description.parameter(
+                "Idempotency-Key",
+                "header",
+                {"type": "string", "minLength": 1, "maxLength": 255},
+                required=taken == "required",
+                description="A name for this attempt; sent again with it, the request runs once.",
+            )
+            description.error(Malformed, KeyReused, KeyInUse, AnswerNotKept)
+            meaning = "This answer was given before."
+            description.header(
+                "Idempotent-Replayed", {"type": "string"}, meaning, status=description.success
+            )
 
 
 class _Attempt:
