@@ -80,8 +80,18 @@ class InProcess:
 
     async def stop(self) -> None: ...
 
-    async def post(self, path: str, content_type: str, pieces: Iterator[bytes]) -> int:
-        """The status of the answer to a body that is made while it is read."""
+    async def post(
+        self, path: str, content_type: str, pieces: Iterator[bytes], *, tells: bool = True
+    ) -> int:
+        """The status of the answer to a body that is made while it is read.
+
+        Args:
+            path: Where.
+            content_type: Of the body.
+            pieces: The body.
+            tells: Whether the server says by itself when its client leaves; this one stays.
+        """
+        ended = anyio.Event()
         status: list[int] = []
 
         async def receive() -> Any:
@@ -89,6 +99,9 @@ class InProcess:
             try:
                 return {"type": "http.request", "body": next(pieces), "more_body": True}
             except StopIteration:
+                if ended.is_set():
+                    await anyio.sleep_forever()
+                ended.set()
                 return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(message: Any) -> None:
@@ -100,7 +113,8 @@ class InProcess:
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
             "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
             "root_path": "", "headers": headers, "client": None, "server": None,
-            "extensions": {DISCONNECT: {"subscribe": lambda callback: None}}, "state": {},
+            "extensions": {DISCONNECT: {"subscribe": lambda callback: None}} if tells else {},
+            "state": {},
         }  # fmt: skip
         await self.application(scope, receive, send)
         return status[0]

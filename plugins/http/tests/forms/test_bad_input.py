@@ -264,6 +264,39 @@ async def test_the_text_of_a_form_is_limited_like_other_bodies(web: Any, forms: 
         assert answer.status == 413
 
 
+async def test_a_route_for_large_files_keeps_no_more_text(web: Any, forms: Any) -> None:
+    # bad input 46, 47
+    @http.post("/large", max_body=10_000_000)
+    async def large(b: Annotated[str, http.Form()] = "", f: http.Upload | None = None) -> int:
+        return f.size if f is not None else len(b)
+
+    config = {"forms": {"max_text_bytes": 3000, "max_file_bytes": 1000}}
+    file = ("f", b"x" * 5_000_000, "f")
+    urlencoded = "application/x-www-form-urlencoded"
+    async with web.serving(large, http=config) as service:
+
+        async def status(body: bytes, content_type: str, *, chunked: bool) -> int:
+            head = f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n"
+            if chunked:
+                head += "Transfer-Encoding: chunked\r\n\r\n"
+                body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            else:
+                head += f"Content-Length: {len(body)}\r\n\r\n"
+            async with service.connect() as client:
+                await client.send(head.encode() + body)
+                found: int = (await client.answer()).status
+                return found
+
+        for chunked in (False, True):
+            for body, content_type, expected in [
+                (forms.multipart([file, ("b", "x" * 3000)]), forms.headers["Content-Type"], 200),
+                (forms.multipart([file, ("b", "x" * 3001)]), forms.headers["Content-Type"], 413),
+                (b"b=" + b"x" * 2998, urlencoded, 200),
+                (b"b=" + b"x" * 2999, urlencoded, 413),
+            ]:
+                assert await status(body, content_type, chunked=chunked) == expected
+
+
 async def test_a_refused_form_is_one_line_in_the_log_at_most(
     web: Any, forms: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

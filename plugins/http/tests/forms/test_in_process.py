@@ -78,6 +78,20 @@ async def test_memory_stays_flat_whatever_is_sent(
     assert os.listdir(tmp_path) == []
 
 
+async def test_servers_that_do_not_tell_when_a_client_leaves(
+    forms: Any, in_process_service: Any
+) -> None:
+    """Somebody else then waits for that with the same `receive`."""
+    content_type = forms.headers["Content-Type"]
+    begin, tail = forms.part("f", b"", "f")[:-2], b"\r\n" + forms.end()
+    async with in_process_service(__name__) as service:
+        with anyio.fail_after(10):
+            for path in ("/form", "/parts"):
+                for times, end, status in [(20, tail, 200), (20, b"\r\n--", 400), (0, tail, 200)]:
+                    body = repeated(begin, PIECE, times, end)
+                    assert await service.post(path, content_type, body, tells=False) == status
+
+
 @pytest.mark.parametrize("path", ["/form", "/parts"])
 async def test_cancelled_at_every_await(
     forms: Any, in_process_service: Any, tmp_path: Path, path: str

@@ -10,16 +10,20 @@ from covet_kernel import PluginConfig
 
 
 class FormLimits(PluginConfig):
-    """``[plugins.http.forms]``. Sizes in bytes; the same for both kinds of form.
-
-    The text of all fields together, and a whole urlencoded form, are kept in memory, and are
-    therefore limited by ``max_body_bytes`` of ``[plugins.http]`` as well.
-    """
+    """``[plugins.http.forms]``. Sizes in bytes; the same for both kinds of form."""
 
     max_fields: int = Field(default=256, ge=0, description="Fields that are no files; more is 413.")
     max_files: int = Field(default=32, ge=0, description="Files, empty ones included; more is 413.")
     max_field_bytes: int = Field(
         default=256 * 1024, ge=0, description="The value of one field; more is 413."
+    )
+    max_text_bytes: int = Field(
+        default=1024 * 1024,
+        ge=0,
+        description=(
+            "The values of all fields together, or a whole urlencoded form: what is kept in memory."
+            " Not above max_body_bytes either; more is 413."
+        ),
     )
     max_file_bytes: int = Field(
         default=16 * 1024 * 1024, ge=0, description="One file; more is 413."

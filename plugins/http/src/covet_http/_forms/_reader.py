@@ -38,7 +38,7 @@ def form_document(
         boundary = boundary_of(request)
         if boundary is not None:
             return _Multipart(plan, request, boundary).read()
-        body = request.body_now()
+        body = request.buffered
         return (
             _urlencoded_later(plan, request) if body is None else _urlencoded(plan, request, body)
         )
@@ -60,13 +60,38 @@ def _has_none(request: Request) -> bool:
 
 
 async def _urlencoded_later(plan: FormPlan, request: Request) -> Document:
-    return _urlencoded(plan, request, await request.body_bytes())
+    limits, most = request.limits, _most_text(request)
+    declared = request.declared_length()
+    if declared is not None:
+        if declared > most:
+            raise _too_much_text(most)
+        return _urlencoded(plan, request, await request.body_bytes())
+    pieces, size = [], 0
+    with anyio.move_on_after(limits.body_timeout) as patience:
+        while piece := await request.read():
+            size += len(piece)
+            if size > most:
+                raise _too_much_text(most)
+            pieces.append(piece)
+    if patience.cancelled_caught:
+        raise BodyTimeout(f"the form has to arrive within {limits.body_timeout} seconds")
+    return _urlencoded(plan, request, b"".join(pieces))
+
+
+def _most_text(request: Request) -> int:
+    """What may be kept in memory of a form, files apart; a route for large files has no say in it."""
+    limits = request.limits
+    return min(limits.max_body_bytes, limits.forms.max_text_bytes)
+
+
+def _too_much_text(most: int) -> TooLarge:
+    return TooLarge(f"the text of a form may have {most} bytes")
 
 
 def _urlencoded(plan: FormPlan, request: Request, body: bytes) -> Document:
-    limits = request.limits.forms
-    if len(body) > limits.max_form_bytes:
-        raise TooLarge(f"a form may have {limits.max_form_bytes} bytes")
+    limits, most = request.limits.forms, _most_text(request)
+    if len(body) > most:
+        raise _too_much_text(most)
     document: dict[str, Any] = {}
     for name, value in parse_urlencoded(body, limits):
         add(plan, document, name, value)
@@ -112,8 +137,8 @@ class _Multipart:
     """Reads one multipart form."""
 
     __slots__ = (
-        "_body", "_count", "_document", "_head", "_held", "_most", "_pieces", "_plan", "_request",
-        "_size", "_spool", "_upload",
+        "_body", "_count", "_document", "_head", "_held", "_most", "_most_text", "_pieces", "_plan",
+        "_request", "_size", "_spool", "_upload",
     )  # fmt: skip
 
     def __init__(self, plan: FormPlan, request: Request, boundary: bytes) -> None:
@@ -131,6 +156,7 @@ class _Multipart:
         self._upload: Upload | None = None
         self._size = 0
         self._most = 0
+        self._most_text = _most_text(request)
         self._held = 0
 
     def read(self) -> Document | Awaitable[Document]:
@@ -238,9 +264,8 @@ class _Multipart:
 
     def _hold(self, size: int) -> None:
         self._held += size
-        most = self._request.limits.max_body_bytes
-        if self._held > most:
-            raise TooLarge(f"the fields of a form may have {most} bytes together")
+        if self._held > self._most_text:
+            raise _too_much_text(self._most_text)
 
     def _text(self, name: str, value: bytes) -> None:
         try:
