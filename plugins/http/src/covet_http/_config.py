@@ -98,7 +98,8 @@ class HttpConfig(PluginConfig):
         default=None, description="Which proxies to believe about clients; none unless given."
     )
     security: SecurityHeaders = Field(
-        default=SecurityHeaders(), description="Headers that tell browsers to be careful."
+        default=SecurityHeaders.model_construct(),
+        description="Headers that tell browsers to be careful.",
     )
     cors: CorsConfig | None = Field(
         default=None, description="Which other origins may use this service; none unless given."
@@ -111,7 +112,8 @@ class HttpConfig(PluginConfig):
         description="Send entity tags with answers to GET where a route does not say otherwise.",
     )
     idempotency: IdempotencyConfig = Field(
-        default=IdempotencyConfig(), description="For routes that take idempotency keys."
+        default=IdempotencyConfig.model_construct(),
+        description="For routes that take idempotency keys.",
     )
     request_id: RequestIdConfig | None = Field(
         default=None, description="Give each request an id; not unless given."

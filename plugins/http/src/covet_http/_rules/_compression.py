@@ -13,7 +13,7 @@ from covet_http._binding import HttpBinding
 from covet_http._request import Request
 from covet_http._response import ResponseHead
 from covet_http._rules._encodings import Coding, Encoder, codings, wanted_encoding
-from covet_kernel import PluginConfig
+from covet_http._rules._table import RuleConfig
 from covet_kernel.contracts import Binding, Call, Layer, Next, Operation, Phase
 
 Encoding: TypeAlias = Literal["gzip", "br", "zstd"]
@@ -28,7 +28,7 @@ _WHOLE: Final = (None, 200, 201, 202, 203)
 VARY: Final = (b"vary", b"accept-encoding")
 
 
-class CompressionConfig(PluginConfig):
+class CompressionConfig(RuleConfig):
     """``[plugins.http.compression]``: without this table answers are sent as they are."""
 
     encodings: tuple[Encoding, ...] = Field(

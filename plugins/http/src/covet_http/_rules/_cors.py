@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from covet_http._answers import PreparedAnswer
 from covet_http._response import header_line
 from covet_http._route import Route
-from covet_kernel import PluginConfig
+from covet_http._rules._table import RuleConfig
 
 if TYPE_CHECKING:
     from covet_http._dispatch import Decision, Find
@@ -46,7 +46,7 @@ OriginPattern: TypeAlias = Annotated[str, AfterValidator(_origin)]
 Name: TypeAlias = Annotated[str, AfterValidator(_token)]
 
 
-class CorsConfig(PluginConfig):
+class CorsConfig(RuleConfig):
     """``[plugins.http.cors]``: without this table no other origin may read an answer."""
 
     origins: tuple[OriginPattern, ...] = Field(

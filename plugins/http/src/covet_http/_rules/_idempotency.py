@@ -26,7 +26,8 @@ from covet_http._binding import HttpBinding
 from covet_http._location import compile_location
 from covet_http._problem import Malformed
 from covet_http._request import Request
-from covet_kernel import ConfigurationError, PluginConfig
+from covet_http._rules._table import RuleConfig
+from covet_kernel import ConfigurationError
 from covet_kernel.contracts import (
     Binding,
     Call,
@@ -59,7 +60,7 @@ _GRACE: Final = 5.0
 Location: TypeAlias = Callable[[Any], bytes] | None
 
 
-class IdempotencyConfig(PluginConfig):
+class IdempotencyConfig(RuleConfig):
     """``[plugins.http.idempotency]``, for routes with ``idempotency=``. Times in seconds."""
 
     ttl: float = Field(

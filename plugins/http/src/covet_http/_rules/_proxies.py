@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from covet_kernel import PluginConfig
+from covet_http._rules._table import RuleConfig
 from covet_kernel.contracts import Record
 
 _MOST: Final = 16
@@ -26,11 +25,20 @@ _PAIR = re.compile(
     r'(?:"((?:[^"\\]|\\.)*)"|([!#$%&\'*+.^_`|~0-9A-Za-z-]+))[ \t]*([;,]|\Z)'
 )
 
-Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+    Address: TypeAlias = IPv4Address | IPv6Address
+    Network: TypeAlias = IPv4Network | IPv6Network
 
 
-class TrustedProxies(PluginConfig):
+def _network(given: str) -> str:
+    from ipaddress import ip_network
+
+    return str(ip_network(given))
+
+
+class TrustedProxies(RuleConfig):
     """``[plugins.http.proxies]``. At least one of ``hops`` and ``networks`` has to be given."""
 
     hops: int | None = Field(
@@ -39,7 +47,7 @@ class TrustedProxies(PluginConfig):
         le=_MOST,
         description="How many proxies stand in a row before this service, at most.",
     )
-    networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+    networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         default=(),
         description="Addresses of proxies, such as '10.0.0.0/8'; empty: whoever connects is one.",
     )
@@ -84,6 +92,11 @@ class Proxies:
     ) -> None:
         self._trusted = trusted
         self._is_host = is_host
+        self._networks: tuple[Network, ...] = ()
+        if trusted is not None:
+            from ipaddress import ip_network
+
+            self._networks = tuple(map(ip_network, trusted.networks))
 
     def trust(self, peer: str | None) -> bool:
         """Whether the word of whoever is connected counts.
@@ -94,7 +107,7 @@ class Proxies:
         trusted = self._trusted
         if trusted is None:
             return False
-        return not trusted.networks or _is_in(_parsed(peer or ""), trusted.networks)
+        return not self._networks or _is_in(_parsed(peer or ""), self._networks)
 
     def caller(
         self, peer: str | None, scheme: str, headers: Sequence[tuple[bytes, bytes]]
@@ -115,7 +128,7 @@ class Proxies:
         for entry in reversed(said["for"]):
             if trusted.hops is not None and depth == trusted.hops:
                 break
-            if trusted.networks and not _is_in(_parsed(address or ""), trusted.networks):
+            if self._networks and not _is_in(_parsed(address or ""), self._networks):
                 break
             found = _parsed(entry)
             if found is None:
@@ -184,6 +197,8 @@ def _at(values: Sequence[str], depth: int) -> str:
 
 
 def _parsed(text: str) -> Address | None:
+    from ipaddress import IPv6Address, ip_address
+
     found = _ADDRESS.match(text)
     if found is None:
         return None

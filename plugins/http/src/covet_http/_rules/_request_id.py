@@ -12,7 +12,7 @@ from pydantic import Field
 
 from covet_http._request import Request
 from covet_http._rules._proxies import Proxies
-from covet_kernel import PluginConfig
+from covet_http._rules._table import RuleConfig
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
 from covet_operations import OperationError
 
@@ -38,7 +38,7 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
-class RequestIdConfig(PluginConfig):
+class RequestIdConfig(RuleConfig):
     """``[plugins.http.request_id]``: without this table requests have no ids."""
 
     header: str = Field(

@@ -7,14 +7,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from covet_http._response import header_line
-from covet_kernel import PluginConfig
+from covet_http._rules._table import RuleConfig
 
 _YEAR = 365 * 24 * 3600
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
 
-class SecurityHeaders(PluginConfig):
+class SecurityHeaders(RuleConfig):
     """``[plugins.http.security]``. An empty text leaves a header out."""
 
     content_type_options: bool = Field(
