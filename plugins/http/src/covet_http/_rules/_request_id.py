@@ -18,6 +18,7 @@ from covet_operations import OperationError
 
 if TYPE_CHECKING:
     from covet_http._dispatch import Find
+    from covet_http._openapi._description import Description
     from covet_http._rules._edge import Lines
 
 _NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
@@ -91,3 +92,8 @@ class RequestIds:
                 error.add_note(f"request id: {_current.get()}")
 
         return Layer(before=begin, after=end)
+
+    def describe(self, description: Description) -> None:
+        """What the OpenAPI document says of it."""
+        name = self._header.decode("ascii")
+        description.header(name, {"type": "string"}, "Names the request, in logs too.")
