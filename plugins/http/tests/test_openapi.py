@@ -467,7 +467,7 @@ def test_what_the_decorator_says() -> None:
 
 def test_parts_and_webhooks_of_plugins() -> None:
     class Part(http.OpenApiPart):
-        def describe(self, description: Any) -> None:
+        def describe(self, description: http.Description) -> None:
             description.header("X-Served-By", {"type": "string"}, "Which instance.")
             description.error(RateLimited)
             description.parameter("x-tenant", "header", {"type": "string"}, required=True)
@@ -484,6 +484,19 @@ def test_parts_and_webhooks_of_plugins() -> None:
     assert "Retry-After" in answer(made, "GET /books/{id}", 429)["headers"]
     names = [each["name"] for each in at(made, "GET /books/{id}")["parameters"]]
     assert names[-1] == "x-tenant"
+
+
+def test_what_extensions_are_typed_with() -> None:
+    class Part(http.OpenApiPart):
+        def describe(self, description: http.Description) -> None:
+            body = http.Body(description.want(Pair, "serialization"))
+            description.answer(202, "Later.", "application/json", body)
+
+    made = document(find, covet_http_openapi=(Part(),))
+    assert answer(made, "GET /books/{id}", 202)["content"]["application/json"] == {
+        "schema": ref("Pair")
+    }
+    assert not hasattr(http, "Nothing")
 
 
 def test_interceptors_say_what_they_change() -> None:

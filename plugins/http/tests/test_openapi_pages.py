@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,14 @@ def test_the_extra_brings_the_files_the_pages_name(assets: Path) -> None:
                 found = page(address, http.OpenApiConfig())
                 assert found is not None
                 assert found.body
+
+
+def test_the_extra_still_has_these_files() -> None:
+    for name in _pages._LARGE:
+        found = page(name, http.OpenApiConfig())
+        assert found is not None, name
+        assert len(found.body) > 100_000
+    assert "drf_spectacular_sidecar" not in sys.modules
 
 
 async def test_pages_are_served(web: Any) -> None:

@@ -1,5 +1,7 @@
 """REST for covet: ``import covet_http as http`` and decorate with ``http.get``, ``http.post`` and so on."""
 
+from typing import TYPE_CHECKING, Any
+
 from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
 from covet_http._binding import Form, Header, HttpBinding, Query
@@ -59,6 +61,10 @@ from covet_http._versions._changes import (
 )
 from covet_http._versions._config import VersionConfig, VersionsConfig
 
+if TYPE_CHECKING:
+    from covet_http._openapi._body import Body
+    from covet_http._openapi._description import Description
+
 __all__ = [
     "CERTIFICATE",
     "DISCONNECT",
@@ -70,6 +76,7 @@ __all__ = [
     "AsgiApplication",
     "AsgiHost",
     "AsgiService",
+    "Body",
     "BodyTimeout",
     "Caller",
     "Calls",
@@ -79,6 +86,7 @@ __all__ = [
     "Content",
     "CorsConfig",
     "DeclaredAnswer",
+    "Description",
     "Dispatcher",
     "Event",
     "EventStreams",
@@ -165,3 +173,16 @@ __all__ = [
     "upgrade_request",
     "version_changes_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load on demand what only those need who look at the OpenAPI document while it is made."""
+    if name == "Body":
+        from covet_http._openapi._body import Body
+
+        return Body
+    if name == "Description":
+        from covet_http._openapi._description import Description
+
+        return Description
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
