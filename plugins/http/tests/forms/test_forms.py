@@ -302,6 +302,29 @@ async def test_large_files_go_to_disk_and_are_gone_with_the_call(
         assert os.listdir(folder) == []
 
 
+async def test_plain_files_for_handlers_in_threads(
+    web: Any, forms: Any, spool: dict[str, Any]
+) -> None:
+    kept: list[Any] = []
+
+    @operation(thread=True)
+    @http.post("/plain")
+    def plain(file: http.Upload) -> list[str]:
+        opened = file.open()
+        kept.append((file, opened))
+        return [opened.read(3).decode(), file.open().read().decode()]
+
+    async with web.serving(plain, http=spool) as service:
+        for text in ("small", "large" * 1000):
+            body = forms.multipart([("file", text, "f")])
+            answer = await service.ask("POST", "/plain", body=body, headers=forms.headers)
+            assert answer.json == [text[:3], text]
+    for upload, _ in kept:
+        with pytest.raises(ValueError, match="its call is over"):
+            upload.open()
+    assert kept[1][1].closed
+
+
 async def test_files_that_arrive_whole_and_go_to_disk(
     web: Any, forms: Any, spool: dict[str, Any], folder: str
 ) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -69,7 +70,7 @@ class Upload:
         self.headers = {}
         self.size = len(data)
         self._data = data
-        self._file: IO[bytes] | None = None
+        self._file: BinaryIO | None = None
         self._position = 0
         self._closed = False
         self._batch: list[bytes] = []
@@ -115,6 +116,21 @@ class Upload:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self.read(_CHUNK):
             yield piece
+
+    def open(self) -> BinaryIO:
+        """The content as a plain file at its beginning, for libraries and for handlers in threads.
+
+        Reading it may block on the disk, so not in the event loop. It is closed with the call.
+
+        Raises:
+            ValueError: Its call is over.
+        """
+        if self._closed:
+            raise ValueError("the upload is gone: its call is over")
+        if self._file is None:
+            return BytesIO(self._data)
+        self._file.seek(0)
+        return self._file
 
     async def save(self, path: str | Path) -> None:
         """Write all of it to a new file; reading then goes on at the end.
@@ -243,7 +259,7 @@ class Spool:
                 await anyio.to_thread.run_sync(_close, files)
 
 
-def _close(files: list[IO[bytes]]) -> None:
+def _close(files: list[BinaryIO]) -> None:
     for file in files:
         try:
             file.close()
