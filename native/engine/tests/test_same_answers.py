@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -82,7 +84,53 @@ def guarded() -> str:
     return "secret"
 
 
-OPERATIONS = (book, latest, create, replace, remove, shelf, stream, bug, guarded)
+class Files:
+    """The folder of `file`."""
+
+    folder: Path
+
+
+@http.get("/files/{name}")
+async def file(name: str) -> http.File:
+    return http.File(name, within=Files.folder, cache="no-store")
+
+
+@http.get("/either/{which}")
+def either(which: str) -> http.Redirect | http.Content | Book | None:
+    if which == "elsewhere":
+        return http.Redirect("/books/1", 307)
+    if which == "text":
+        return http.Content("text", "text/plain", status=203)
+    return Book(id=7, title=which) if which == "book" else None
+
+
+@http.get("/table/{rows}", media_type="text/csv")
+async def table(rows: int) -> AsyncIterator[str]:
+    for row in range(rows):
+        yield f"{row}\r\n"
+
+
+@http.get("/events/{to}", stream="events")
+async def events(to: int) -> AsyncIterator[Book]:
+    for number in range(to):
+        yield Book(id=number, title="event")
+    if to == 0:
+        raise Conflict("nothing to tell")
+
+
+OPERATIONS = (
+    book, latest, create, replace, remove, shelf, stream, bug, guarded, file, either, table, events,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    Files.folder = tmp_path_factory.mktemp("files")
+    for name, size in ("small.txt", 100), ("large.bin", 200_000), ("empty", 0):
+        path = Files.folder / name
+        path.write_bytes(bytes(n % 251 for n in range(size)))
+        os.utime(path, (784111777, 784111777))
+
 
 SEGMENT = st.one_of(
     st.sampled_from(["1", "0", "-5", "007", "404", "429", "latest", "x", "1.5", "a%20b", "%C3%A9"]),
@@ -95,6 +143,22 @@ PATH = st.one_of(
     SEGMENT.map(lambda one: f"/books/{one}"),
     st.tuples(SEGMENT, SEGMENT).map(lambda two: f"/shelves/{two[0]}/{two[1]}"),
     st.sampled_from(["/stream/0", "/stream/1", "/stream/3", "/stream/x"]),
+    st.sampled_from(["/files/small.txt", "/files/large.bin", "/files/empty", "/files/none"]),
+    st.sampled_from(["elsewhere", "text", "book", "nothing"]).map(lambda one: f"/either/{one}"),
+    st.sampled_from(["/table/0", "/table/2", "/events/0", "/events/2", "/events/x"]),
+)
+MORE = st.sampled_from(
+    [
+        {},
+        {},
+        {"Range": "bytes=0-9"},
+        {"Range": "bytes=-5", "If-Range": "Sun, 06 Nov 1994 08:49:37 GMT"},
+        {"Range": "bytes=150000-"},
+        {"Range": "bytes=9-3"},
+        {"If-None-Match": "*"},
+        {"If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"},
+        {"If-Match": '"x"'},
+    ]
 )
 QUERY = st.sampled_from(
     [
@@ -136,15 +200,22 @@ TYPE = st.sampled_from(
         "",
     ]
 )
-REQUEST = st.tuples(METHOD, PATH, QUERY, BODY, TYPE)
+REQUEST = st.tuples(METHOD, PATH, QUERY, BODY, TYPE, MORE)
 
 
 async def portable(
-    application: Any, method: str, path: str, query: str, body: bytes, kind: str
+    application: Any,
+    method: str,
+    path: str,
+    query: str,
+    body: bytes,
+    kind: str,
+    more: dict[str, str],
 ) -> Any:
     headers = [(b"host", b"localhost"), (b"content-length", b"%d" % len(body))]
     if kind:
         headers.append((b"content-type", kind.encode()))
+    headers += [(name.lower().encode(), value.encode()) for name, value in more.items()]
     messages = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[Any] = []
 
@@ -179,11 +250,12 @@ def test_the_same_answers(backend: str, requests: list[Any]) -> None:
         async with compiled(*OPERATIONS, http=config) as application:
             async with serving(application) as engine:
                 connection = engine.connect()
-                for method, path, query, body, kind in requests:
+                for method, path, query, body, kind, more in requests:
                     status, fields, expected = await portable(
-                        application, method, path, query, body, kind
+                        application, method, path, query, body, kind, more
                     )
                     lines = f"Content-Length: {len(body)}\r\n"
+                    lines += "".join(f"{name}: {value}\r\n" for name, value in more.items())
                     lines += f"Content-Type: {kind}\r\n" if kind else ""
                     head = f"{method} {path}{query} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"
                     if connection.closed:

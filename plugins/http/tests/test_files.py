@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import email.parser
 import os
+import warnings
 from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import covet_http as http
 from covet_http._conditional import format_date
-from covet_http._file import BLOCK, disposition, type_of
+from covet_http._file import BLOCK, deliver, disposition, type_of
 from covet_http._folder import Folder, open_path, safe_segments
 from covet_kernel import Plugin
-from covet_kernel.contracts import Layer, Phase
+from covet_kernel.contracts import Layer, Operation, Phase
+from covet_kernel.testing import cancel_at_every_await
 from covet_operations import Conflict, operation
 
 MODIFIED = 784111777
@@ -431,6 +434,46 @@ async def test_an_interceptor_that_refuses_late_closes_the_file(
     assert len(closed) == 1
 
 
+class Sending(http.Request):
+    """A request whose bytes go nowhere."""
+
+    def __init__(self) -> None:
+        binding = http.HttpBinding(protocol="http", address="GET /", method="GET", path="/")
+        super().__init__(Operation(name="x", handler=int), binding)
+        self.method, self.head_only = "GET", False
+        self.raw_headers = [(b"range", b"bytes=0-9,20-400000")]
+        self.sent = b""
+
+    async def send(self, item: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.sent += item
+
+
+async def test_wherever_it_is_cancelled_the_file_is_closed(
+    folder: Path, closed: list[http.FileContent]
+) -> None:
+    opened: list[Sending] = []
+
+    async def chain(request: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        request.body = await http.File(folder / "large.bin").answer(request)
+        await anyio.lowlevel.checkpoint()
+
+    async def one() -> None:
+        opened.append(Sending())
+        await deliver(opened[-1], chain)
+
+    async def check() -> None:
+        await anyio.lowlevel.checkpoint()
+        content = opened[-1].content
+        assert content is None or content in closed
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        assert await cancel_at_every_await(one, check=check) > 5
+    assert len(opened[-1].sent) == opened[-1].response.length
+
+
 # Folders: what may be opened by a name from outside.
 
 
@@ -481,7 +524,19 @@ def test_what_is_not(public: Folder, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["C:", "C:/x", "a.txt:stream", "CON", "sub/nul.txt", "a.txt.", "a.txt ", "LPT1"]
+    "name",
+    [
+        "C:",
+        "C:/x",
+        "a.txt:stream",
+        "CON",
+        "sub/nul.txt",
+        "a.txt.",
+        "a.txt ",
+        "LPT1",
+        "com1 .x",
+        "conin$",
+    ],
 )
 def test_what_windows_would_take_for_something_else(name: str) -> None:
     # bad input 53

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import BinaryIO, Final
 
 # A name that leads nowhere, or to what is no file of the folder. Anything else is the system's trouble.
@@ -15,6 +16,11 @@ _MISSING: Final = frozenset(
     (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM,
      errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV, errno.EINVAL, errno.EMLINK)
 )  # fmt: skip
+# Names that Windows takes for devices, whatever follows the first dot.
+_DEVICE = re.compile(
+    r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *(?:\.|\Z)",
+    re.IGNORECASE,
+)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # A pipe without a writer would keep whoever opens it.
@@ -39,7 +45,7 @@ def safe_segments(
         if segment.startswith(".") and not hidden:
             return None
         if windows and (
-            ":" in segment or segment[-1] in ". " or PureWindowsPath(segment).is_reserved()
+            ":" in segment or segment[-1] in ". " or _DEVICE.match(segment) is not None
         ):
             return None
     return segments
