@@ -8,12 +8,16 @@ is overridden, where it follows priorities; the distribution's range of versions
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from h2.errors import ErrorCodes
 from h2.events import PriorityUpdated
+from h2.exceptions import ProtocolError
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.events import EndBody, EndData, StreamClosed, Trailers
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.typing import ConnectionState, LifespanState
@@ -96,18 +100,46 @@ class _Streams(dict[int, Any]):
 
     Hypercorn looks up a stream for every DATA frame and lets the `KeyError` end the connection, so
     answering before a body has arrived would cost everybody else on it their answers.
+
+    Attributes:
+        complete: Those whose answers have been given whole.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.complete: set[int] = set()
+
+    def pop(self, number: int, *default: Any) -> Any:
+        self.complete.discard(number)
+        return super().pop(number, *default)
 
     def __missing__(self, stream_id: int) -> Any:
         return _Gone()
 
 
 class _Protocol(H2Protocol):
-    """Hypercorn's HTTP/2 that outlives late frames and priorities."""
+    """Hypercorn's HTTP/2 that outlives late frames and priorities, and says what is not complete."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.streams = _Streams()
+        self._known = _Streams()
+        self.streams = self._known
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Take what a stream says; reset one that is left in the middle of its answer.
+
+        Hypercorn forgets such a stream, and its client waits for the rest until the connection ends.
+        """
+        number = event.stream_id
+        if number in self.streams:
+            if isinstance(event, EndBody | EndData | Trailers):
+                self._known.complete.add(number)
+            elif isinstance(event, StreamClosed) and number not in self._known.complete:
+                with suppress(ProtocolError):
+                    self.connection.reset_stream(number, ErrorCodes.INTERNAL_ERROR)
+                if data := self.connection.data_to_send():
+                    await self.send(RawData(data))
+        await super().stream_send(event)
 
     async def _priority_updated(self, event: PriorityUpdated) -> None:
         """Ignore it, as RFC 9113 (5.3.2) allows.
