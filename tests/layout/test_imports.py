@@ -27,7 +27,7 @@ EXTENDS: dict[str, set[str]] = {
 
 THIRD_PARTY: dict[str, set[str]] = {
     "kernel": {"anyio", "pluggy", "pydantic"},
-    "operations": {"anyio", "orjson", "pluggy", "pydantic", "pydantic_core"},
+    "operations": {"anyio", "msgspec", "orjson", "pluggy", "pydantic", "pydantic_core"},
 }
 """What may be imported besides the standard library where that is bounded."""
 

@@ -282,14 +282,18 @@ class EngineRequest(Request):
         length: int = _long(self._buffer, self._at + _LENGTH)[0]
         return None if length == NO_LENGTH else length
 
-    def require_content(self, expected: str) -> None:
+    def require_content(self, *expected: str) -> None:
         at, size = _span(self._buffer, self._at + _TYPE)
-        if size == len(_JSON) and expected == "application/json":
+        if size == len(_JSON) and expected[0] == "application/json":
             head = self._head or self._bytes()
             end = at + size
-            if head[at:end] == _JSON and head.find(b"\r\ncontent-type:", end) < 0:
+            if (
+                head[at:end] == _JSON
+                and head.find(b"\r\ncontent-type:", end) < 0
+                and head.find(b"\r\ncontent-encoding:") < 0
+            ):
                 return
-        super().require_content(expected)
+        super().require_content(*expected)
 
     # The body.
 

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from covet_http._answers import PreparedAnswer
 from covet_http._asgi import AsgiApplication
-from covet_http._binding import Form, Header, HttpBinding, Query
+from covet_http._binding import HttpBinding
 from covet_http._calls import Calls
 from covet_http._certificate import CERTIFICATE, ClientCertificate
+from covet_http._codecs import MediaCodec, MessagePack
 from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._event_streams import EventStreams
@@ -24,7 +25,13 @@ from covet_http._openapi._facts import DeclaredAnswer, Webhook, openapi
 from covet_http._openapi._part import OpenApiPart
 from covet_http._outer import AsgiHost, AsgiService, asgi_app
 from covet_http._plugin import HTTP, Http, HttpService
-from covet_http._problem import BodyTimeout, Malformed, Problems, RangeNotSatisfiable
+from covet_http._problem import (
+    BodyTimeout,
+    Malformed,
+    NotAcceptable,
+    Problems,
+    RangeNotSatisfiable,
+)
 from covet_http._request import Limits, Request
 from covet_http._response import ResponseHead
 from covet_http._results import Content, HttpResult, Redirect
@@ -52,6 +59,7 @@ from covet_http._server import (
     ServerOptions,
 )
 from covet_http._slash import SlashPolicy, SlashRedirect
+from covet_http._sources import Body, Cookie, Form, Header, Query
 from covet_http._static import StaticFolder, static_folder
 from covet_http._versions._changes import (
     VersionChange,
@@ -84,6 +92,7 @@ __all__ = [
     "ClientCertificate",
     "CompressionConfig",
     "Content",
+    "Cookie",
     "CorsConfig",
     "DeclaredAnswer",
     "Description",
@@ -113,11 +122,14 @@ __all__ = [
     "Leaf",
     "Limits",
     "Malformed",
+    "MediaCodec",
     "MemoryListener",
     "Message",
+    "MessagePack",
     "Mount",
     "Mounted",
     "NoSuchPath",
+    "NotAcceptable",
     "OpenApiConfig",
     "OpenApiPart",
     "Part",

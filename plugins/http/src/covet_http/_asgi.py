@@ -10,11 +10,11 @@ from urllib.parse import quote, quote_from_bytes
 import anyio
 import anyio.lowlevel
 
-from covet_http._binding import WITHOUT_BODY
 from covet_http._certificate import CERTIFICATE, ClientCertificate
 from covet_http._dispatch import Dispatcher
 from covet_http._event_streams import EventStreams
 from covet_http._mounts import Mounted, MountedCall
+from covet_http._placement import WITHOUT_BODY
 from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route
 from covet_http._server import DISCONNECT, Receive, Scope, Send

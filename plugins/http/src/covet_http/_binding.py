@@ -8,17 +8,17 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
 from covet_http._annotation import agrees
-from covet_http._forms._parts import Parts
-from covet_http._forms._plan import fields_of_model, holds_files, plain
+from covet_http._fields import base_of, has_fields
 from covet_http._hosts import parse_host
-from covet_http._location import check_location, fields_of
+from covet_http._location import check_location
 from covet_http._media import EVENT_STREAM, is_json, is_media_type
+from covet_http._placement import WITHOUT_BODY, Placement, place_inputs
 from covet_http._request import Request
 from covet_http._results import HttpResult
 from covet_http._route_rules import check_cache
 from covet_http._template import BadTemplateError, Parameter, parse_template
-from covet_kernel.contracts import Call, Effect, Operation, Record
-from covet_operations import Input, Kind, Signature, TransportBinding, TransportResult
+from covet_kernel.contracts import Call, Effect, Operation
+from covet_operations import Kind, Signature, TransportBinding, TransportResult
 
 EFFECTS: Final[dict[str, Effect]] = {
     "GET": "read",
@@ -30,65 +30,8 @@ EFFECTS: Final[dict[str, Effect]] = {
     "OPTIONS": "read",
 }
 """Every method there is, and what it implies."""
-WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-
-
-class Query:
-    """``Annotated[int, Query()]``: this input comes from the query whatever the method.
-
-    Args:
-        name: The name in the query; the parameter's unless given.
-    """
-
-    def __init__(self, name: str = "") -> None:
-        self.name = name
-
-
-class Header:
-    """``Annotated[str, Header("x-trace")]``: this input comes from a header.
-
-    Args:
-        name: The header; the parameter's name with dashes unless given.
-    """
-
-    def __init__(self, name: str = "") -> None:
-        self.name = name
-
-
-class Form:
-    """``Annotated[Signup, Form()]``, ``Annotated[str, Form("e-mail")]``: this input comes from a form.
-
-    Whether the form is urlencoded or multipart is the client's choice. Once one input comes from a
-    form, or is an `Upload`, so do all that would otherwise come from a JSON body.
-
-    Args:
-        name: The field's name; the parameter's unless given. A model's fields have their own names.
-    """
-
-    def __init__(self, name: str = "") -> None:
-        self.name = name
-
-
-class Placement(Record):
-    """Where the inputs of one operation come from, by parameter name.
-
-    Attributes:
-        path: The position of the value among the path's.
-        host: Those that are part of the host.
-        query: The name in the query.
-        headers: The name of the header.
-        body: Those that the body holds.
-        form: The names of their fields, if the body is a form; ``None`` if it is JSON.
-    """
-
-    path: dict[str, int]
-    host: tuple[str, ...]
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: tuple[str, ...]
-    form: dict[str, str] | None = None
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class HttpBinding(TransportBinding):
@@ -118,6 +61,8 @@ class HttpBinding(TransportBinding):
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream", "client_stream"})
     call_type: ClassVar[type[Call]] = Request
     result_type: ClassVar[type[TransportResult] | None] = HttpResult
+    has_document: ClassVar[bool] = True
+    """Whether its answers are documents, which can be encoded in more than one way."""
 
     method: str
     path: str
@@ -176,7 +121,7 @@ class HttpBinding(TransportBinding):
         wrong += [
             f"the path parameter {name!r} has to be a single plain value"
             for name in names
-            if name in inputs and (inputs[name].many or _is_model(inputs[name].type))
+            if name in inputs and (inputs[name].many or has_fields(base_of(inputs[name].type)))
         ]
         wrong += [
             f"the path says that {name!r} is {kind}, but the handler takes another type"
@@ -186,16 +131,17 @@ class HttpBinding(TransportBinding):
         if len(set(names)) < len(names):
             wrong.append(f"{self.address} has one name in its host and in its path")
         place = self.place(signature)
+        wrong += place.problems
+        named = [*place.headers.items(), *place.cookies.items()]
+        for name, (where, model) in place.models.items():
+            if where != "query":
+                named += [(name, each) for each in model.leaves]
         wrong += [
-            f"{name!r} is a model, and {self._textual(signature)}; take its fields as parameters"
-            for name in (*place.query, *place.headers)
-            if _is_model(inputs[name].type)
+            f"{name!r} comes from {each!r}, which is no "
+            + ("header name" if name in place.headers else "name there")
+            for name, each in named
+            if not _TOKEN.match(each)
         ]
-        for name, header in place.headers.items():
-            if not _HEADER_NAME.match(header):
-                wrong.append(f"{name!r} comes from {header!r}, which is no header name")
-        if place.form is not None:
-            wrong += self._check_form(signature, place.form)
         if signature.kind == "client_stream" and self.method in WITHOUT_BODY:
             wrong.append(f"{self.method} has no body to stream in; use POST")
         if self.location is not None:
@@ -230,39 +176,6 @@ class HttpBinding(TransportBinding):
                     f" {getattr(signature.output_type, '__name__', signature.output_type)}"
                 )
 
-    def _check_form(self, signature: Signature, form: dict[str, str]) -> list[str]:
-        if self._bodiless(signature):
-            if self.method in WITHOUT_BODY:
-                return [f"{self.method} has no form; use POST"]
-            return ["a handler that reads the body as it arrives cannot take it as a form too"]
-        given = [each for each in signature.inputs if each.name in form]
-        wrong = [
-            f"{each.name!r} is a model in a form, which is flat; take one model, without a default,"
-            " whose fields are called otherwise than the other inputs"
-            for each in given
-            if _is_model(plain(each.type)) and not each.spread
-        ]
-        names = [form[each.name] for each in given if not each.spread]
-        for each in given:
-            if each.spread:
-                names += {name for name, _ in fields_of_model(each.type)}
-        twice = sorted({name for name in names if names.count(name) > 1})
-        return wrong + [f"two inputs are called {name!r} in the form" for name in twice]
-
-    def _textual(self, signature: Signature) -> str:
-        if self._bodiless(signature):
-            return f"{self.method} has no body to take it from"
-        return "neither the query nor a header can carry one"
-
-    def _bodiless(self, signature: Signature) -> bool:
-        return (
-            self.method in WITHOUT_BODY
-            or signature.kind == "client_stream"
-            or any(
-                each.source == "provider" and each.key.type is Parts for each in signature.injected
-            )
-        )
-
     @property
     def parameters(self) -> tuple[str, ...]:
         """The path's parameters in order."""
@@ -271,62 +184,14 @@ class HttpBinding(TransportBinding):
         )
 
     def place(self, signature: Signature) -> Placement:
-        """Where each input comes from.
-
-        A name in the path or host comes from there, a marker decides next; of the others, all come
-        from the query if the request has no body of its own (GET, DELETE, a stream in, `Parts`), else
-        from the body.
-        """
+        """Where each input comes from."""
         known: tuple[Signature, Placement] | None = getattr(self, "_placed", None)
         if known is None or known[0] is not signature:
-            known = signature, self._place(signature)
+            hosts = [each.name for each in parse_host(self.host) if isinstance(each, Parameter)]
+            known = signature, place_inputs(signature, self.method, self.parameters, hosts)
             # Asked for several times while a phase begins; a record cannot be assigned to.
             object.__setattr__(self, "_placed", known)
         return known[1]
-
-    def _place(self, signature: Signature) -> Placement:
-        path = {name: index for index, name in enumerate(self.parameters)}
-        host = tuple(each.name for each in parse_host(self.host) if isinstance(each, Parameter))
-        query: dict[str, str] = {}
-        headers: dict[str, str] = {}
-        body: list[str] = []
-        form: dict[str, str] = {}
-        takes_form = False
-        for given in signature.inputs:
-            if given.name in path or given.name in host:
-                continue
-            marker = _marker(given)
-            if isinstance(marker, Header):
-                headers[given.name] = (marker.name or given.name.replace("_", "-")).lower()
-            elif isinstance(marker, Query):
-                query[given.name] = marker.name or given.name
-            elif isinstance(marker, Form) or _has_files(given.type):
-                takes_form = True
-                body.append(given.name)
-                form[given.name] = (marker.name if marker else "") or given.name
-            elif self._bodiless(signature):
-                query[given.name] = given.name
-            else:
-                body.append(given.name)
-                form[given.name] = given.name
-        return Placement(
-            path=path,
-            host=host,
-            query=query,
-            headers=headers,
-            body=tuple(body),
-            form=form if takes_form else None,
-        )
-
-
-def _has_files(annotation: Any) -> bool:
-    return holds_files(annotation) or (
-        _is_model(annotation) and any(holds_files(each) for _, each in fields_of_model(annotation))
-    )
-
-
-def _is_model(annotation: Any) -> bool:
-    return fields_of(getattr(annotation, "__origin__", annotation)) is not None
 
 
 def is_text_or_bytes(annotation: Any) -> bool:
@@ -338,13 +203,3 @@ def is_text_or_bytes(annotation: Any) -> bool:
     return annotation in (None, NoneType) or (
         isinstance(annotation, type) and issubclass(annotation, str | bytes | bytearray)
     )
-
-
-def _marker(given: Input) -> Query | Header | Form | None:
-    for each in given.metadata:
-        if isinstance(each, Query | Header | Form):
-            return each
-        if each is Query or each is Header or each is Form:
-            marker: Query | Header | Form = each()
-            return marker
-    return None

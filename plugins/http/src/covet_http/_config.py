@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from covet_http._coding import codings_of
 from covet_http._fixed import plain_path
 from covet_http._forms._limits import FormLimits
 from covet_http._openapi._config import OpenApiConfig
@@ -58,6 +59,24 @@ class HttpConfig(PluginConfig):
         default=1024 * 1024, ge=0, description="Of a request body, or of one line of a stream in."
     )
     max_query_params: int = Field(default=256, ge=1, description="Pairs in one query.")
+    refuse_extra_query: bool = Field(
+        default=False, description="Refuse query parameters that the operation does not have."
+    )
+    max_cookies: int = Field(default=128, ge=1, description="Cookies in one request.")
+    message_pack: bool = Field(
+        default=False,
+        description="Read and write MessagePack besides JSON; needs the extra 'msgpack'.",
+    )
+    decompress: tuple[Literal["gzip", "br", "zstd"], ...] = Field(
+        default=(),
+        description="Content codings that request bodies may have; 'br' and 'zstd' need the extra"
+        " 'compression'.",
+    )
+    max_expansion: int = Field(
+        default=100,
+        ge=1,
+        description="How many times longer a compressed stream in may become once it is decoded.",
+    )
     max_header_bytes: int = Field(
         default=32 * 1024, ge=1024, description="Request line and headers together."
     )
@@ -151,6 +170,9 @@ class HttpConfig(PluginConfig):
             max_body_bytes=self.max_body_bytes,
             max_query_params=self.max_query_params,
             body_timeout=self.body_timeout,
+            max_cookies=self.max_cookies,
+            max_expansion=self.max_expansion,
+            codings=codings_of(self.decompress),
             proxies=proxies,
             forms=self.forms,
         )

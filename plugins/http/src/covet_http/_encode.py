@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 from covet_http._binding import HttpBinding
 from covet_http._events import Event, encode_data
 from covet_http._file import File
 from covet_http._media import EVENT_STREAM, is_json, with_charset
-from covet_http._request import JSON, NDJSON, Request
+from covet_http._request import Request
 from covet_http._results import PlainResult
+from covet_http._sources import JSON, NDJSON
 from covet_operations import Signature
 
 Encode: TypeAlias = Callable[[Request, Any], Any]
-ToJson: TypeAlias = Callable[[Any], bytes]
 Form: TypeAlias = Literal["document", "raw", "lines", "events"]
 """What an answer is: one JSON value, bytes as they are, JSON values a line each, or events."""
 
@@ -43,47 +44,52 @@ def media_type_of(binding: HttpBinding, signature: Signature) -> str:
 
 
 def encoder(
-    binding: HttpBinding, signature: Signature, to_json: ToJson | None = None
+    binding: HttpBinding, signature: Signature, document: Encode | None = None
 ) -> Encode | None:
     """Encodes the result of a call; ``None`` where that is plain JSON.
 
     Args:
         binding: The route.
         signature: Of its operation.
-        to_json: Encodes what is JSON, where the result's type does not say how.
+        document: Encodes a document, where that is not the JSON of the result's type.
     """
-    plain = _plain_encoder(binding, signature, to_json)
+    plain = _plain_encoder(binding, signature, document)
     if not signature.results:
-        return plain if to_json is not None or _is_raw(binding) else None
+        return plain if document is not None or _is_raw(binding) else None
     if any(issubclass(each, File) for each in signature.results):
         return _with_files(_with_results(plain))
     return _with_results(plain)
 
 
 def item_encoder(
-    binding: HttpBinding, signature: Signature, to_json: ToJson | None = None
+    binding: HttpBinding, signature: Signature, document: Encode | None = None
 ) -> Encode:
     """Encodes one item of a stream out. The arguments are those of `encoder`."""
-    to_json = to_json or signature.output.serializer.to_json
+    encode = document or _document(signature)
     match form_of(binding, signature):
         case "events":
 
             def event(request: Request, item: Any) -> bytes:
-                return (
-                    item.encode(to_json) if isinstance(item, Event) else encode_data(to_json(item))
-                )
+                if isinstance(item, Event):
+                    return item.encode(partial(encode, request))
+                return encode_data(encode(request, item))
 
             return event
         case "raw":
             return _raw
         case _:
-            return lambda request, item: to_json(item) + b"\n"
+            if document is None:
+                to_json = signature.output.serializer.to_json
+                return lambda request, item: to_json(item) + b"\n"
+            return lambda request, item: document(request, item) + b"\n"
 
 
-def _plain_encoder(binding: HttpBinding, signature: Signature, to_json: ToJson | None) -> Encode:
-    if _is_raw(binding):
-        return _raw
-    to_json = to_json or signature.output.serializer.to_json
+def _plain_encoder(binding: HttpBinding, signature: Signature, document: Encode | None) -> Encode:
+    return _raw if _is_raw(binding) else document or _document(signature)
+
+
+def _document(signature: Signature) -> Encode:
+    to_json = signature.output.serializer.to_json
     return lambda request, value: to_json(value)
 
 

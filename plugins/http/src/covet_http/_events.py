@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
-from covet_http._binding import Header
 from covet_http._results import HttpResult
+from covet_http._sources import Header
 
 T = TypeVar("T")
 

@@ -20,6 +20,8 @@ def fields_of(result: Any) -> frozenset[str] | None:
         return frozenset(result.model_fields)
     if hasattr(result, "__dataclass_fields__"):
         return frozenset(result.__dataclass_fields__)
+    if hasattr(result, "__struct_fields__"):
+        return frozenset(result.__struct_fields__)
     if issubclass(result, dict) and hasattr(result, "__required_keys__"):
         # A TypedDict, be it typing's or typing_extensions', which know only their own.
         return frozenset(result.__annotations__)

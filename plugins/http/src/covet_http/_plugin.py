@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import pluggy
@@ -17,8 +17,9 @@ from covet_http._annotation import plain
 from covet_http._asgi import AsgiApplication
 from covet_http._bind import bind
 from covet_http._binding import HttpBinding
+from covet_http._codecs import Codecs, MediaCodec, MessagePack
 from covet_http._config import HttpConfig
-from covet_http._decode import codec_for
+from covet_http._decode import Decoding, MakesCodec, MakesRoute
 from covet_http._dispatch import Dispatcher, Target
 from covet_http._event_streams import EventStreams
 from covet_http._fixed import Fixed, add_fixed, health
@@ -39,7 +40,7 @@ from covet_http._specs import Specs
 from covet_http._static import check_folders, configured
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._plan import Versions, unversioned
-from covet_http._versions._routes import MakeRoute, VersionedRoutes
+from covet_http._versions._routes import VersionedRoutes
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import KEY_VALUE, Capability, Interceptor, Operation, Record
 from covet_operations import (
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
     from covet_http._openapi._contract import Contract
 
 log = logging.getLogger("covet.http")
-
-MakeCodec: TypeAlias = Callable[[Operation, Signature, HttpBinding], Codec[Request]]
 
 _ENGINE = "engine"
 _PORTABLE = "hypercorn"
@@ -153,8 +152,13 @@ class Http(Plugin[HttpConfig]):
         check_folders((each, serving.owner(each)) for each in serving.operations)
         rules = self._rules
         problems = Problems(self.config.problem_base, rules.common)
-        versions = self._versions(serving)
-        codec: MakeCodec = codec_for if versions is None else versions.codec
+        decoding = Decoding(
+            Codecs(self._codecs(serving)),
+            compressed=bool(self.config.decompress),
+            refuse_extra_query=self.config.refuse_extra_query,
+        )
+        versions = self._versions(serving, decoding.codec)
+        codec: MakesCodec = decoding.codec if versions is None else versions.codec
         variants = unversioned if versions is None else versions.variants
         codec = with_outcomes(codec, problems)
         contract = self._begin_contract()
@@ -165,7 +169,7 @@ class Http(Plugin[HttpConfig]):
         fixed = list(serving.collect("covet_http_fixed"))
         if self.config.health_path:
             fixed.append(("plugins.http.health_path", health(self.config.health_path)))
-        make: MakeRoute = Route if contract is None else contract.route
+        make = partial(decoding.route, Route if contract is None else contract.route)
         versioned = None
         if versions is not None:
             gone = [
@@ -211,13 +215,20 @@ class Http(Plugin[HttpConfig]):
     def covet_http_version_changes(self) -> Iterable[VersionChange]:
         return self._changes
 
-    def _versions(self, serving: Serving) -> Versions | None:
+    def _versions(self, serving: Serving, codec: MakesCodec) -> Versions | None:
         """The declared versions, ``None`` where there are none."""
         config = self.config.versions
         if config is None:
             return None
         bindings = [binding for _, binding in _bound(serving)]
-        return Versions(config, serving.collect("covet_http_version_changes"), bindings)
+        return Versions(config, serving.collect("covet_http_version_changes"), bindings, codec)
+
+    def _codecs(self, serving: Serving) -> list[tuple[str, MediaCodec]]:
+        """The encodings besides JSON, each with who asks for it."""
+        found = list(serving.collect("covet_http_codecs"))
+        if self.config.message_pack:
+            found.append(("plugins.http.message_pack", MessagePack()))
+        return found
 
     async def _serve(
         self,
@@ -262,7 +273,7 @@ def _bound(serving: Serving) -> list[tuple[Operation, HttpBinding]]:
 
 
 def _codec(
-    codec: MakeCodec,
+    codec: MakesCodec,
     contract: Contract | None,
     operation: Operation,
     signature: Signature,
@@ -281,12 +292,21 @@ def route(
     fixed: Iterable[tuple[str, Fixed]] = (),
     mounts: Iterable[tuple[str, Mount]] = (),
     versioned: VersionedRoutes | None = None,
-    make: MakeRoute = Route,
+    make: MakesRoute = Route,
 ) -> tuple[Router[Target], list[tuple[str, Mounted]]]:
     """Put endpoints, fixed answers and applications, each with who declared it, into a router.
 
     Returns:
         The router, and what is mounted in it.
+
+    Args:
+        endpoints: The compiled operations.
+        problems: Renders errors.
+        serving: Knows who declared them.
+        fixed: The fixed answers.
+        mounts: The applications.
+        versioned: Takes the endpoints that have a version.
+        make: Makes the route of an endpoint.
 
     Raises:
         ConfigurationError: Two of them have one method and path; several conflicts as one group.

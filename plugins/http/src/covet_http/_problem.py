@@ -41,6 +41,12 @@ class Malformed(OperationError):
     kind = ErrorKind.INVALID
 
 
+class NotAcceptable(OperationError):
+    """The answer has no form that the client takes."""
+
+    kind = ErrorKind.UNSUPPORTED
+
+
 class BodyTimeout(OperationError):
     """The request took too long to arrive."""
 
@@ -74,6 +80,8 @@ def status_of_class(error: type[OperationError]) -> int:
         return 400
     if issubclass(error, BodyTimeout):
         return 408
+    if issubclass(error, NotAcceptable):
+        return 406
     if issubclass(error, RangeNotSatisfiable):
         return 416
     return STATUS[error.kind]

@@ -5,26 +5,32 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
 from covet_http._certificate import ClientCertificate
+from covet_http._coding import NONE, Codings, decoded, require_end
+from covet_http._cookies import TooManyCookiesError, parse_cookies
 from covet_http._forms._limits import FormLimits
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._response import ResponseHead
 from covet_http._rules._proxies import Caller, Proxies
+from covet_http._sources import JSON, NDJSON, fits
 from covet_http._target import BadTargetError, Query, parse_query
 from covet_kernel.contracts import Binding, Call, Credentials, Operation
 from covet_operations import TooLarge, Unsupported, wait_disconnected
 
 if TYPE_CHECKING:
+    from covet_http._codecs import MediaCodec
     from covet_http._file import FileContent
 
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
+_JSON = JSON.encode()
+_NO_COOKIES: Mapping[str, str] = MappingProxyType({})
 
 
 class Request(Call):
@@ -45,6 +51,7 @@ class Request(Call):
         kept_alive: Whether the server puts comments into it by itself, so that it cannot be recoded.
         head_only: Whether the client wants no body: the method is HEAD.
         content: The file that is sent, if it is one that is not held in memory.
+        codec: What the answer is encoded with, ``None`` for JSON.
     """
 
     __slots__ = (
@@ -64,6 +71,9 @@ class Request(Call):
     limits: Limits
     head_only: bool
     content: FileContent | None = None
+    # Defaults of the class, since few requests have either.
+    codec: MediaCodec | None = None
+    _cookies: Mapping[str, str] | None = None
 
     def __init__(self, operation: Operation, binding: Binding) -> None:
         super().__init__(operation, binding)
@@ -122,9 +132,36 @@ class Request(Call):
             self._query = query
         return query
 
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """Cookies by name, as they came; those that no browser would send are dropped.
+
+        Raises:
+            Malformed: There are more than ``max_cookies``.
+        """
+        cookies = self._cookies
+        if cookies is None:
+            lines = self.header_lines(b"cookie")
+            cookies = _NO_COOKIES
+            if lines:
+                try:
+                    cookies = parse_cookies(lines, limit=self.limits.max_cookies)
+                except TooManyCookiesError as error:
+                    raise Malformed(f"the request has {error}") from None
+            self._cookies = cookies
+        return cookies
+
     def header(self, name: bytes) -> bytes | None:
         """The value of the only header line of this lower-case name; without parsing the others."""
         return find_header(self.raw_headers, name)
+
+    def header_lines(self, name: bytes) -> Sequence[bytes]:
+        """The values of all header lines of this lower-case name."""
+        return [value for key, value in self.raw_headers if key == name]
+
+    def header_list(self, name: bytes) -> bytes:
+        """The same as one line, for headers that are lists; empty if there is none (RFC 9110, 5.3)."""
+        return b", ".join(self.header_lines(name))
 
     def metadata(self, name: str) -> str | None:
         return self.headers.get(name)
@@ -182,42 +219,97 @@ class Request(Call):
             raise Malformed("Content-Length is not a number")
         return int(declared)
 
-    def require_content(self, expected: str) -> None:
-        """Refuse a body of another media type.
+    def media_type(self) -> str:
+        """What ``Content-Type`` says, without parameters and in lower case; empty if there is none."""
+        line = self.header(b"content-type")
+        return line.decode("latin-1").partition(";")[0].strip().lower() if line is not None else ""
+
+    def require_content(self, *expected: str) -> None:
+        """Refuse a body of another media type, or of a content coding that is not decoded here.
 
         A form or plain text can be sent by any web page to any site, with the user's cookies;
         JSON cannot without the site's consent. So nothing is guessed here.
-        """
-        line = self.header(b"content-type")
-        given = line.decode("latin-1").partition(";")[0].strip().lower() if line is not None else ""
-        if given == expected:
-            return
-        if expected == JSON and given.startswith("application/") and given.endswith("+json"):
-            return
-        raise Unsupported(f"the body has to be {expected}, and 'Content-Type' has to say so")
 
-    def body_now(self) -> bytes | None:
-        """The whole body if it is `buffered`.
+        Args:
+            expected: Media types or ranges, in lower case; JSON's also stands for those built on it.
 
         Raises:
-            TooLarge: It is over ``max_body_bytes``.
+            Unsupported: It is not among them.
+        """
+        line = coding = None
+        for name, value in self.raw_headers:
+            if name == b"content-type":
+                if line is not None:
+                    raise Malformed("the header 'content-type' comes twice")
+                line = value
+            elif name == b"content-encoding":
+                coding = value
+        if line == _JSON and coding is None and expected[0] == JSON:
+            return
+        given = line.decode("latin-1").partition(";")[0].strip().lower() if line is not None else ""
+        if not fits(given, expected):
+            wanted = " or ".join(expected)
+            raise Unsupported(f"the body has to be {wanted}, and 'Content-Type' has to say so")
+        if coding is not None:
+            self.require_coding()
+
+    def require_coding(self) -> str:
+        """The content coding of the body, empty if it has none.
+
+        Raises:
+            Unsupported: It is not among those that are decoded here, or there is more than one.
+        """
+        line = self.header(b"content-encoding")
+        if line is None:
+            return ""
+        coding = line.decode("latin-1").strip().lower()
+        if coding in ("", "identity"):
+            return ""
+        known = self.limits.codings
+        if coding in known:
+            return coding
+        accepted = ", ".join(known) or "identity"
+        self.response.set("accept-encoding", accepted, always=True)  # RFC 9110, 15.5.16
+        raise Unsupported(f"the body may be encoded with {accepted}, once")
+
+    def body_now(self, limit: int | None = None) -> bytes | None:
+        """The whole body if it is `buffered`; as it came, also if that is compressed.
+
+        Args:
+            limit: The most bytes it may have; ``max_body_bytes`` unless given.
+
+        Raises:
+            TooLarge: It has more.
         """
         body = self.buffered
-        if body is not None and len(body) > self.limits.max_body_bytes:
-            raise TooLarge(f"the body may have {self.limits.max_body_bytes} bytes")
+        if body is not None:
+            if limit is None:
+                limit = self.limits.max_body_bytes
+            if len(body) > limit:
+                raise TooLarge(f"the body may have {limit} bytes")
         return body
 
-    async def body_bytes(self) -> bytes:
-        """The whole body.
+    async def body_bytes(self, limit: int | None = None) -> bytes:
+        """The whole body, decoded if it came compressed.
+
+        Args:
+            limit: The most bytes it may have, both as it came and decoded; ``max_body_bytes`` unless
+                given.
 
         Raises:
-            TooLarge: It is over ``max_body_bytes``, declared or found so while reading.
+            TooLarge: It has more, declared or found so while reading.
             BodyTimeout: The rest of it took longer than ``body_timeout``.
         """
-        whole = self.body_now()
+        if limit is None:
+            limit = self.limits.max_body_bytes
+        body = await self._whole(limit)
+        coding = self.require_coding() if self.limits.codings else ""
+        return decoded(self.limits.codings[coding](), body, limit) if coding else body
+
+    async def _whole(self, limit: int) -> bytes:
+        whole = self.body_now(limit)
         if whole is not None:
             return whole
-        limit = self.limits.max_body_bytes
         declared = self.declared_length()
         if declared is not None and declared > limit:
             raise TooLarge(f"the body may have {limit} bytes")
@@ -243,24 +335,57 @@ class Request(Call):
             raise Malformed("the body is not as long as Content-Length says")
         return b"".join(pieces)
 
+    async def body_pieces(self, limit: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, decoded if it came compressed.
+
+        Args:
+            limit: The most bytes it may have decoded; none unless given.
+
+        Raises:
+            TooLarge: It has more, or decodes to more than ``max_expansion`` times what came.
+            Malformed: It is not of its content coding.
+        """
+        coding = self.require_coding() if self.limits.codings else ""
+        if not coding:
+            size = 0
+            while piece := await self.read():
+                size += len(piece)
+                if limit is not None and size > limit:
+                    raise TooLarge(f"the body may have {limit} bytes")
+                yield piece
+            return
+        decompressor = self.limits.codings[coding]()
+        came = size = 0
+        while piece := await self.read():
+            came += len(piece)
+            most = max(self.limits.max_body_bytes, came * self.limits.max_expansion)
+            most = most if limit is None else min(most, limit)
+            for part in decompressor.pieces(piece):
+                size += len(part)
+                if size > most:
+                    raise TooLarge("the body is larger than it may be once it is decoded")
+                yield part
+        require_end(decompressor)
+
     async def incoming(self) -> AsyncIterator[Any]:
         """The lines of a newline-delimited body, each limited to ``max_body_bytes``."""
         self.require_content(NDJSON)
         limit = self.limits.max_body_bytes
         rest = bytearray()
-        while piece := await self.read():
-            rest += piece
-            start = 0
-            while (end := rest.find(b"\n", start)) >= 0:
-                if end - start > limit:
+        async with aclosing(self.body_pieces()) as pieces:
+            async for piece in pieces:
+                rest += piece
+                start = 0
+                while (end := rest.find(b"\n", start)) >= 0:
+                    if end - start > limit:
+                        raise TooLarge(f"a line may have {limit} bytes")
+                    line = bytes(rest[start:end]).strip()
+                    if line:
+                        yield line
+                    start = end + 1
+                del rest[:start]
+                if len(rest) > limit:
                     raise TooLarge(f"a line may have {limit} bytes")
-                line = bytes(rest[start:end]).strip()
-                if line:
-                    yield line
-                start = end + 1
-            del rest[:start]
-            if len(rest) > limit:
-                raise TooLarge(f"a line may have {limit} bytes")
         if last := bytes(rest).strip():
             yield last
 
@@ -281,9 +406,23 @@ def find_header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | 
 
 
 class Limits:
-    """What a request may cost, and whom to believe about it; one object for all of a route."""
+    """What a request may cost, and whom to believe about it; one object for all of a route.
 
-    __slots__ = ("body_timeout", "forms", "max_body_bytes", "max_query_params", "proxies")
+    Args:
+        max_body_bytes: Of a whole body, as it came and decoded.
+        max_query_params: Pairs in one query.
+        body_timeout: Seconds for a whole body to arrive.
+        max_cookies: Cookies in one request.
+        max_expansion: How many times longer a stream may be once it is decoded.
+        codings: The content codings that bodies may have.
+        proxies: Whom to believe about who is behind them.
+        forms: What a form may cost.
+    """
+
+    __slots__ = (
+        "body_timeout", "codings", "forms", "max_body_bytes", "max_cookies", "max_expansion",
+        "max_query_params", "proxies",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -291,12 +430,18 @@ class Limits:
         max_body_bytes: int,
         max_query_params: int,
         body_timeout: float,
+        max_cookies: int = 128,
+        max_expansion: int = 100,
+        codings: Codings = NONE,
         proxies: Proxies | None = None,
         forms: FormLimits | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self.body_timeout = body_timeout
         self.max_query_params = max_query_params
+        self.max_cookies = max_cookies
+        self.max_expansion = max_expansion
+        self.codings = codings
         self.proxies = proxies or Proxies()
         self.forms = forms or FormLimits()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from covet_http._codecs import MediaCodec
 from covet_http._fixed import Fixed
 from covet_http._mounts import Mount
 from covet_http._openapi._facts import Webhook
@@ -30,3 +31,7 @@ class Specs:
     @hookspec
     def covet_http_mounts(self) -> Iterable[Mount]:  # type: ignore[empty-body]
         """ASGI applications under a prefix, each made by `mount`."""
+
+    @hookspec
+    def covet_http_codecs(self) -> Iterable[MediaCodec]:  # type: ignore[empty-body]
+        """Encodings of documents besides JSON, for requests and for clients that ask for them."""

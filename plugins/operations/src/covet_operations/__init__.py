@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from covet_operations._bulk._service import BULK, Bulk, BulkFailed
-from covet_operations._codec import Codec, TransportBinding
+from covet_operations._codec import Codec, Parsed, TransportBinding
 from covet_operations._disconnect import wait_disconnected
 from covet_operations._driver import Lane, Suspended, ended
 from covet_operations._endpoint import Endpoint
@@ -90,6 +90,7 @@ __all__ = [
     "Outcome",
     "Page",
     "Paging",
+    "Parsed",
     "Phone",
     "PhoneNumber",
     "Pipeline",

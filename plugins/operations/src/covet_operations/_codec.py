@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -11,8 +11,23 @@ from covet_operations._results import TransportResult
 from covet_operations._signature import Kind, Signature
 
 C = TypeVar("C", bound=Call)
-Text: TypeAlias = str | Sequence[str] | None
-Document: TypeAlias = bytes | bytearray | memoryview | str | Mapping[str, Any]
+Text: TypeAlias = str | Sequence[str] | Mapping[str, Any] | None
+
+
+class Parsed:
+    """A document that needs no parsing, whatever it is: ``Parsed(b"...")`` is not taken for JSON.
+
+    Args:
+        value: Validated as the plain data it is.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+Document: TypeAlias = bytes | bytearray | memoryview | str | Mapping[str, Any] | Parsed | None
 
 
 class TransportBinding(Binding):
@@ -43,15 +58,21 @@ class Codec(Record, Generic[C]):
 
     Attributes:
         text: Inputs that come as strings (path, query, header) with the function that finds each in
-            a call: a string, several for a repeated one, ``None`` if absent. Strings are coerced to
-            the annotated type.
-        document: Finds the message that holds all other inputs: JSON bytes, or a mapping that is
-            parsed already. May be async (a body that is still coming). Without it, other required
-            inputs are refused at assembly. Raise ``Unsupported`` or ``TooLarge`` from here.
+            a call: a string, several for a repeated one, a mapping of them for a model, ``None`` if
+            absent. Strings are coerced to the annotated type.
+        document: Finds the message that holds all other inputs: JSON bytes, a mapping or a `Parsed`
+            that is parsed already, ``None`` if there is none. May be async (a body that is still
+            coming). Without it, other required inputs are refused at assembly. Raise ``Unsupported``
+            or ``TooLarge`` from here.
         release: Awaited when a call is over, however it ends, also one that could not be decoded: lets
             go of what ``document`` has opened. Not called where ``document`` never was.
+        whole: The one input that the whole document is; unless given, that is a lone required model.
+        check: Looks at a call before anything of it is decoded, and raises to refuse it.
         location: Prepended to the ``loc`` of faults in the document (``("body",)``).
-        text_location: The same for each text input, by name (``{"id": "path"}``).
+        text_location: The same for each text input, by name: ``{"id": "path"}``, or with what the
+            input is called there, ``{"id": ("query", "book-id")}``.
+        incoming: The items of a stream in as the handler takes them, in place of ``call.incoming()``,
+            decoding and validation.
         encode: The answer's bytes from ``(call, value)``; JSON by the return annotation if absent.
             May be async where an answer has to be fetched first.
         encode_item: The same for one item of a stream out; what it returns goes to ``call.send``.
@@ -65,8 +86,11 @@ class Codec(Record, Generic[C]):
     text: Mapping[str, Callable[[C], Text]] = MappingProxyType({})
     document: Callable[[C], Document | Awaitable[Document]] | None = None
     release: Callable[[C], Awaitable[None]] | None = None
+    whole: str = ""
+    check: Callable[[C], None] | None = None
     location: tuple[str, ...] = ()
-    text_location: Mapping[str, str] = MappingProxyType({})
+    text_location: Mapping[str, str | tuple[str, ...]] = MappingProxyType({})
+    incoming: Callable[[C], AsyncIterator[Any]] | None = None
     encode: Callable[[C, Any], Any] | None = None
     encode_item: Callable[[C, Any], Any] | None = None
     enough: Callable[[C], bool] | None = None

@@ -15,6 +15,7 @@ from covet_kernel.contracts import Call, Operation
 from covet_operations._chain import Inner, Source, is_async
 from covet_operations._codec import Codec
 from covet_operations._errors import Invalid, faults
+from covet_operations._inputs import refuse_constants
 from covet_operations._providers import Provider, ProviderGraph, Value
 from covet_operations._signature import Injected, Input, Signature
 
@@ -187,11 +188,22 @@ def _incoming(
         codec.decode_item,
     )
 
+    if codec.incoming is not None:
+        begin = codec.incoming
+
+        async def ready(call: Call) -> AsyncGenerator[Any, None]:
+            async with _closing(begin(call)) as items:
+                async for each in items:
+                    yield each
+
+        return ready
+
     async def incoming(call: Call) -> AsyncGenerator[Any, None]:
         index = 0
         async with _closing(call.incoming()) as items:
             async for given in items:
                 raw = given if plain is None else plain(call, given)
+                refuse_constants(raw, (index,))
                 try:
                     decoded = (
                         from_json(raw)

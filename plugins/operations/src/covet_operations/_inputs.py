@@ -10,11 +10,11 @@ from pydantic_core import from_json, to_json
 
 from covet_kernel.contracts import Call, Layer
 from covet_operations._chain import Source, Written
-from covet_operations._codec import Codec, Document
+from covet_operations._codec import Codec, Document, Parsed
 from covet_operations._errors import Invalid, faults
-from covet_operations._signature import Input, Signature, record_adapter
+from covet_operations._signature import Input, Signature, has_model, record_adapter
 
-_PLAIN = (bytes, str, bytearray, memoryview, Mapping)
+_PLAIN = (bytes, str, bytearray, memoryview, Mapping, Parsed, type(None))
 # What pydantic makes of a text where it needs nobody to ask: a condition on the text and the value.
 # It reads a short run of ASCII digits as int() does; everything else is left to it.
 _INT = ("{0}.__class__ is str and len({0}) < 19 and {0}.isdecimal() and {0}.isascii()", "int({0})")
@@ -31,7 +31,11 @@ Decode: TypeAlias = Callable[[Call], Awaitable[None] | None]
 def compile_decode(signature: Signature, codec: Codec[Any], *, refuse_extra: bool = True) -> Decode:
     """The function that fills ``call.args`` with every input, or refuses with all faults at once."""
     texts = tuple(_text(each, codec) for each in signature.inputs if each.name in codec.text)
-    rest = tuple(each for each in signature.inputs if each.name not in codec.text)
+    rest = tuple(
+        each.replaced(spread=True) if each.name == codec.whole else each
+        for each in signature.inputs
+        if each.name not in codec.text
+    )
     if not signature.inputs:
         return _nothing
     if not rest or codec.document is None:
@@ -43,7 +47,27 @@ def compile_decode(signature: Signature, codec: Codec[Any], *, refuse_extra: boo
 
 
 def decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool = True) -> Layer:
-    """The validate step.
+    """The validate step, behind the transport's own check of the call."""
+    layer = _decode_layer(signature, codec, refuse_extra=refuse_extra)
+    check = codec.check
+    if check is None:
+        return layer
+    step, write = layer.before, layer.write if isinstance(layer, Written) else None
+
+    def checked(call: Call) -> Any:
+        check(call)
+        return step(call) if step is not None else None
+
+    def write_checked(source: Source) -> None:
+        source.line(f"{source.name(check)}(call)")
+        if write is not None:
+            write(source)
+
+    return Layer(before=checked) if write is None else Written(write=write_checked)
+
+
+def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool) -> Layer:
+    """The decoding itself.
 
     The most frequent shape, nothing but integers and strings that come as texts, is written inline.
     Whatever one of them is not at once goes the general way, all of it: faults are made there alone.
@@ -106,14 +130,21 @@ def _nothing(call: Call) -> None:
 class _Text:
     """One input that comes as text."""
 
-    def __init__(self, given: Input, find: Callable[[Any], Any], location: str) -> None:
+    location: tuple[str, ...]
+
+    def __init__(
+        self, given: Input, find: Callable[[Any], Any], location: str | tuple[str, ...]
+    ) -> None:
         self.name, self.find, self.default, self.required = (
             given.name,
             find,
             given.default,
             given.required,
         )
-        self.location = (location, given.name) if location else (given.name,)
+        if isinstance(location, tuple):
+            self.location = location
+        else:
+            self.location = (location, given.name) if location else (given.name,)
         self.parse = _parser(given)
 
 
@@ -123,9 +154,13 @@ def _text(given: Input, codec: Codec[Any]) -> _Text:
 
 def _parser(given: Input) -> Callable[[Any], Any]:
     validator = given.adapter.validator
+    # Texts are all there is: being strict about types would refuse everything.
     if given.many:
         check = validator.validate_python
-        return lambda value: check([value] if isinstance(value, str) else list(value))
+        return lambda value: check([value] if isinstance(value, str) else list(value), strict=False)
+    if has_model(given.type):
+        check = validator.validate_python
+        return lambda value: check(value, strict=False)
     strings = validator.validate_strings
     if given.type is str:
         return lambda value: value if type(value) is str else strings(_last(value))
@@ -191,11 +226,42 @@ def _texts(texts: tuple[_Text, ...], defaults: Mapping[str, Any]) -> Decode:
 def _validate(validator: Any, document: Document) -> Any:
     # Nearly always; and asking whether something is a Mapping is slow.
     if document.__class__ is not bytes:
+        if isinstance(document, Parsed):
+            return validator.validate_python(document.value)
         if isinstance(document, Mapping):
             return validator.validate_python(dict(document))
         if isinstance(document, memoryview):
             document = bytes(document)
+        elif document is None:
+            document = b""
     return validator.validate_json(document)
+
+
+def refuse_constants(document: Document, location: tuple[str | int, ...] = ()) -> None:
+    """Refuse what pydantic takes for JSON and RFC 8259 (6) does not: ``NaN`` and ``Infinity``.
+
+    Args:
+        document: Looked at only if it is bytes or a string.
+        location: Where it is, for the fault.
+
+    Raises:
+        Invalid: One of them is in it, not as part of a string.
+    """
+    if isinstance(document, str):
+        suspicious = "NaN" in document or "Infinity" in document
+    elif isinstance(document, bytes | bytearray):
+        suspicious = b"NaN" in document or b"Infinity" in document
+    elif isinstance(document, memoryview):
+        document = bytes(document)
+        suspicious = b"NaN" in document or b"Infinity" in document
+    else:
+        return
+    if suspicious:
+        try:
+            from_json(document, allow_inf_nan=False)
+        except ValueError as error:
+            fault = {"loc": [*location], "msg": f"Invalid JSON: {error}", "type": "json_invalid"}
+            raise Invalid("the input does not fit", errors=[fault]) from None
 
 
 def _record(
@@ -210,6 +276,11 @@ def _record(
     names = frozenset(each.name for each in others)
 
     def read(document: Document, args: dict[str, Any], wrong: list[dict[str, Any]]) -> None:
+        try:
+            refuse_constants(document, location)
+        except Invalid as error:
+            wrong += error.errors
+            return
         if others:
             try:
                 args |= vars(_validate(others_validator, document))
@@ -217,21 +288,31 @@ def _record(
                 wrong += faults(error, *location)
                 if wrong[-1]["type"] == "json_invalid":
                     return
-        if spread is not None:
-            try:
-                args[spread.name] = _validate(
-                    spread.adapter.validator, _without(document, names) if names else document
-                )
-            except ValidationError as error:
-                wrong += faults(error, *location)
+        if spread is None:
+            return
+        if document is None:
+            if spread.required:
+                wrong.append(_missing(location))
+            args[spread.name] = spread.default
+            return
+        try:
+            args[spread.name] = _validate(
+                spread.adapter.validator, _without(document, names) if names else document
+            )
+        except ValidationError as error:
+            wrong += faults(error, *location)
 
     return read
 
 
 def _without(document: Document, names: frozenset[str]) -> Document:
     """The document without the keys that belong to other inputs, so that a strict model takes it."""
+    if isinstance(document, Parsed):
+        document = document.value if isinstance(document.value, Mapping) else document
     if isinstance(document, Mapping):
         return {key: value for key, value in document.items() if key not in names}
+    if document is None or isinstance(document, Parsed):
+        return document
     try:
         parsed = from_json(bytes(document) if isinstance(document, memoryview) else document)
     except ValueError:
@@ -251,6 +332,12 @@ def _message(
     check = validator.validate_json
 
     def finish(call: Call, document: Document) -> None:
+        if document is None:
+            if given.required:
+                raise Invalid("the input does not fit", errors=[_missing(location)])
+            call.args = {name: given.default}
+            return
+        refuse_constants(document, location)
         try:
             call.args = {name: _validate(validator, document)}
         except ValidationError as error:
@@ -263,6 +350,8 @@ def _message(
         document = find(call)
         if document.__class__ is bytes:
             # The same as `finish`, which this saves two calls.
+            if b"N" in document or b"I" in document:
+                refuse_constants(document, location)
             try:
                 call.args = {name: check(document)}
             except ValidationError as error:

@@ -29,7 +29,9 @@ from covet_kernel.contracts import (
     SqlDatabase,
     SqlSession,
 )
+from covet_operations._finite import finite
 from covet_operations._results import TransportResult, split_results
+from covet_operations._structs import as_member, mentions_struct, struct_adapter
 
 Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidi"]
 """The shape of a call: which sides stream."""
@@ -72,11 +74,13 @@ class Injected(Record):
             ``"stream"`` (the items), ``"provider"`` (``key`` is the provider).
         optional: Whether a `Principal` may be ``None``.
         keyword: Whether it is taken by keyword only.
+        metadata: The ``Annotated`` metadata of a stream, where transports look for their own markers.
     """
 
     name: str
     source: Literal["value", "session", "principal", "call", "stream", "provider"]
     key: Any = None
+    metadata: tuple[Any, ...] = ()
     optional: bool = False
     keyword: bool = False
 
@@ -134,11 +138,11 @@ def record_adapter(inputs: Sequence[Input], *, refuse_extra: bool = True) -> Typ
     if spread is not None and len(inputs) == 1:
         return spread.adapter
     members: list[tuple[str, Any, Any]] = [
-        (each.name, each.type, _default(each)) for each in inputs
+        (each.name, as_member(each.type), _default(each)) for each in inputs
     ]
     record = make_dataclass("Input", members, kw_only=True)
     record.__pydantic_config__ = ConfigDict(extra="forbid" if refuse_extra else "ignore")  # type: ignore[attr-defined]
-    return TypeAdapter(record)
+    return finite(TypeAdapter(record))
 
 
 def _default(given: Input) -> Any:
@@ -199,7 +203,7 @@ class Resolver:
         if isinstance(base, type) and issubclass(base, Call):
             return Injected(name=name, source="call", key=base)
         if get_origin(base) in _STREAMS:
-            return Injected(name=name, source="stream", key=get_args(base)[0])
+            return Injected(name=name, source="stream", key=get_args(base)[0], metadata=metadata)
         matching = [
             token for contract, token in self._defaults if contract is not Any and contract == base
         ]
@@ -383,17 +387,25 @@ def _field_names(annotation: Any) -> set[str]:
     if issubclass(base, BaseModel):
         fields = base.model_fields.items()
         return {str(field.validation_alias or field.alias or name) for name, field in fields}
+    if hasattr(base, "__struct_encode_fields__"):
+        return set(base.__struct_encode_fields__)
     return set(getattr(base, "__dataclass_fields__", None) or base.__annotations__)
 
 
 def is_model(annotation: Any) -> bool:
-    """Whether a type is an object with named fields: a pydantic model, dataclass or TypedDict."""
+    """Whether a type is an object with named fields: a pydantic model, dataclass, TypedDict or Struct."""
     base, _ = _peel(annotation)
     return isinstance(base, type) and (
         issubclass(base, BaseModel)
         or hasattr(base, "__dataclass_fields__")
+        or hasattr(base, "__struct_fields__")
         or (issubclass(base, dict) and hasattr(base, "__total__"))
     )
+
+
+def has_model(annotation: Any) -> bool:
+    """The same of a type that may be optional."""
+    return is_model(_optional(_peel(annotation)[0])[1])
 
 
 def _adapter(
@@ -409,7 +421,7 @@ def _adapter(
     if plain and annotation in known:
         return known[annotation]
     try:
-        adapter = TypeAdapter(annotation)
+        adapter = adapter_of(annotation)
         if plain:
             known[annotation] = adapter
         return adapter
@@ -423,6 +435,13 @@ def _adapter(
             )
         )
         return None
+
+
+def adapter_of(annotation: Any) -> TypeAdapter[Any]:
+    """What validates, encodes and describes a type: pydantic, or msgspec for its own Structs."""
+    if mentions_struct(annotation):
+        return struct_adapter(annotation)
+    return finite(TypeAdapter(annotation))
 
 
 def _wrong(problem: str, place: str, fix: str) -> ConfigurationError:

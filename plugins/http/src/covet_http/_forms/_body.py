@@ -6,7 +6,7 @@ from covet_http._forms._limits import FormLimits
 from covet_http._forms._multipart import Event, Headers, MultipartParser
 from covet_http._problem import Malformed
 from covet_http._request import Request
-from covet_operations import TooLarge
+from covet_operations import TooLarge, Unsupported
 
 
 class FormBody:
@@ -23,11 +23,14 @@ class FormBody:
     Raises:
         TooLarge: It says that it is larger than it may be.
         Malformed: ``Content-Length`` is not a number.
+        Unsupported: It has a content coding: files are compressed already, or what is in them is.
     """
 
     __slots__ = ("_declared", "_limit", "_parser", "_request", "_size", "ended")
 
     def __init__(self, request: Request, boundary: bytes, limits: FormLimits) -> None:
+        if request.require_coding():
+            raise Unsupported("a form of parts may not be encoded")
         self._request = request
         self._limit = limits.max_form_bytes
         self._declared = request.declared_length()

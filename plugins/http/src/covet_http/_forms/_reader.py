@@ -38,7 +38,7 @@ def form_document(
         boundary = boundary_of(request)
         if boundary is not None:
             return _Multipart(plan, request, boundary).read()
-        body = request.buffered
+        body = None if request.require_coding() else request.buffered
         return (
             _urlencoded_later(plan, request) if body is None else _urlencoded(plan, request, body)
         )

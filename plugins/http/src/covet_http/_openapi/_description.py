@@ -16,7 +16,7 @@ from covet_http._openapi._facts import Facts, facts_of
 from covet_http._openapi._schemas import Json, Schemas, Wanted, resolved
 from covet_http._openapi._success import describe_success
 from covet_http._problem import CONTENT_TYPE, BodyTimeout, Malformed, status_of_class
-from covet_http._request import JSON, NDJSON
+from covet_http._sources import JSON, NDJSON
 from covet_http._template import Parameter, untyped
 from covet_kernel.contracts import Operation
 from covet_operations import Injected, Input, OperationError, Signature, TooLarge, Unsupported

@@ -17,7 +17,7 @@ from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Webhook
 from covet_http._openapi._part import OpenApiPart
 from covet_http._openapi._schemas import Json, Schemas
-from covet_http._request import JSON
+from covet_http._sources import JSON
 from covet_http._versions._plan import Versions, unversioned
 from covet_kernel import Serving
 from covet_kernel.contracts import Operation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -28,6 +28,8 @@ _REVALIDATE = "no-cache"
 
 class WholeBinding(HttpBinding):
     """A route whose handler returns the bytes of the answer."""
+
+    has_document: ClassVar[bool] = False
 
 
 class NoSuchPage(NotFound):

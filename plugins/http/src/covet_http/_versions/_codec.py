@@ -11,7 +11,7 @@ from covet_http._binding import HttpBinding
 from covet_http._encode import encoder, item_encoder
 from covet_http._request import Request
 from covet_http._versions._walk import FaultsError, Walk
-from covet_operations import Codec, Invalid, Signature
+from covet_operations import Codec, Invalid, Parsed, Signature
 
 
 def upgraded(codec: Codec[Request], upgrade: Walk) -> Codec[Request]:
@@ -49,28 +49,38 @@ def downgraded(
     """The codec with every result, or every item of a stream out, taken to the client's version."""
     to_plain = signature.output.serializer.to_python
 
-    def encode(value: Any) -> bytes:
-        return to_json(downgrade(to_plain(value, mode="json")), inf_nan_mode="null")
+    def document(request: Request, value: Any) -> bytes:
+        data = downgrade(to_plain(value, mode="json"))
+        codec = request.codec
+        return to_json(data, inf_nan_mode="null") if codec is None else codec.encode(data)
 
     if signature.kind in ("server_stream", "bidi"):
-        return codec.replaced(encode_item=item_encoder(binding, signature, encode))
-    return codec.replaced(encode=encoder(binding, signature, encode))
+        return codec.replaced(encode_item=item_encoder(binding, signature, document))
+    return codec.replaced(encode=encoder(binding, signature, document))
 
 
 def _converted(document: Any, upgrade: Walk, location: tuple[str, ...]) -> Any:
-    """The document in the handler's version, as JSON, so that it is validated as JSON is.
+    """The document in the handler's version, as JSON if it came so, to be validated as JSON is.
 
     What is no JSON stays as it is: the validator says what is wrong with it.
     """
-    if isinstance(document, Mapping):
-        data: Any = dict(document)
+    if document is None:
+        return None
+    parsed = isinstance(document, Parsed)
+    if parsed:
+        data: Any = document.value
+        if not isinstance(data, dict | list):
+            return document
+    elif isinstance(document, Mapping):
+        data = dict(document)
     else:
         try:
             data = from_json(bytes(document) if isinstance(document, memoryview) else document)
         except ValueError:
             return document
     try:
-        return to_json(upgrade(data))
+        data = upgrade(data)
+        return Parsed(data) if parsed else to_json(data)
     except FaultsError as error:
         errors = [{**each, "loc": [*location, *each["loc"]]} for each in error.errors]
         raise Invalid("the input does not fit", errors=errors) from None

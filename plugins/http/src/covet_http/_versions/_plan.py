@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter
 
 from covet_http._binding import HttpBinding
-from covet_http._decode import codec_for
+from covet_http._decode import Decoding, MakesCodec
 from covet_http._problem import Problems
 from covet_http._request import Request
 from covet_http._template import shape_of
@@ -50,6 +50,7 @@ class Versions:
         config: VersionsConfig,
         changes: Iterable[tuple[str, VersionChange]],
         bindings: Iterable[HttpBinding],
+        codec: MakesCodec | None = None,
     ) -> None:
         """Check a declaration.
 
@@ -57,12 +58,14 @@ class Versions:
             config: What is declared.
             changes: What changed between neighbours, each with who says so.
             bindings: Every binding of the phase.
+            codec: Decodes and encodes what has no version; JSON unless given.
 
         Raises:
             ConfigurationError: A change is none.
             ExceptionGroup: Several are.
         """
         self.config = config
+        self._codec = codec or Decoding().codec
         self.names = tuple(each.name for each in config.known)
         self.served = tuple(each.name for each in config.known if not each.removed)
         self._problems: dict[str, Problems] = {}
@@ -194,7 +197,7 @@ class Versions:
         Raises:
             ConfigurationError: It cannot be told where a change applies.
         """
-        codec = codec_for(operation, signature, binding)
+        codec = self._codec(operation, signature, binding)
         if not binding.version:
             return codec
         client, spoken = binding.version, self.range(operation, binding)[-1]

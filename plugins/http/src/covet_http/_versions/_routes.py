@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from covet_http._binding import HttpBinding
+from covet_http._decode import MakesRoute
 from covet_http._problem import Problems
 from covet_http._route import Route
 from covet_http._router import Router, letters_of
@@ -20,7 +21,6 @@ from covet_operations import Endpoint
 if TYPE_CHECKING:
     from covet_http._dispatch import Target
 
-MakeRoute: TypeAlias = Callable[[Endpoint[HttpBinding], Problems], Route]
 """What makes the route of an endpoint: the class, unless answers are to be looked at."""
 _Key: TypeAlias = tuple[str, str, str, str]
 
@@ -45,7 +45,7 @@ class VersionedRoutes:
         versions: The declaration.
         problems: Renders errors.
         gone: Bindings of removed versions with the types of their paths' parameters.
-        make: Makes routes.
+        make: Makes the route of an endpoint.
     """
 
     def __init__(
@@ -53,13 +53,14 @@ class VersionedRoutes:
         versions: Versions,
         problems: Problems,
         gone: Iterable[tuple[HttpBinding, Sequence[Any]]],
-        make: MakeRoute = Route,
+        make: MakesRoute = Route,
     ) -> None:
         self._make = make
         self._versions = versions
         self._problems = problems
         self._refusals = Refusals(versions, problems)
         self._gone = tuple(gone)
+        self._make = make
         self._groups: dict[_Key, _Group] = {}
 
     def add(

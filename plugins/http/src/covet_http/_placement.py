@@ -1,0 +1,247 @@
+"""Where the inputs of one operation come from: path, query, headers, cookies or body."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+from covet_http._fields import Spread, UnfitModelError, base_of, has_fields, spread
+from covet_http._forms._parts import Parts
+from covet_http._forms._plan import fields_of_model, holds_files
+from covet_http._media import is_json
+from covet_http._sources import JSON, OCTETS, Body, Cookie, Form, Header, Query, marker_of
+from covet_kernel.contracts import Record
+from covet_operations import Injected, Input, Signature
+
+Place: TypeAlias = Literal["query", "header", "cookie"]
+WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Placement(Record):
+    """Where the inputs of one operation come from, by parameter name.
+
+    Attributes:
+        path: Index among the path's parameters.
+        host: Those that are part of the host.
+        query: Name in the query.
+        headers: Name of the header.
+        cookies: Name of the cookie.
+        models: Models that are taken apart, and where their fields come from.
+        body: What comes from the body.
+        whole: How the body is read if it is one input, all of it, or a stream of its bytes.
+        form: The names of their fields, if the body is a form; ``None`` if it is none.
+        problems: Why something cannot come from where it should.
+    """
+
+    path: dict[str, int]
+    host: tuple[str, ...]
+    query: dict[str, str]
+    headers: dict[str, str]
+    cookies: dict[str, str]
+    models: dict[str, tuple[Place, Spread]]
+    body: tuple[str, ...]
+    whole: Body | None
+    form: dict[str, str] | None
+    problems: tuple[str, ...]
+
+
+def place_inputs(
+    signature: Signature, method: str, parameters: Sequence[str], hosts: Sequence[str] = ()
+) -> Placement:
+    """Decide for each input where it comes from.
+
+    A name in the path or host comes from there, a marker decides next; of the others, all come from
+    the query if the request has no body of its own (GET, DELETE, a stream in, `Parts`), else from the
+    body.
+
+    Args:
+        signature: The operation's.
+        method: In upper case.
+        parameters: The names in the path, in order.
+        hosts: The names in the host.
+    """
+    found = _Placing(signature, method, parameters, hosts)
+    for given in signature.inputs:
+        if given.name not in found.path and given.name not in hosts:
+            found.add(given)
+    for each in signature.injected:
+        marker = marker_of(each.metadata)
+        if each.source == "stream" and isinstance(marker, Body):
+            found.add_stream(each, marker)
+    return found.placement()
+
+
+class _Placing:
+    """A `Placement` under construction."""
+
+    def __init__(
+        self, signature: Signature, method: str, parameters: Sequence[str], hosts: Sequence[str]
+    ) -> None:
+        self._method = method
+        self._streams = signature.kind == "client_stream" or any(
+            each.source == "provider" and each.key.type is Parts for each in signature.injected
+        )
+        self._bodiless = method in WITHOUT_BODY or self._streams
+        self.hosts = tuple(hosts)
+        self.form: list[tuple[Input, str]] = []
+        self.takes_form = False
+        self.path = {name: index for index, name in enumerate(parameters)}
+        self.query: dict[str, str] = {}
+        self.headers: dict[str, str] = {}
+        self.cookies: dict[str, str] = {}
+        self.models: dict[str, tuple[Place, Spread]] = {}
+        self.body: list[str] = []
+        self.marked: Body | None = None
+        self.raw: Body | None = None
+        self.problems: list[str] = []
+        self._spread_out: set[Place] = set()
+
+    def add(self, given: Input) -> None:
+        marker = marker_of(given.metadata)
+        if isinstance(marker, Body) and self._bodiless:
+            none = f"{self._method} lacks" if self._method in WITHOUT_BODY else "is streamed in"
+            self.problems.append(f"{given.name!r} is the body, which {none}")
+        elif isinstance(marker, Body):
+            self._add_body(given, marker)
+        elif isinstance(marker, Form) or (marker is None and _has_files(given.type)):
+            self.takes_form = True
+            self.body.append(given.name)
+            self.form.append((given, (marker.name if marker else "") or given.name))
+        elif marker is not None:
+            self._add_text(given, marker)
+        elif self._bodiless:
+            if has_fields(base_of(given.type)):
+                self.problems.append(
+                    f"{given.name!r} is a model, and {self._method} has no body to take it from;"
+                    " mark it with http.Query() to take its fields from the query"
+                )
+            self.query[given.name] = given.name
+        else:
+            if base_of(given.type) is bytes:
+                self.raw = Body(OCTETS)
+            self.body.append(given.name)
+            self.form.append((given, given.name))
+
+    def add_stream(self, each: Injected, marker: Body) -> None:
+        self.problems += [f"{each.name!r}: {problem}" for problem in marker.problems()]
+        if each.key is not bytes:
+            self.problems.append(
+                f"{each.name!r} is a stream of items; only AsyncIterator[bytes] is the body itself"
+            )
+        self.marked = Body(marker.media_types or OCTETS, max_bytes=marker.max_bytes)
+
+    def placement(self) -> Placement:
+        if self.marked is not None and len(self.body) > 1:
+            self.problems.append(
+                f"of {', '.join(self.body)} one is the whole body, which leaves nothing for the rest"
+            )
+        if self.takes_form:
+            self.raw = None
+            self._check_form()
+        return Placement(
+            path=self.path,
+            host=self.hosts,
+            query=self.query,
+            headers=self.headers,
+            cookies=self.cookies,
+            models=self.models,
+            body=tuple(self.body),
+            # Bytes that stand among others are a member of the document like any.
+            whole=self.marked or (self.raw if len(self.body) == 1 else None),
+            form={given.name: name for given, name in self.form} if self.takes_form else None,
+            problems=tuple(self.problems),
+        )
+
+    def _check_form(self) -> None:
+        if self._method in WITHOUT_BODY:
+            self.problems.append(f"{self._method} has no form; use POST")
+            return
+        if self._streams:
+            self.problems.append(
+                "a handler that reads the body as it arrives cannot take it as a form too"
+            )
+            return
+        names: list[str] = []
+        for given, name in self.form:
+            if given.spread:
+                names += {each for each, _ in fields_of_model(given.type)}
+                continue
+            names.append(name)
+            if has_fields(base_of(given.type)):
+                self.problems.append(
+                    f"{given.name!r} is a model in a form, which is flat; take one model, without a"
+                    " default, whose fields are called otherwise than the other inputs"
+                )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        self.problems += [f"two inputs are called {name!r} in the form" for name in twice]
+
+    def _add_body(self, given: Input, marker: Body) -> None:
+        self.body.append(given.name)
+        self.problems += [f"{given.name!r}: {each}" for each in marker.problems()]
+        base = base_of(given.type)
+        types = marker.media_types or (OCTETS if base is bytes else JSON,)
+        if base not in (bytes, str) and not all(is_json(each) for each in types):
+            self.problems.append(
+                f"{given.name!r} comes as {', '.join(types)}, of which only bytes or str can be made"
+            )
+        self.marked = Body(types, max_bytes=marker.max_bytes)
+
+    def _add_text(self, given: Input, marker: Query | Header | Cookie) -> None:
+        place = _place_of(marker)
+        if has_fields(base_of(given.type)):
+            self._add_model(given, place, marker.name)
+        elif place == "header":
+            self.headers[given.name] = marker.name.lower() or _dashed(given.name)
+        elif place == "query":
+            self.query[given.name] = marker.name or given.name
+        else:
+            self.cookies[given.name] = marker.name or given.name
+            if given.many:
+                self.problems.append(f"{given.name!r} is a collection, and a cookie has one value")
+
+    def _add_model(self, given: Input, place: Place, prefix: str) -> None:
+        if prefix and place != "query":
+            self.problems.append(
+                f"{given.name!r} is a model, whose fields have names of their own; its {place} has none"
+            )
+        if not prefix and place in self._spread_out:
+            self.problems.append(
+                f"{given.name!r} is the second model whose fields come from the {place}"
+                + (": give it a name, which stands in front of them" if place == "query" else "")
+            )
+        if not prefix:
+            self._spread_out.add(place)
+        try:
+            found = spread(
+                given.type,
+                prefix=prefix,
+                nested=place == "query",
+                rename=_dashed if place == "header" else str,
+            )
+        except (UnfitModelError, NameError) as error:
+            self.problems.append(f"{given.name!r} cannot come from the {place}: {error}")
+            return
+        if place == "cookie":
+            self.problems += [
+                f"{name!r} of {given.name!r} is a collection, and a cookie has one value"
+                for name, leaf in found.leaves.items()
+                if leaf.many
+            ]
+        self.models[given.name] = place, found
+
+
+def _place_of(marker: Query | Header | Cookie) -> Place:
+    if isinstance(marker, Query):
+        return "query"
+    return "header" if isinstance(marker, Header) else "cookie"
+
+
+def _has_files(annotation: Any) -> bool:
+    return holds_files(annotation) or (
+        has_fields(base_of(annotation))
+        and any(holds_files(each) for _, each in fields_of_model(annotation))
+    )
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-").lower()
