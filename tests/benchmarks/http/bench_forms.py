@@ -60,7 +60,7 @@ FIELDS: list[tuple[str, str]] = [
     ("age", "36"),
     ("newsletter", "on"),
     ("discount", "0.25"),
-    ("note", "Leave it with the neighbours, please. " * 17),
+    ("note", "Leave it with the neighbours, please. " * 21),
     *(("tags", f"tag {number}") for number in range(4)),
 ]
 FORM = urlencode(FIELDS).encode()
