@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import Any
 
 import anyio
 import h2.config
 import h2.connection
 import h2.events
+import pytest
+
+from covet_http import StreamAbortedError
 
 
 def priority_frame(stream: int) -> bytes:
@@ -21,6 +26,7 @@ class H2Client:
         self.h2.initiate_connection()
         self.ended: set[int] = set()
         self.status: dict[int, bytes] = {}
+        self.reset: set[int] = set()
         self.terminated = False
 
     async def request(self, path: str = "/") -> int:
@@ -45,6 +51,8 @@ class H2Client:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended.add(event.stream_id)
+            elif isinstance(event, h2.events.StreamReset):
+                self.reset.add(event.stream_id)
             elif isinstance(event, h2.events.ConnectionTerminated):
                 self.terminated = True
         await self.flush()
@@ -145,3 +153,41 @@ async def test_stop_says_goaway_and_answers(server: Any) -> None:
                     pass
             assert b"ok" in answered
             assert stream_id == 1
+
+
+async def test_the_access_log_says_what_ended_an_answer(
+    server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="covet.http.access")
+    begun = anyio.Event()
+
+    async def by_path(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/":
+            await server.hello(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        if scope["path"] == "/late":
+            raise StreamAbortedError("its time is over", 504)
+        begun.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with server.listening(by_path, config={"http2": True, "access_log": True}) as (_, port):
+        async with server.connected(port) as connection:
+            client = H2Client(connection.stream)
+            await client.until_ended(await client.request("/"))
+            late = await client.request("/late")
+            while late not in client.reset:
+                await client.step()
+            left = await client.request("/left")
+            with anyio.fail_after(10):
+                await begun.wait()
+            client.h2.reset_stream(left)
+            await client.flush()
+            with anyio.fail_after(10):
+                while len(caplog.records) < 3:
+                    await anyio.sleep(0.01)
+    lines = [json.loads(each.getMessage()) for each in caplog.records]
+    seen = [(each["target"], each["http"], each["status"], each["bytes"]) for each in lines]
+    assert seen == [("/", "2", 200, 2), ("/late", "2", 504, 5), ("/left", "2", 499, 5)]

@@ -38,7 +38,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_began", "_calls", "_gone", "_logs", "_messages", "_on_disconnect",
+        "_answered", "_arrived", "_began", "_calls", "_gone", "_left", "_logs", "_messages", "_on_disconnect",
         "_returned", "_room", "_scope", "_send", "_size", "_status",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Exchange:
         self._answered = False
         self._returned = False
         self._logs = logs
+        self._left = False
         self._began = monotonic()
         self._status = 0
         self._size = 0
@@ -69,6 +70,7 @@ class Exchange:
         """Take a message from the connection; waits while the application lags behind."""
         if message["type"] == "http.disconnect":
             self._gone = True
+            self._left = not (self._answered or self._returned)
             if self._on_disconnect is not None and not self._answered:
                 self._on_disconnect()
         else:
@@ -142,5 +144,5 @@ class Exchange:
         """Write one line of the access log."""
         if self._logs:
             self._logs = False
-            status = 499 if self._gone else status
+            status = 499 if self._left else status
             log_access(self._scope, status, monotonic() - self._began, self._size)
