@@ -113,7 +113,7 @@ def test_what_one_template_says_of_a_place_holds_for_that_type_there() -> None:
     leaf, values = built.find("/x/7")
     assert leaf is not None
     assert (leaf.methods, values, leaf.types) == ({"GET": "get", "POST": "post"}, ["7"], "I")
-    assert built.find("/x/ten") == (None, [])
+    assert built.find("/x/ten")[0] is None
     with pytest.raises(ConfigurationError, match=r"GET /x/.id. of c and GET /x/.id:int. of a"):
         built.add("GET", "/x/{id}", "other", types=[int], owner="c")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import quote, quote_from_bytes
 
 import anyio
@@ -183,13 +183,14 @@ class AsgiApplication:
         found = self.dispatcher.resolve(
             scope["method"], target, scope["headers"], scope["query_string"], root
         )
-        if isinstance(found[0], int):
-            await _send_reply(send, found, scope["method"] == "HEAD")
+        route = found[0]
+        if not isinstance(route, Route):
+            if isinstance(route, Mounted):
+                await self._answer_mounted(route, scope, receive, send)
+            else:
+                await _send_reply(send, cast("Reply", found), scope["method"] == "HEAD")
             return
-        route, values, path = found
-        if isinstance(route, Mounted):
-            await self._answer_mounted(route, scope, receive, send)
-            return
+        _, values, path = cast("tuple[Route, Sequence[str], str]", found)
         make = AsgiEvents if route.events else AsgiRequest
         limits = self.dispatcher.limits_of(route)
         request = make(route, scope, receive, send, path, values, limits)

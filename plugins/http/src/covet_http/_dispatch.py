@@ -196,6 +196,8 @@ class Dispatcher:
             found = self.asterisk if path == "*" else self.not_found
         else:
             found = self._at(leaf, method)
+            if found.__class__ is Route:
+                return found, values, path
         if not isinstance(found, Route | PreparedAnswer | Mounted):
             find = partial(find_header, headers)
             try:

@@ -110,14 +110,18 @@ def allowed(methods: Iterable[str]) -> bytes:
 class _Node(Generic[R]):
     """One segment of the tree: what follows it, and what is there itself."""
 
-    __slots__ = ("children", "everything", "leaf", "literals", "narrow", "parameters", "relative")
+    __slots__ = (
+        "children", "everything", "leaf", "literals", "narrow", "only", "parameters", "plain", "relative",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node[R]] = {}
-        # By letter; in `parameters` the same as they are tried.
+        # By letter; in `parameters` the same as they are tried, in `only` if there is but one.
         self.children: dict[str, _Node[R]] = {}
         self.narrow: set[str] = set()
         self.parameters: list[tuple[Test | None, _Node[R]]] = []
+        self.plain = True
+        self.only: tuple[Test | None, _Node[R]] | None = None
         self.relative: Leaf[R] | None = None
         self.everything: Leaf[R] | None = None
         self.leaf: Leaf[R] | None = None
@@ -129,6 +133,8 @@ class _Node(Generic[R]):
             (None if alone and letter not in self.narrow else _TESTS[letter], self.children[letter])
             for letter in sorted(self.children, key=_RANKS.__getitem__)
         ]
+        self.plain = False
+        self.only = self.parameters[0] if alone and self.parameters else None
 
 
 class Router(Generic[R]):
@@ -268,24 +274,56 @@ class Router(Generic[R]):
         if len(segments) > self._depth + 1 and not self._endless:
             return None, _NO_VALUES
         values: list[str] = []
-        return self._descend(self._root, segments, 1, values), values
+        leaf = self._descend(self._root, segments, 1, values)
+        return leaf, values if leaf is not None else _NO_VALUES
 
     def _descend(
         self, node: _Node[R], segments: list[str], index: int, values: list[str]
     ) -> Leaf[R] | None:
-        if index == len(segments):
-            return node.leaf
+        end = len(segments)
+        while index < end:
+            segment = segments[index]
+            child = node.literals.get(segment)
+            if node.plain:
+                if child is None:
+                    return None
+                node = child
+                index += 1
+                continue
+            if child is not None:
+                leaf = self._attempt(child, segments, index + 1, values)
+                if leaf is not None:
+                    return leaf
+            if node.only is None:
+                return self._choose(node, segments, index, values)
+            test, child = node.only
+            if not segment or (test is not None and not test(segment)):
+                return None
+            values.append(segment)
+            node = child
+            index += 1
+        return node.leaf
+
+    def _attempt(
+        self, node: _Node[R], segments: list[str], index: int, values: list[str]
+    ) -> Leaf[R] | None:
+        """The same, leaving no values behind where it finds nothing."""
+        before = len(values)
+        leaf = self._descend(node, segments, index, values)
+        if leaf is None:
+            del values[before:]
+        return leaf
+
+    def _choose(
+        self, node: _Node[R], segments: list[str], index: int, values: list[str]
+    ) -> Leaf[R] | None:
+        """Of several kinds of parameters in one place, the first that leads somewhere."""
         segment = segments[index]
-        child = node.literals.get(segment)
-        if child is not None:
-            leaf = self._descend(child, segments, index + 1, values)
-            if leaf is not None:
-                return leaf
         if segment:
             for test, child in node.parameters:
                 if test is None or test(segment):
                     values.append(segment)
-                    leaf = self._descend(child, segments, index + 1, values)
+                    leaf = self._attempt(child, segments, index + 1, values)
                     if leaf is not None:
                         return leaf
                     values.pop()
