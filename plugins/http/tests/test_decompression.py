@@ -71,7 +71,18 @@ async def unread(data: Annotated[AsyncIterator[bytes], http.Body()]) -> int:
     return 0
 
 
-FUNCTIONS = (number, perhaps, raw, lines, chunks, unread)
+@http.post("/form")
+async def form(note: Annotated[str, http.Form()], cover: http.Upload | None = None) -> str:
+    CALLED.append(note)
+    return note
+
+
+@http.post("/parts")
+async def parts(given: http.Parts) -> int:
+    return len([part async for part in given])
+
+
+FUNCTIONS = (number, perhaps, raw, lines, chunks, unread, form, parts)
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +203,22 @@ async def test_two_lines_of_content_encoding_are_refused(web: Any) -> None:
         await client.send(head % len(body) + b"Content-Encoding: gzip\r\n" * 2 + b"\r\n" + body)
         assert (await client.answer()).status == 400
     assert CALLED == []
+
+
+async def test_forms_are_never_compressed(web: Any) -> None:
+    # bad input 43
+    multipart = b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nx\r\n--b--\r\n'
+    async with web.serving(*FUNCTIONS, http=ALL) as service:
+        for path, kind, body in (
+            ("/form", "application/x-www-form-urlencoded", b"note=x"),
+            ("/form", "multipart/form-data; boundary=b", multipart),
+            ("/parts", "multipart/form-data; boundary=b", multipart),
+        ):
+            headers = {"Content-Type": kind}
+            assert (await service.ask("POST", path, body=body, headers=headers)).status == 200
+            headers["Content-Encoding"] = "gzip"
+            answer = await service.ask("POST", path, body=gzip.compress(body), headers=headers)
+            assert answer.status == 415, (path, kind)
 
 
 async def test_pieces_of_any_size_decode_alike(web: Any, coding: str) -> None:

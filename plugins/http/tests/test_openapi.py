@@ -489,7 +489,7 @@ def test_parts_and_webhooks_of_plugins() -> None:
 def test_what_extensions_are_typed_with() -> None:
     class Part(http.OpenApiPart):
         def describe(self, description: http.Description) -> None:
-            body = http.Body(description.want(Pair, "serialization"))
+            body = http.DescribedBody(description.want(Pair, "serialization"))
             description.answer(202, "Later.", "application/json", body)
 
     made = document(find, covet_http_openapi=(Part(),))

@@ -70,7 +70,7 @@ from covet_http._versions._changes import (
 from covet_http._versions._config import VersionConfig, VersionsConfig
 
 if TYPE_CHECKING:
-    from covet_http._openapi._body import Body
+    from covet_http._openapi._body import DescribedBody
     from covet_http._openapi._description import Description
 
 __all__ = [
@@ -95,6 +95,7 @@ __all__ = [
     "Cookie",
     "CorsConfig",
     "DeclaredAnswer",
+    "DescribedBody",
     "Description",
     "Dispatcher",
     "Event",
@@ -189,10 +190,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load on demand what only those need who look at the OpenAPI document while it is made."""
-    if name == "Body":
-        from covet_http._openapi._body import Body
+    if name == "DescribedBody":
+        from covet_http._openapi._body import DescribedBody
 
-        return Body
+        return DescribedBody
     if name == "Description":
         from covet_http._openapi._description import Description
 

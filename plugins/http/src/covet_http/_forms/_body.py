@@ -23,14 +23,13 @@ class FormBody:
     Raises:
         TooLarge: It says that it is larger than it may be.
         Malformed: ``Content-Length`` is not a number.
-        Unsupported: It has a content coding: files are compressed already, or what is in them is.
+        Unsupported: It has a content coding.
     """
 
     __slots__ = ("_declared", "_limit", "_parser", "_request", "_size", "ended")
 
     def __init__(self, request: Request, boundary: bytes, limits: FormLimits) -> None:
-        if request.require_coding():
-            raise Unsupported("a form of parts may not be encoded")
+        require_plain(request)
         self._request = request
         self._limit = limits.max_form_bytes
         self._declared = request.declared_length()
@@ -139,3 +138,13 @@ class PartCount:
         if file:
             return TooLarge(f"a file of a form may have {limits.max_file_bytes} bytes")
         return TooLarge(f"a field of a form may have {limits.max_field_bytes} bytes")
+
+
+def require_plain(request: Request) -> None:
+    """Refuse a form with a content coding, whose limits would have to hold for two sizes.
+
+    Raises:
+        Unsupported: It has one.
+    """
+    if request.require_coding():
+        raise Unsupported("a form may not have a Content-Encoding")

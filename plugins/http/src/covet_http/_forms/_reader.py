@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from covet_http._forms._body import FormBody, PartCount
+from covet_http._forms._body import FormBody, PartCount, require_plain
 from covet_http._forms._head import PartHead, field_name, part_head
 from covet_http._forms._media_type import boundary_of
 from covet_http._forms._multipart import Event, Mark
@@ -36,9 +36,10 @@ def form_document(
         if not required and _has_none(request):
             return {}
         boundary = boundary_of(request)
+        require_plain(request)
         if boundary is not None:
             return _Multipart(plan, request, boundary).read()
-        body = None if request.require_coding() else request.buffered
+        body = request.buffered
         return (
             _urlencoded_later(plan, request) if body is None else _urlencoded(plan, request, body)
         )

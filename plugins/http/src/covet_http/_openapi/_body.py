@@ -10,7 +10,7 @@ from covet_http._openapi._schemas import Json, Wanted
 Schema: TypeAlias = "Wanted | Json"
 
 
-class Body:
+class DescribedBody:
     """What one media type holds.
 
     Attributes:

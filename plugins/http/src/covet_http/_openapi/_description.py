@@ -10,7 +10,7 @@ from covet_http._binding import HttpBinding
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import FormPlan
 from covet_http._hosts import parse_host
-from covet_http._openapi._body import Body, Schema, schema_of
+from covet_http._openapi._body import DescribedBody, Schema, schema_of
 from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Facts, facts_of
 from covet_http._openapi._schemas import Json, Schemas, Wanted, resolved
@@ -43,7 +43,7 @@ class Answer:
 
     def __init__(self, description: str) -> None:
         self.description = description
-        self.content: dict[str, Body] = {}
+        self.content: dict[str, DescribedBody] = {}
         self.headers: dict[str, Json] = {}
 
 
@@ -81,7 +81,7 @@ class Description:
         empty = signature.output_type is None and not signature.results
         self.success = binding.status or (204 if empty else 200)
         self.parameters: list[Json] = []
-        self.request: dict[str, Body] = {}
+        self.request: dict[str, DescribedBody] = {}
         self.request_required = False
         self.answers: dict[int, Answer] = {}
         self.errors: dict[type[OperationError], None] = {}
@@ -95,9 +95,9 @@ class Description:
         self._describe_inputs()
         describe_success(self, schemas)
         for status, declared in self._facts.answers.items():
-            content: Body | None = None
+            content: DescribedBody | None = None
             if declared.type is not None:
-                content = Body(schemas.want(declared.type, "serialization"))
+                content = DescribedBody(schemas.want(declared.type, "serialization"))
             self.answer(status, declared.description, declared.content_type, content)
             for name, meaning in declared.headers.items():
                 self.header(name, {"type": "string"}, meaning, status=status)
@@ -143,7 +143,11 @@ class Description:
         self.errors.update(dict.fromkeys(errors))
 
     def answer(
-        self, status: int, description: str, content_type: str = "", body: Body | None = None
+        self,
+        status: int,
+        description: str,
+        content_type: str = "",
+        body: DescribedBody | None = None,
     ) -> None:
         """Say that the operation may answer with a status; or with one more media type of a known one."""
         known = self.answers.get(status)
@@ -198,7 +202,7 @@ class Description:
                 self.parameters[-1]["input"] = given
         if place.body:
             inputs = [self._inputs[name] for name in place.body]
-            body = Body(
+            body = DescribedBody(
                 _Record(inputs, place.form, self._schemas, refuse_extra=self._refuse_extra),
                 examples=self._facts.request_examples,
             )
@@ -212,11 +216,11 @@ class Description:
                     self.request[_URLENCODED] = body
             self.request_required = any(each.required for each in inputs)
         if any(_is_parts(each) for each in self.signature.injected):
-            self.request[_MULTIPART] = Body({"type": "object"})
+            self.request[_MULTIPART] = DescribedBody({"type": "object"})
             self.request_required = True
         if self.signature.item is not None:
             item = self._schemas.want(self.signature.item, "validation")
-            self.request[NDJSON] = Body(item, stream=True)
+            self.request[NDJSON] = DescribedBody(item, stream=True)
             self.request_required = True
         if self.signature.inputs:
             self.error(Malformed)

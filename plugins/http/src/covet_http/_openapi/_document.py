@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from covet_http._binding import HttpBinding
 from covet_http._config import HttpConfig
-from covet_http._openapi._body import Body
+from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._description import Description
 from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Webhook
@@ -200,8 +200,8 @@ class _Builder:
             found.append({})
         return found
 
-    def _payload(self, webhook: Webhook) -> Body:
-        return Body(self._schemas.want(webhook.payload, "serialization"))
+    def _payload(self, webhook: Webhook) -> DescribedBody:
+        return DescribedBody(self._schemas.want(webhook.payload, "serialization"))
 
 
 def security_schemes(authenticators: Sequence[Any]) -> Json:
@@ -270,7 +270,7 @@ def _module(operation: Operation) -> tuple[str, ...]:
     return (before.rpartition(".")[2],) if before else ()
 
 
-def _request(webhook: Webhook, body: Body) -> Json:
+def _request(webhook: Webhook, body: DescribedBody) -> Json:
     """The Path Item Object of a request that the service sends."""
     operation: Json = {}
     if webhook.summary:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from covet_http._encode import form_of, media_type_of
 from covet_http._file import File, NoSuchPath
 from covet_http._links import has_links
-from covet_http._openapi._body import Body
+from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._errors import phrase
 from covet_http._openapi._schemas import Json, Schemas
 from covet_http._outcomes import MULTI_STATUS, has_outcomes
@@ -41,12 +41,12 @@ def describe_success(description: Description, schemas: Schemas) -> None:
             description.answer(MULTI_STATUS, phrase(MULTI_STATUS), media_type, body)
     for result in signature.results:
         if issubclass(result, File):
-            description.answer(200, phrase(200), _ANY, Body({}))
-            description.answer(206, phrase(206), _ANY, Body({}))
+            description.answer(200, phrase(200), _ANY, DescribedBody({}))
+            description.answer(206, phrase(206), _ANY, DescribedBody({}))
             description.answer(304, phrase(304))
             description.error(NoSuchPath, PreconditionFailed, RangeNotSatisfiable)
         elif issubclass(result, Content):
-            description.answer(200, phrase(200), _ANY, Body({}))
+            description.answer(200, phrase(200), _ANY, DescribedBody({}))
         elif issubclass(result, Redirect):
             description.answer(303, phrase(303))
             description.answers[303].headers["Location"] = _LOCATION
@@ -57,11 +57,11 @@ def describe_success(description: Description, schemas: Schemas) -> None:
         description.answers[description.success].headers["Location"] = _LOCATION
 
 
-def _body(description: Description, schemas: Schemas) -> Body:
+def _body(description: Description, schemas: Schemas) -> DescribedBody:
     signature = description.signature
     form = form_of(description.binding, signature)
     if form == "raw":
         # Bytes have no type among JSON's.
-        return Body({"type": "string"} if signature.output_type is str else {})
+        return DescribedBody({"type": "string"} if signature.output_type is str else {})
     output = schemas.want(signature.output, "serialization")
-    return Body(output, stream=form != "document", examples=description.examples)
+    return DescribedBody(output, stream=form != "document", examples=description.examples)
