@@ -261,6 +261,21 @@ async def test_no_comments_unless_there_is_silence(web: Any) -> None:
     assert parse(answer.body) == [{"data": [str(number)]} for number in range(20)]
 
 
+async def test_a_deadline_ends_a_stream_that_is_kept_alive(web: Any) -> None:
+    @http.get("/short", stream="events", deadline=0.4)
+    async def short() -> AsyncIterator[int]:
+        yield 1
+        await anyio.sleep_forever()
+
+    async with web.serving(short, http={"event_keep_alive": 0.05}) as service:
+        async with service.connect() as client:
+            await client.send(b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
+            data = await client.until_closed()
+    # Cut, for the handler has not said that this is all.
+    assert data.count(b":\n\n") >= 2
+    assert not data.endswith(b"0\r\n\r\n")
+
+
 async def test_off_means_off(web: Any) -> None:
     async with web.serving(*FUNCTIONS, http={"event_keep_alive": 0}) as service:
         async with service.connect() as client:
