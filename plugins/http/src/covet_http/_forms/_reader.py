@@ -61,22 +61,7 @@ def _has_none(request: Request) -> bool:
 
 
 async def _urlencoded_later(plan: FormPlan, request: Request) -> Document:
-    limits, most = request.limits, _most_text(request)
-    declared = request.declared_length()
-    if declared is not None:
-        if declared > most:
-            raise _too_much_text(most)
-        return _urlencoded(plan, request, await request.body_bytes())
-    pieces, size = [], 0
-    with anyio.move_on_after(limits.body_timeout) as patience:
-        while piece := await request.read():
-            size += len(piece)
-            if size > most:
-                raise _too_much_text(most)
-            pieces.append(piece)
-    if patience.cancelled_caught:
-        raise BodyTimeout(f"the form has to arrive within {limits.body_timeout} seconds")
-    return _urlencoded(plan, request, b"".join(pieces))
+    return _urlencoded(plan, request, await request.body_bytes(_most_text(request)))
 
 
 def _most_text(request: Request) -> int:
