@@ -98,13 +98,19 @@ def write(folder: Path) -> None:
     (folder / "covet" / "covet.toml").write_text(CONFIG, "utf-8")
 
 
+def cached(folder: Path) -> dict[str, str]:
+    """An environment in which the bytecode of everything is kept, whatever the machine's says."""
+    kept = {name: each for name, each in environment().items() if not name.startswith("PYTHONDONT")}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+
+
 def covet(folder: Path, *settings: str) -> Service:
     """Everything on, as it is by default."""
     port = free_port()
     command = [COVET, "run", "-c", str(folder / "covet" / "covet.toml")]
     for setting in (f"plugins.http.port={port}", *settings):
         command += ["--set", setting]
-    return Service(command, port, folder / f"covet-{port}.log", environment())
+    return Service(command, port, folder / f"covet-{port}.log", cached(folder))
 
 
 def fastapi(folder: Path) -> Service:
@@ -112,7 +118,7 @@ def fastapi(folder: Path) -> Service:
     port = free_port()
     command = [str(SCRIPTS / "uvicorn"), "--app-dir", str(folder / "fastapi"), "routes:app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--ws", "none"]
-    return Service(command, port, folder / f"fastapi-{port}.log", environment())
+    return Service(command, port, folder / f"fastapi-{port}.log", cached(folder))
 
 
 def ask(port: int, path: str) -> tuple[int, bytes]:
