@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from covet_engine._asgi import Address, AsgiTarget
 from covet_engine._core import Core, EngineError
 from covet_engine._dispatch import chooser, redirector, request_class
+from covet_engine._exchange import Exchange
 from covet_engine._exchange import Target as Makes
 from covet_engine._request import fields
 from covet_http import (
@@ -61,14 +63,17 @@ class Table:
             servers: Where the listening sockets are bound, for mounted applications.
         """
         classes: dict[Route, Makes] = {}
+        made: list[Makes] = []
         for each in self.found:
             for route in _among(each):
                 if isinstance(route, Route) and route not in classes:
                     code = None
                     if route.constant is not None:
                         code = self._template(route.status, route.constant)
-                    classes[route] = request_class(core, route, code, self._dispatcher)
-        return [self._maker(core, each, classes, servers) for each in self.found]
+                    make = partial(request_class, core, route, code, self._dispatcher)
+                    classes[route] = _First(make, route, classes, made)
+        made += [self._maker(core, each, classes, servers) for each in self.found]
+        return made
 
     def _maker(
         self,
@@ -186,6 +191,35 @@ def _among(target: Found) -> Iterable[Route | PreparedAnswer]:
     if isinstance(target, Route):
         return (target,)
     return () if isinstance(target, SlashRedirect | Mounted) else target.among
+
+
+class _First:
+    """A target that makes the class of its route's requests when the first of them comes.
+
+    A service begins to answer before it has made the classes of a thousand routes.
+    """
+
+    __slots__ = ("_classes", "_make", "_route", "_targets")
+
+    def __init__(
+        self,
+        make: Callable[[], Makes],
+        route: Route,
+        classes: dict[Route, Makes],
+        targets: list[Makes],
+    ) -> None:
+        self._make = make
+        self._route = route
+        self._classes = classes
+        self._targets = targets
+
+    def __call__(self, handle: int, at: int, size: int, flags: int) -> Exchange:
+        made = self._make()
+        self._classes[self._route] = made
+        for number, each in enumerate(self._targets):
+            if each is self:
+                self._targets[number] = made
+        return made(handle, at, size, flags)
 
 
 def compile_routes(lib: Lib, ffi: FFI, dispatcher: Dispatcher) -> Table:

@@ -13,6 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import field, make_dataclass
+from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -263,7 +264,7 @@ def compile_signature(
                 f"{operation.name} takes {len(streams)} streams", place, "Take one AsyncIterator."
             )
         )
-    returned = typing.get_type_hints(handler, include_extras=True).get("return", Any)
+    returned = _hints(handler).get("return", Any)
     out = get_origin(returned) in _STREAMS
     if inspect.isasyncgenfunction(handler) and not out:
         errors.append(
@@ -311,7 +312,7 @@ def parameters_of(
 ) -> tuple[list[Input | Injected], list[ConfigurationError]]:
     """What fills each parameter of a handler or provider, and everything that is wrong with them."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _hints(function)
     except Exception as error:
         problem = f"the annotations of {name} cannot be evaluated: {error}"
         return [], [
@@ -329,6 +330,12 @@ def parameters_of(
         else:
             found.append(each.replaced(keyword=parameter.kind is parameter.KEYWORD_ONLY))
     return found, errors
+
+
+@lru_cache(maxsize=1)
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, evaluated; asked for its parameters, then for its result."""
+    return typing.get_type_hints(function, include_extras=True)
 
 
 def place_of(operation: Operation) -> str:
