@@ -9,16 +9,27 @@ from urllib.parse import urljoin
 from pydantic import BaseModel
 
 import covet_http as http
-from covet_operations import CursorQuery, OffsetPage, OffsetQuery, Page, Paging, Sort, SortBy
+from covet_operations import (
+    CursorQuery,
+    Filter,
+    OffsetPage,
+    OffsetQuery,
+    Page,
+    Paging,
+    Sort,
+    SortBy,
+)
 
 
 class Book(BaseModel):
     id: int
     title: str
+    language: str = "en"
 
 
 class BookQuery(CursorQuery[Book]):
     sort: Annotated[Sort, SortBy("title", "id", key="id")] = Sort("id")
+    language: Annotated[list[str] | None, Filter("in")] = None
 
 
 class Slice(OffsetQuery[Book]):
@@ -31,18 +42,15 @@ BOOKS = [Book(id=number, title=f"title {number % 3}") for number in range(7)]
 @http.get("/books")
 async def by_cursor(
     paging: Paging,
-    limit: int = 3,
-    sort: str = "id",
-    cursor: str | None = None,
+    query: Annotated[BookQuery, http.Query()],
     q: list[str] = [],  # noqa: B006
 ) -> Page[Book]:
-    query = BookQuery.model_validate({"limit": limit, "sort": sort, "cursor": cursor})
     return paging.select(query).of(BOOKS)
 
 
 @http.get("/slices")
-async def by_offset(paging: Paging, limit: int = 3, offset: int = 0) -> OffsetPage[Book]:
-    return paging.select(Slice(limit=limit, offset=offset)).of(BOOKS, count=True)
+async def by_offset(paging: Paging, query: Annotated[Slice, http.Query()]) -> OffsetPage[Book]:
+    return paging.select(query).of(BOOKS, count=True)
 
 
 @http.post("/searches")
@@ -74,6 +82,9 @@ async def test_pages_link_to_each_other(web: Any) -> None:
         first = await client.ask("GET", urljoin(here, around["first"]))
         assert "prev" not in links(first)
 
+        german = await client.ask("GET", "/books?language=de&language=fr")
+        assert german.json["items"] == []
+
         middle = await client.ask("GET", "/slices?offset=2&limit=2")
         assert links(middle) == {
             "next": "?offset=4&limit=2", "prev": "?offset=0&limit=2", "first": "?limit=2",
@@ -89,3 +100,19 @@ async def test_pages_link_to_each_other(web: Any) -> None:
         refused = await client.ask("GET", "/books?cursor=nonsense")
         assert (refused.status, refused.json["errors"][0]["type"]) == (422, "cursor_invalid")
         assert "link" not in refused.headers
+        refused = await client.ask("GET", "/books?sort=stock&limit=0")
+        assert [fault["loc"] for fault in refused.json["errors"]] == [
+            ["query", "limit"], ["query", "sort"],
+        ]  # fmt: skip
+
+
+async def test_the_document_shows_every_parameter(web: Any) -> None:
+    async with web.serving(by_cursor, http={"openapi": {"contract": True}}) as shop:
+        assert (await shop.ask("GET", "/books?limit=2")).status == 200
+        document = (await shop.ask("GET", "/openapi.json")).json
+        shown = document["paths"]["/books"]["get"]
+        schemas = {each["name"]: each["schema"] for each in shown["parameters"]}
+        assert schemas.keys() == {"limit", "cursor", "sort", "language", "q"}
+        assert schemas["sort"]["pattern"] == "^-?(title|id)(,-?(title|id))*$"
+        assert (schemas["limit"]["maximum"], schemas["limit"]["default"]) == (100, 20)
+        assert "Link" in shown["responses"]["200"]["headers"]

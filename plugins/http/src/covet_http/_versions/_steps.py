@@ -59,6 +59,7 @@ def _step(change: VersionChange, version: str) -> Walk:
 
 
 def _upgrade(function: Callable[[Any], Any], given: Any, version: str) -> Walk:
+    fault = {"loc": [], "msg": f"Does not fit version {version}", "type": "version_mismatch"}
     if fields_of(given) is not None:
         check = TypeAdapter(given).validator.validate_json
 
@@ -67,10 +68,12 @@ def _upgrade(function: Callable[[Any], Any], given: Any, version: str) -> Walk:
                 checked = check(to_json(data))
             except ValidationError as error:
                 raise FaultsError(Invalid.from_validation(error).errors) from None
+            except ValueError:
+                # Other codecs than JSON can hold what it cannot.
+                raise FaultsError([fault]) from None
             return to_jsonable_python(function(checked), by_alias=True)
 
         return typed
-    fault = {"loc": [], "msg": f"Does not fit version {version}", "type": "version_mismatch"}
 
     def plain(data: Any) -> Any:
         try:
