@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 from covet_http._binding import HttpBinding
+from covet_http._fields import Spread
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import FormPlan
 from covet_http._hosts import parse_host
@@ -15,6 +16,7 @@ from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Facts, facts_of
 from covet_http._openapi._schemas import Json, Schemas, Wanted, resolved
 from covet_http._openapi._success import describe_success
+from covet_http._openapi._taken_apart import taken_apart
 from covet_http._problem import CONTENT_TYPE, BodyTimeout, Malformed, status_of_class
 from covet_http._sources import JSON, NDJSON
 from covet_http._template import Parameter, untyped
@@ -200,6 +202,8 @@ class Description:
                     required=given.required,
                 )
                 self.parameters[-1]["input"] = given
+        for name, (where, model) in place.models.items():
+            self._describe_fields(self._inputs[name], where, model)
         if place.body:
             inputs = [self._inputs[name] for name in place.body]
             body = DescribedBody(
@@ -234,6 +238,14 @@ class Description:
         """Of the body of success, by name."""
         return self._facts.response_examples
 
+    def _describe_fields(self, given: Input, where: Location, model: Spread) -> None:
+        for each in taken_apart(given, model):
+            schema = self._schemas.want(each.adapter, "validation")
+            before = len(self.parameters)
+            self.parameter(each.name, where, schema, required=each.required)
+            if len(self.parameters) > before:
+                self.parameters[-1]["field"] = True
+
     # The Operation Object.
 
     def written(self, operation_id: str, tags: Iterable[str], errors: ErrorSchemas) -> Json:
@@ -267,6 +279,12 @@ class Description:
         given = dict(given)
         source: Input | None = given.pop("input", None)
         schema = schema_of(given["schema"])
+        if given.pop("field", False):
+            schema = dict(_textual(schema, self._schemas.components))
+            if schema.get("default", ...) is None:
+                del schema["default"]
+            if text := schema.get("description"):
+                given.setdefault("description", text)
         if source is not None:
             schema = _textual(schema, self._schemas.components)
             default = None if source.required else _plain(source)
