@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -84,8 +85,7 @@ class Users:
         return Principal(id=credentials.value, permissions=frozenset({"orders:write"}))
 
 
-@asynccontextmanager
-async def serving(web: Any, shop: Shop, **config: Any) -> AsyncIterator[Any]:
+def of(shop: Shop) -> type[Plugin[None]]:
     class More(Plugin[None]):
         def covet_operations(self) -> tuple[Operation, ...]:
             return operations_of(shop)
@@ -96,7 +96,12 @@ async def serving(web: Any, shop: Shop, **config: Any) -> AsyncIterator[Any]:
         def covet_permissions(self) -> list[str]:
             return ["orders:write"]
 
-    plugins = {"memory": Memory, "more": More}
+    return More
+
+
+@asynccontextmanager
+async def serving(web: Any, shop: Shop, **config: Any) -> AsyncIterator[Any]:
+    plugins = {"memory": Memory, "more": of(shop)}
     async with web.serving(plugins=plugins, http={"idempotency": config}) as service:
         yield service
 
@@ -233,6 +238,24 @@ async def test_bodies_are_read_once_more(web: Any, chunked: bool) -> None:
             answer = await client.answer()
             assert (answer.status, answer.json) == (200, 300_000)
     assert shop.orders == ["c.png"]
+
+
+async def test_compressed_bodies_are_decoded_once(web: Any) -> None:
+    shop = Shop()
+    body = gzip.compress(b'{"book": "Emma"}')
+    head = "POST /orders HTTP/1.1\r\nHost: a\r\nIdempotency-Key: a\r\nContent-Encoding: gzip\r\n"
+    head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with web.serving(
+        plugins={"memory": Memory, "more": of(shop)}, http={"decompress": ["gzip"]}
+    ) as service:
+        async with service.connect() as client:
+            for _ in range(2):
+                await client.send(head.encode() + b"%x\r\n" % len(body) + body[:9])
+                await anyio.sleep(0.02)
+                await client.send(body[9:] + b"\r\n0\r\n\r\n")
+                answer = await client.answer()
+                assert (answer.status, answer.json["book"]) == (201, "Emma")
+    assert shop.orders == ["Emma"]
 
 
 async def test_large_answers_are_not_kept(web: Any) -> None:

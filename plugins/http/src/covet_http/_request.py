@@ -302,11 +302,17 @@ class Request(Call):
         """
         if limit is None:
             limit = self.limits.max_body_bytes
-        body = await self._whole(limit)
+        body = await self.raw_body(limit)
         coding = self.require_coding() if self.limits.codings else ""
         return decoded(self.limits.codings[coding](), body, limit) if coding else body
 
-    async def _whole(self, limit: int) -> bytes:
+    async def raw_body(self, limit: int | None = None) -> bytes:
+        """The whole body as it came, also if that is compressed.
+
+        The arguments and errors are those of `body_bytes`.
+        """
+        if limit is None:
+            limit = self.limits.max_body_bytes
         whole = self.body_now(limit)
         if whole is not None:
             return whole

@@ -288,7 +288,7 @@ async def _fingerprint(request: Request) -> bytes:
     """What makes a request the same one: everything a handler may look at but most headers."""
     body = request.body_now()
     if body is None:
-        body = await request.body_bytes()
+        body = await request.raw_body()
         _put_back(request, body)
     made = blake2b(digest_size=_DIGEST)
     for part in (
@@ -296,6 +296,7 @@ async def _fingerprint(request: Request) -> bytes:
         request.path.encode("ascii"),
         request.query_string,
         request.header(b"content-type") or b"",
+        request.header(b"content-encoding") or b"",
         body,
     ):
         made.update(b"%d:" % len(part))
