@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from covet_http._weight import weight_of
+
 # Far more than any client sends.
 _MOST_RANGES: Final = 64
 _LONGEST: Final = 4096
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _RANGE = re.compile(rf"[ \t]*(\*|{_WORD})/(\*|{_WORD})[ \t]*(?:;|\Z)")
-_WEIGHT = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 
 
 class TooManyRangesError(Exception):
@@ -68,14 +69,14 @@ def _ranges(line: str) -> list[tuple[str, str, float]]:
 
 
 def _weight(parameters: str) -> float | None:
-    weight = 1.0
+    weight: float | None = 1.0
     for parameter in parameters.split(";"):
         name, _, value = (each.strip(" \t") for each in parameter.partition("="))
         if name == "q":
-            if not _WEIGHT.match(value):
-                return None
-            weight = float(value)
+            weight = weight_of(value)
         elif name not in ("", "charset"):
+            return None
+        if weight is None:
             return None
     return weight
 

@@ -9,14 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, Protocol
 
+from covet_http._weight import weight_of
 from covet_kernel import ConfigurationError
 
 _LONGEST: Final = 1024
 _MOST: Final = 32
-# RFC 9110, 12.4.2 and 12.5.3.
-_MEMBER = re.compile(
-    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[Qq]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?\Z"
-)
+_MEMBER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[Qq]=([0-9.]+))?\Z")
 _ALIASES: Final = {b"x-gzip": b"gzip"}
 
 
@@ -41,17 +39,18 @@ def wanted_encoding(line: bytes, offered: Sequence[bytes]) -> bytes:
         if not text:
             continue
         found = _MEMBER.match(text)
-        if found is None:
+        weight = None if found is None else weight_of((found[2] or b"1").decode("ascii"))
+        if found is None or weight is None:
             return b""
         name = found[1].lower()
         name = _ALIASES.get(name, name)
-        weights[name] = max(weights.get(name, 0.0), float(found[2] or 1))
+        weights[name] = max(weights.get(name, 0.0), weight)
     others = weights.get(b"*", 0.0)
     best, chosen = weights.get(b"identity", 0.0), b""
     for coding in reversed(offered):
-        weight = weights.get(coding, others)
-        if weight and weight >= best:
-            best, chosen = weight, coding
+        wish = weights.get(coding, others)
+        if wish and wish >= best:
+            best, chosen = wish, coding
     return chosen
 
 

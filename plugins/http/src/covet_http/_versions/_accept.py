@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
+from covet_http._weight import weight_of
+
 MediaType: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
 """``type/subtype`` and its parameters, in lower case."""
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _TYPE = re.compile(rf"[ \t]*+({_WORD}/{_WORD})[ \t]*+")
 _PARAMETER = re.compile(rf';[ \t]*+({_WORD})=(?:({_WORD})|"((?:[^"\\]|\\.)*+)")[ \t]*+')
-_QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 # What says no more than that JSON, or anything, will do.
 _OPEN = frozenset(("*/*", "application/*", "application/json"))
 
@@ -32,9 +33,10 @@ def parse(text: str) -> tuple[MediaType, float] | None:
         at = parameter.end()
         name, value = parameter[1].lower(), parameter[2] or parameter[3] or ""
         if name == "q":
-            if not _QUALITY.match(value):
+            weight = weight_of(value)
+            if weight is None:
                 return None
-            quality = float(value)
+            quality = weight
         else:
             parameters.add((name, value.lower()))
     return (found[1].lower(), frozenset(parameters)), quality
