@@ -93,6 +93,8 @@ async def test_folders_have_an_index(web: Any, public: Path) -> None:
             assert answer.headers["cache-control"] == "no-cache"
             answer = await client.ask("GET", path.removesuffix("/"))
             assert (answer.status, answer.headers["location"]) == (308, path)
+        answer = await client.ask("GET", "/assets/docs?a=%2f&b")
+        assert (answer.status, answer.headers["location"]) == (308, "/assets/docs/?a=%2f&b")
         for path in ("/assets/empty", "/assets/empty/", "/assets/docs//", "/assets/app.js/"):
             assert (await client.ask("GET", path)).status == 404
 

@@ -238,6 +238,8 @@ class _Asset(File):
 def _with_slash(request: Request) -> Redirect:
     """To the folder itself, which is what the links of its page count from."""
     to = f"{request.path}/"
+    if request.query_string:
+        to += f"?{request.query_string.decode('latin-1')}"
     if not is_path_here(to):
         raise NoSuchPath
     return Redirect(to, 308)
