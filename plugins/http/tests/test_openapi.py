@@ -617,6 +617,98 @@ def test_forms() -> None:
     assert content == {"multipart/form-data": {"schema": {"type": "object"}}}
 
 
+class Price(BaseModel):
+    above: float = 0
+    below: Annotated[float, Field(le=1000)]
+
+
+class Filters(BaseModel):
+    author: str = Field("", description="Part of a name.")
+    tags: set[str] = set()
+    price: Price
+
+
+class Visitor(BaseModel):
+    session: str
+    theme: str | None = None
+
+
+def test_models_taken_apart() -> None:
+    @http.get("/books")
+    async def search(
+        filters: Annotated[Filters, http.Query()],
+        visitor: Annotated[Visitor, http.Cookie()],
+        languages: Annotated[list[str], http.Header("accept-language")] = [],  # noqa: B006
+        session: Annotated[str, http.Cookie("other")] = "none",
+    ) -> str: ...  # type: ignore[empty-body]
+
+    found = {
+        (each["in"], each["name"]): each
+        for each in at(document(search), "GET /books")["parameters"]
+    }
+    assert set(found) == {
+        ("query", "author"), ("query", "tags"), ("query", "price.above"), ("query", "price.below"),
+        ("cookie", "session"), ("cookie", "theme"), ("cookie", "other"),
+        ("header", "accept-language"),
+    }  # fmt: skip
+    assert found["query", "author"]["description"] == "Part of a name."
+    assert found["query", "tags"]["schema"]["type"] == "array"
+    assert "required" not in found["query", "price.above"]
+    assert found["query", "price.below"]["required"] is True
+    assert found["query", "price.below"]["schema"]["maximum"] == 1000
+    assert found["cookie", "session"]["required"] is True
+    assert found["cookie", "theme"]["schema"] == {"type": "string"}
+    assert found["cookie", "other"]["schema"]["default"] == "none"
+
+
+def test_bodies_of_any_kind() -> None:
+    @http.put("/cover")
+    async def cover(image: Annotated[bytes, http.Body(("image/*", "text/svg"))]) -> None: ...
+
+    @http.put("/blurb")
+    async def blurb(text: Annotated[str, http.Body("text/plain")] = "") -> None: ...
+
+    @http.post("/bulk")
+    async def bulk(titles: Annotated[list[str], http.Body()]) -> int: ...  # type: ignore[empty-body]
+
+    @http.post("/import")
+    async def load(data: Annotated[AsyncIterator[bytes], http.Body("text/csv")]) -> None: ...
+
+    @http.put("/raw")
+    async def raw(data: bytes) -> None: ...
+
+    made = document(cover, blurb, bulk, load, raw)
+    assert at(made, "PUT /cover")["requestBody"] == {
+        "required": True,
+        "content": {"image/*": {"schema": {}}, "text/svg": {"schema": {}}},
+    }
+    assert "required" not in at(made, "PUT /blurb")["requestBody"]
+    assert at(made, "PUT /blurb")["requestBody"]["content"]["text/plain"]["schema"] == {
+        "type": "string"
+    }
+    items = at(made, "POST /bulk")["requestBody"]["content"]["application/json"]["schema"]
+    assert items == {"type": "array", "items": {"type": "string"}}
+    assert at(made, "POST /import")["requestBody"]["content"] == {"text/csv": {"schema": {}}}
+    assert set(at(made, "PUT /raw")["requestBody"]["content"]) == {"application/octet-stream"}
+
+
+class Yaml:
+    media_types = ("application/yaml", "text/yaml")
+
+
+def test_other_encodings_of_documents() -> None:
+    @http.put("/image")
+    async def image(data: bytes) -> None: ...
+
+    made = document(add, image, covet_http_codecs=(Yaml(),))
+    kinds = {"application/json", "application/yaml"}
+    assert set(at(made, "POST /books")["requestBody"]["content"]) == {*kinds, "text/yaml"}
+    assert set(answer(made, "POST /books", 201)["content"]) == kinds
+    assert problem(made, "POST /books", 406) == ref("NotAcceptable")
+    assert set(at(made, "PUT /image")["requestBody"]["content"]) == {"application/octet-stream"}
+    assert "406" not in at(made, "PUT /image")["responses"]
+
+
 def test_types_in_paths_and_hosts(caplog: pytest.LogCaptureFixture) -> None:
     site = http.Group(host="{tenant}.example.com")
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from covet_http._accept import split_list
 from covet_http._binding import HttpBinding
 from covet_http._codecs import Codecs
-from covet_http._encode import encoder, form_of, item_encoder
+from covet_http._encode import encoder, item_encoder, negotiable
 from covet_http._fields import Leaf, Spread, base_of
 from covet_http._file import File, deliver
 from covet_http._forms._plan import FormPlan
@@ -94,15 +94,7 @@ class Decoding:
 
     def negotiates(self, signature: Signature, binding: HttpBinding) -> bool:
         """Whether the form of an operation's answer is the client's to choose."""
-        return (
-            self._codecs.negotiate
-            and binding.has_document
-            and form_of(binding, signature) == "document"
-            and not binding.media_type
-            and not binding.document_type
-            and signature.kind in ("unary", "client_stream")
-            and signature.output_type is not None
-        )
+        return self._codecs.negotiate and negotiable(signature, binding)
 
     def _check(
         self, place: Placement, choose: Callable[[Request], None] | None

@@ -43,6 +43,18 @@ def media_type_of(binding: HttpBinding, signature: Signature) -> str:
     return NDJSON if form == "lines" else binding.document_type or JSON
 
 
+def negotiable(signature: Signature, binding: HttpBinding) -> bool:
+    """Whether the answer is a document whose encoding may be the client's to choose."""
+    return (
+        binding.has_document
+        and form_of(binding, signature) == "document"
+        and not binding.media_type
+        and not binding.document_type
+        and signature.kind in ("unary", "client_stream")
+        and signature.output_type is not None
+    )
+
+
 def encoder(
     binding: HttpBinding, signature: Signature, document: Encode | None = None
 ) -> Encode | None:

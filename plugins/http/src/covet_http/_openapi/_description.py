@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from covet_http._binding import HttpBinding
-from covet_http._fields import Spread
-from covet_http._forms._parts import Parts
-from covet_http._forms._plan import FormPlan
 from covet_http._hosts import parse_host
 from covet_http._openapi._body import DescribedBody, Schema, schema_of
 from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Facts, facts_of
-from covet_http._openapi._schemas import Json, Schemas, Wanted, resolved
+from covet_http._openapi._inputs import describe_inputs
+from covet_http._openapi._schemas import Json, Schemas, Wanted
 from covet_http._openapi._success import describe_success
-from covet_http._openapi._taken_apart import taken_apart
-from covet_http._problem import CONTENT_TYPE, BodyTimeout, Malformed, status_of_class
-from covet_http._sources import JSON, NDJSON
+from covet_http._problem import CONTENT_TYPE, status_of_class
 from covet_http._template import Parameter, untyped
 from covet_kernel.contracts import Operation
-from covet_operations import Injected, Input, OperationError, Signature, TooLarge, Unsupported
+from covet_operations import OperationError, Signature
 
 Location: TypeAlias = Literal["path", "query", "header", "cookie"]
 
-_MULTIPART: Final = "multipart/form-data"
-_URLENCODED: Final = "application/x-www-form-urlencoded"
 _PROBLEM: Final = CONTENT_TYPE.decode()
 # Said by the document in other ways (OpenAPI 3.1.1, 4.8.12.2).
 _NOT_PARAMETERS: Final = frozenset({"accept", "content-type", "authorization"})
@@ -76,6 +70,7 @@ class Description:
         schemas: Schemas,
         *,
         refuse_extra: bool,
+        codecs: Sequence[Sequence[str]] = (),
     ) -> None:
         self.operation = operation
         self.binding = binding
@@ -91,11 +86,11 @@ class Description:
         self.more: Json = {}
         self._error_headers: dict[int, dict[str, Json]] = {}
         self._schemas = schemas
-        self._refuse_extra = refuse_extra
         self._facts = facts_of(operation)
-        self._inputs = {each.name: each for each in signature.inputs}
-        self._describe_inputs()
-        describe_success(self, schemas)
+        describe_inputs(self, schemas, refuse_extra=refuse_extra, codecs=codecs)
+        if binding.host:
+            self.more["servers"] = [_server(binding.host)]
+        describe_success(self, schemas, codecs)
         for status, declared in self._facts.answers.items():
             content: DescribedBody | None = None
             if declared.type is not None:
@@ -184,67 +179,10 @@ class Description:
 
     # What the signature says.
 
-    def _describe_inputs(self) -> None:
-        place = self.binding.place(self.signature)
-        places: tuple[tuple[Location, Mapping[str, Any]], ...] = (
-            ("path", {name: name for name in place.path}),
-            ("query", place.query),
-            ("header", place.headers),
-            ("cookie", getattr(place, "cookies", {})),
-        )
-        for location, names in places:
-            for name, sent in names.items():
-                given = self._inputs[name]
-                self.parameter(
-                    sent,
-                    location,
-                    self._schemas.want(given.adapter, "validation"),
-                    required=given.required,
-                )
-                self.parameters[-1]["input"] = given
-        for name, (where, model) in place.models.items():
-            self._describe_fields(self._inputs[name], where, model)
-        if place.body:
-            inputs = [self._inputs[name] for name in place.body]
-            body = DescribedBody(
-                _Record(inputs, place.form, self._schemas, refuse_extra=self._refuse_extra),
-                examples=self._facts.request_examples,
-            )
-            if place.form is None:
-                self.request[JSON] = body
-                if self.binding.document_type:
-                    self.request[self.binding.document_type] = body
-            else:
-                self.request[_MULTIPART] = body
-                if not FormPlan(inputs, place.form).files:
-                    self.request[_URLENCODED] = body
-            self.request_required = any(each.required for each in inputs)
-        if any(_is_parts(each) for each in self.signature.injected):
-            self.request[_MULTIPART] = DescribedBody({"type": "object"})
-            self.request_required = True
-        if self.signature.item is not None:
-            item = self._schemas.want(self.signature.item, "validation")
-            self.request[NDJSON] = DescribedBody(item, stream=True)
-            self.request_required = True
-        if self.signature.inputs:
-            self.error(Malformed)
-        if self.binding.host:
-            self.more["servers"] = [_server(self.binding.host)]
-        if self.request:
-            self.error(Malformed, TooLarge, Unsupported, BodyTimeout)
-
     @property
     def examples(self) -> Mapping[str, Any]:
         """Of the body of success, by name."""
         return self._facts.response_examples
-
-    def _describe_fields(self, given: Input, where: Location, model: Spread) -> None:
-        for each in taken_apart(given, model):
-            schema = self._schemas.want(each.adapter, "validation")
-            before = len(self.parameters)
-            self.parameter(each.name, where, schema, required=each.required)
-            if len(self.parameters) > before:
-                self.parameters[-1]["field"] = True
 
     # The Operation Object.
 
@@ -276,26 +214,13 @@ class Description:
         return found | self.more
 
     def _parameter(self, given: Json) -> Json:
-        given = dict(given)
-        source: Input | None = given.pop("input", None)
         schema = schema_of(given["schema"])
-        if given.pop("field", False):
-            schema = dict(_textual(schema, self._schemas.components))
-            if schema.get("default", ...) is None:
-                del schema["default"]
-            if text := schema.get("description"):
-                given.setdefault("description", text)
-        if source is not None:
-            schema = _textual(schema, self._schemas.components)
-            default = None if source.required else _plain(source)
-            if default is not None:
-                schema = {**schema, "default": default}
-            if schema.get("deprecated"):
-                given["deprecated"] = True
-            if text := schema.get("description"):
-                given.setdefault("description", text)
-        given["schema"] = schema
-        return given
+        found = {**given, "schema": schema}
+        if schema.get("deprecated"):
+            found["deprecated"] = True
+        if text := schema.get("description"):
+            found.setdefault("description", text)
+        return found
 
     def _responses(self, errors: ErrorSchemas) -> Json:
         by_status: dict[int, list[type[OperationError]]] = {}
@@ -326,51 +251,6 @@ class Description:
         return found
 
 
-class _Record(Wanted):
-    """The schema of an object with a member for each input, or of the one model that is the body."""
-
-    def __init__(
-        self,
-        inputs: list[Input],
-        names: Mapping[str, str] | None,
-        schemas: Schemas,
-        *,
-        refuse_extra: bool,
-    ) -> None:
-        self._schemas = schemas
-        self._names = names or {}
-        self._refuse_extra = refuse_extra
-        self._members = [(each, schemas.want(each.adapter, "validation")) for each in inputs]
-
-    @property
-    def schema(self) -> Json:  # type: ignore[override]
-        spread = next((wanted for each, wanted in self._members if each.spread), None)
-        if spread is not None and len(self._members) == 1:
-            return spread.schema
-        found: Json = {"type": "object", "properties": {}}
-        if spread is not None:
-            # Its members and the others' form one object.
-            found |= resolved(spread.schema, self._schemas.components)
-            found["properties"] = dict(found.get("properties", {}))
-        elif self._refuse_extra:
-            found["additionalProperties"] = False
-        required = list(found.get("required", ()))
-        for each, wanted in self._members:
-            if each.spread:
-                continue
-            member = wanted.schema
-            default = None if each.required else _plain(each)
-            if default is not None:
-                member = {**member, "default": default}
-            name = self._names.get(each.name, each.name)
-            found["properties"][name] = member
-            if each.required:
-                required.append(name)
-        if required:
-            found["required"] = required
-        return found
-
-
 def _response(description: str, headers: Json, content: Json) -> Json:
     found: Json = {"description": description}
     if headers:
@@ -380,28 +260,6 @@ def _response(description: str, headers: Json, content: Json) -> Json:
     return found
 
 
-def _textual(schema: Json, components: dict[str, Json]) -> Json:
-    """A schema for a text: there is no null in a path, a query or a header."""
-    choices = schema.get("anyOf")
-    if not choices:
-        return schema
-    rest = [each for each in choices if each != {"type": "null"}]
-    if len(rest) == len(choices):
-        return schema
-    others = {name: value for name, value in schema.items() if name != "anyOf"}
-    if len(rest) == 1:
-        return {**rest[0], **others}
-    return {**others, "anyOf": rest}
-
-
-def _plain(given: Input) -> Any:
-    """A default as JSON, ``None`` if it has no such form."""
-    try:
-        return given.adapter.dump_python(given.default, mode="json", warnings=False)
-    except Exception:
-        return None
-
-
 def _server(host: str) -> Json:
     """The Server Object of a host template, whatever the scheme."""
     parameters = [each.name for each in parse_host(host) if isinstance(each, Parameter)]
@@ -409,10 +267,6 @@ def _server(host: str) -> Json:
     if parameters:
         found["variables"] = {name: {"default": name} for name in parameters}
     return found
-
-
-def _is_parts(injected: Injected) -> bool:
-    return injected.source == "provider" and injected.key.type is Parts
 
 
 def _details(operation: Operation) -> str:

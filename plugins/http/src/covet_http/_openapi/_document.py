@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 
 from covet_http._binding import HttpBinding
+from covet_http._codecs import MessagePack
 from covet_http._config import HttpConfig
 from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._description import Description
@@ -78,6 +79,9 @@ class _Builder:
         self._schemas = Schemas()
         self._errors = ErrorSchemas(self._schemas, config.problem_base)
         self._schemes = security_schemes(serving.authenticators)
+        self._codecs = [each.media_types for _, each in serving.collect("covet_http_codecs")]
+        if config.message_pack:
+            self._codecs.append(MessagePack.media_types)
         self._parts: list[OpenApiPart] = []
         self._webhooks: list[Webhook] = []
         for _, declared in serving.collect("covet_http_openapi"):
@@ -169,6 +173,7 @@ class _Builder:
                     signature,
                     self._schemas,
                     refuse_extra=self._pipeline.config.refuse_extra,
+                    codecs=self._codecs,
                 )
                 if description.facts.hidden:
                     continue

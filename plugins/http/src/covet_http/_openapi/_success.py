@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from covet_http._encode import form_of, media_type_of
+from covet_http._encode import form_of, media_type_of, negotiable
 from covet_http._file import File, NoSuchPath
 from covet_http._links import has_links
 from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._errors import phrase
 from covet_http._openapi._schemas import Json, Schemas
 from covet_http._outcomes import MULTI_STATUS, has_outcomes
-from covet_http._problem import RangeNotSatisfiable
+from covet_http._problem import NotAcceptable, RangeNotSatisfiable
 from covet_http._results import Content, Redirect
 from covet_operations import PreconditionFailed
 
@@ -26,8 +27,16 @@ _LOCATION: Final[Json] = {
 }
 
 
-def describe_success(description: Description, schemas: Schemas) -> None:
-    """Say what a route answers with when all is well."""
+def describe_success(
+    description: Description, schemas: Schemas, codecs: Sequence[Sequence[str]]
+) -> None:
+    """Say what a route answers with when all is well.
+
+    Args:
+        description: Of the route.
+        schemas: Takes the types.
+        codecs: The media types of each encoding besides JSON, its own favourite first.
+    """
     binding, signature = description.binding, description.signature
     if signature.output_type is not None or not signature.results:
         body = None
@@ -37,6 +46,10 @@ def describe_success(description: Description, schemas: Schemas) -> None:
         # Without parameters, as those who look answers up compare it.
         media_type = media_type_of(binding, signature).partition(";")[0]
         description.answer(status, phrase(status), media_type, body)
+        if codecs and negotiable(signature, binding):
+            for each in codecs:
+                description.answer(status, phrase(status), each[0], body)
+            description.error(NotAcceptable)
         if has_outcomes(signature):
             description.answer(MULTI_STATUS, phrase(MULTI_STATUS), media_type, body)
     for result in signature.results:
