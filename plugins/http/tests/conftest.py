@@ -199,4 +199,5 @@ def web(request: pytest.FixtureRequest) -> SimpleNamespace:
         servers=servers,
         plugin_of=plugin_of,
         Client=Client,
+        Service=Service,
     )

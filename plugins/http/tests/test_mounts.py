@@ -9,8 +9,10 @@ import anyio
 import pytest
 
 import covet_http as http
-from covet_http import Message, Mount, Receive, Scope, Send
-from covet_kernel import ConfigurationError, LifecycleError, Plugin
+from covet_http import Http, Message, Mount, Receive, Scope, Send
+from covet_kernel import ConfigurationError, Kernel, LifecycleError, Plugin
+from covet_kernel.testing import assembly_of
+from covet_operations import Operations
 
 SEEN = ("type", "method", "path", "raw_path", "root_path", "query_string", "http_version", "scheme")
 
@@ -197,6 +199,46 @@ async def test_an_application_that_does_not_start(web: Any) -> None:
     assert "mounting mounts at /b did not start: no database" in error.problem
     assert good.life == ["started", "stopped after 0"]
     assert good.scopes == []
+
+
+def reloaded(web: Any, *mounts: Mount) -> Any:
+    classes = {"operations": Operations, **web.servers, "http": Http, **mounting(*mounts)}
+    return assembly_of(classes, {"http": {"port": 0, "linger": 0.05, "server": web.server}})
+
+
+async def test_reloads_keep_what_is_the_same(web: Any, caplog: pytest.LogCaptureFixture) -> None:
+    kept, gone, new, bad = Legacy(), Legacy(), Legacy(), Legacy(fails="no database")
+    mounts = [http.mount("/kept", kept), http.mount("/gone", gone)]
+    async with Kernel(reloaded(web, *mounts)).running() as kernel:
+        service = web.Service(kernel)
+        assert (await service.ask("GET", "/kept/x")).status == 200
+        mounts[1:] = [http.mount("/new", new), http.mount("/bad", bad)]
+        await kernel.reload(reloaded(web, *mounts))
+        for path, status in (("/kept/x", 200), ("/gone/x", 404), ("/new/x", 200), ("/bad/x", 503)):
+            assert (await service.ask("GET", path)).status == status, path
+        assert kept.life == ["started"]
+        assert gone.life == ["started", "stopped after 0"]
+        assert "COVET-HTTP-MOUNT-FAILED" in caplog.text
+        # Tried again with the next reload.
+        bad.fails = ""
+        await kernel.reload(reloaded(web, *mounts))
+        assert (await service.ask("GET", "/bad/x")).status == 200
+    assert kept.life == ["started", "stopped after 2"]
+    assert bad.life == ["started", "stopped after 1"]
+
+
+async def test_a_websocket_is_not_upgraded(web: Any) -> None:
+    app = Legacy()
+    upgrade = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    async with web.serving(plugins=mounting(http.mount("/legacy", app))) as service:
+        answer = await service.ask("GET", "/legacy/ws", headers=upgrade)
+    assert answer.status == 200
+    assert {scope["type"] for scope in app.scopes} == {"http"}
 
 
 async def test_an_application_that_never_starts(web: Any) -> None:

@@ -99,13 +99,17 @@ class Mounted:
 
     Attributes:
         state: What its lifespan has put into ``scope["state"]``; ``None`` if it has no lifespan.
+        failed: Whether it could not start, and is answered for with 503.
     """
 
     def __init__(self, declared: Mount) -> None:
         self.declared = declared
         self.state: dict[str, Any] | None = None
+        self.failed = False
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if self.failed:
+            return _answer(send, _STOPPED)
         root = scope.get("root_path", "").rstrip("/")
         path = scope["path"]
         if root and not path.startswith(root):
@@ -150,10 +154,14 @@ class MountedCall:
             answer = _FAILED
         if self._started:
             raise RuntimeError("the application was stopped in the middle of its answer")
-        status, body = answer
-        headers = [_PLAIN, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await _answer(send, answer)
+
+
+async def _answer(send: Send, answer: tuple[int, bytes]) -> None:
+    status, body = answer
+    headers = [_PLAIN, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def add_mount(routes: Router[Target], given: Mount, owner: str) -> Mounted:
@@ -196,14 +204,14 @@ class Mounts:
             await self._stop(self._lives)
         return await self._tasks.__aexit__(kind, error, trace)
 
-    async def begin(self, wanted: Sequence[tuple[str, Mounted]]) -> None:
+    async def begin(self, wanted: Sequence[tuple[str, Mounted]]) -> list[LifecycleError]:
         """Start what is new in a phase, and stop what is no longer there.
 
         Args:
             wanted: The applications, with who declares each.
 
-        Raises:
-            LifecycleError: One could not start; several as a group.
+        Returns:
+            Why some could not start.
         """
         self._lives = {key: life for key, life in self._lives.items() if life.failure is None}
         here = {id(mounted.declared.application) for _, mounted in wanted}
@@ -213,17 +221,16 @@ class Mounts:
             if key not in self._lives:
                 self._lives[key] = life = _Life(mounted.declared, owner)
                 self._tasks.start_soon(life.run, name=f"covet mount {mounted.declared.prefix}")
-        failures = []
+        failures: list[LifecycleError] = []
         for _, mounted in wanted:
             life = self._lives[id(mounted.declared.application)]
             await life.started.wait()
             mounted.state = life.state
-            if life.failure is not None and life.failure not in failures:
-                failures.append(life.failure)
-        if len(failures) == 1:
-            raise failures[0]
-        if failures:
-            raise ExceptionGroup("mounted applications did not start", failures)
+            if life.failure is not None:
+                mounted.failed = True
+                if life.failure not in failures:
+                    failures.append(life.failure)
+        return failures
 
     async def _stop(self, keys: Iterable[int]) -> None:
         lives = [self._lives.pop(key) for key in list(keys)]

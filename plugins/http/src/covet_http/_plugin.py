@@ -241,7 +241,12 @@ class Http(Plugin[HttpConfig]):
     ) -> None:
         application = self._next
         assert application is not None
-        await mounts.begin(self._mounted)
+        failures = await mounts.begin(self._mounted)
+        if failures and serving.number == 1:
+            raise ExceptionGroup("mounted applications did not start", failures)
+        for failure in failures:
+            # A reload must not end what is served; here it is too late to undo it.
+            ctx.log.error("%s", failure, exc_info=failure.__cause__)
         listener.begin(application)
         if serving.number == 1 and urls:
             ctx.log.info("listening on %s", ", ".join(urls))
