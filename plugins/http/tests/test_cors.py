@@ -188,3 +188,13 @@ def test_what_is_unsafe_is_refused_at_the_start(wrong: dict[str, Any]) -> None:
     # bad input 70
     with pytest.raises(ValidationError):
         CorsConfig(**wrong)
+
+
+async def test_bodies_that_nobody_reads_are_passed_over(web: Any) -> None:
+    # bad input 18
+    async with serving(web, SITES) as service, service.connect() as client:
+        for target, status in (("/none", 404), ("/robots.txt", 405), ("/books/1", 405)):
+            body = b"GET /books/500 HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+            answer = await client.ask("POST", target, body=body, headers={"Origin": APP})
+            assert (answer.status, granted(answer)) == (status, APP)
+        assert (await client.ask("GET", "/books/1")).json == "Emma"
