@@ -87,6 +87,9 @@ async def test_those_who_have_an_answer_get_304(web: Any) -> None:
                     assert (answer.status, answer.headers["etag"]) == (304, tag)
                     assert answer.headers["cache-control"] == "max-age=60"
                     assert "content-type" not in answer.headers
+            two = f'If-None-Match: "x"\r\nIf-None-Match: {tag}'
+            await client.send(f"GET /tagged HTTP/1.1\r\nHost: a\r\n{two}\r\n\r\n".encode())
+            assert (await client.answer("HEAD")).status == 304
             for given in ('"x"', tag[:-1], "nonsense"):
                 answer = await client.ask("GET", "/tagged", headers={"If-None-Match": given})
                 assert (answer.status, answer.json) == (200, [0])

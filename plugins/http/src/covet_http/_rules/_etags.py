@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from covet_http._binding import HttpBinding
 from covet_http._conditional import Validators, evaluate
+from covet_http._problem import Malformed
 from covet_http._request import Request
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
 from covet_operations import PreconditionFailed
@@ -58,9 +59,19 @@ def _compare(call: Call, result: object, error: BaseException | None) -> None:
     if not tag:
         tag = b'"%s"' % blake2b(body, digest_size=16).hexdigest().encode("ascii")
         response.headers.append((b"etag", tag))
+    if not _is_conditional(call):
+        return
     match evaluate(call.headers, Validators(tag.decode("latin-1"))):
         case "unmodified":
             response.status = 304
             call.body = b""
         case "failed":
             raise PreconditionFailed("it is not as the request expects it to be")
+
+
+def _is_conditional(request: Request) -> bool:
+    """Whether it is worth it to parse the headers: tags are all there is to compare."""
+    try:
+        return any(request.header(name) is not None for name in (b"if-none-match", b"if-match"))
+    except Malformed:
+        return True  # two lines of one list
