@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from types import MappingProxyType
@@ -289,7 +289,7 @@ class Request(Call):
                 raise TooLarge(f"the body may have {limit} bytes")
         return body
 
-    async def body_bytes(self, limit: int | None = None) -> bytes:
+    def body_bytes(self, limit: int | None = None) -> Coroutine[Any, Any, bytes]:
         """The whole body, decoded if it came compressed.
 
         Args:
@@ -300,10 +300,14 @@ class Request(Call):
             TooLarge: It has more, declared or found so while reading.
             BodyTimeout: The rest of it took longer than ``body_timeout``.
         """
+        limits = self.limits
         if limit is None:
-            limit = self.limits.max_body_bytes
+            limit = limits.max_body_bytes
+        return self._decoded(limit) if limits.codings else self.raw_body(limit)
+
+    async def _decoded(self, limit: int) -> bytes:
+        coding = self.require_coding()
         body = await self.raw_body(limit)
-        coding = self.require_coding() if self.limits.codings else ""
         return decoded(self.limits.codings[coding](), body, limit) if coding else body
 
     async def raw_body(self, limit: int | None = None) -> bytes:
