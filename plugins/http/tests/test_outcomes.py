@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+from msgspec import msgpack
 from pydantic import BaseModel, ConfigDict, Field
 
 import covet_http as http
@@ -56,7 +57,11 @@ GOOD = {"title": "Persuasion"}
 async def test_each_item_has_its_own_outcome(web: Any) -> None:
     async with (
         web.serving(
-            add_each, add_all, add_stream, config={"operations": {"max_bulk_items": 3}}
+            add_each,
+            add_all,
+            add_stream,
+            config={"operations": {"max_bulk_items": 3}},
+            http={"openapi": {"contract": True}},
         ) as shop,
         shop.connect() as client,
     ):
@@ -107,3 +112,13 @@ async def test_the_document_says_so(web: Any) -> None:
         answers = answer.json["paths"]["/books/each"]["post"]["responses"]
         assert {"201", "207", "422"} <= answers.keys()
         assert "NewBook" in answer.json["components"]["schemas"]
+
+
+async def test_outcomes_in_other_codecs(web: Any) -> None:
+    packed = {"Content-Type": "application/vnd.msgpack", "Accept": "application/vnd.msgpack"}
+    async with web.serving(add_each, http={"message_pack": True}) as shop:
+        body = msgpack.encode({"books": [GOOD, {"title": "Emma"}]})
+        answer = await shop.ask("POST", "/books/each", body=body, headers=packed)
+        assert (answer.status, answer.headers["content-type"]) == (207, "application/vnd.msgpack")
+        found = msgpack.decode(answer.body)
+        assert found["outcomes"][1]["error"]["status"] == 409

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, NotRequired, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import msgpack
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from typing_extensions import TypedDict
 
@@ -150,8 +152,13 @@ def service(web: Any, *functions: Any, changes: Any = CHANGES, **versions: Any) 
     plugin = web.plugin_of(*functions)
     plugin.covet_http_version_changes = Declares.covet_http_version_changes
     contract = versions.pop("contract", False)
+    message_pack = versions.pop("message_pack", False)
     return web.serving(
-        http={"openapi": {"contract": contract}, "versions": {"known": KNOWN, **versions}},
+        http={
+            "message_pack": message_pack,
+            "openapi": {"contract": contract},
+            "versions": {"known": KNOWN, **versions},
+        },
         plugins={"shop": plugin},
     )
 
@@ -286,6 +293,26 @@ async def test_models_within_models_and_streams(web: Any) -> None:
         lines = {"Content-Type": "application/x-ndjson"}
         sent = await client.ask("POST", "/v1/stream", body=body, headers=lines)
         assert sent.json == ["Austen 1205", "Austen 1205"]
+
+
+async def test_other_codecs_are_translated_too(web: Any) -> None:
+    packed = {"Content-Type": "application/vnd.msgpack", "Accept": "application/vnd.msgpack"}
+    async with (
+        service(web, add_book, find_book, message_pack=True) as shop,
+        shop.connect() as client,
+    ):
+        made = await client.ask("POST", "/v1/books", body=msgpack.encode(ONE), headers=packed)
+        assert made.status == 201
+        assert msgpack.decode(made.body) == {
+            "id": 8, "title": "Emma", "author": "Austen", "price": "12.05",
+        }  # fmt: skip
+        two = await client.ask("GET", "/v2/books/7", headers=packed)
+        assert msgpack.decode(two.body)["price"] == "12.05"
+        for body in (b"\xff", {**ONE, "author": b"\xff"}, [ONE], {"author": datetime.now(UTC)}):
+            raw = body if isinstance(body, bytes) else msgpack.encode(body)
+            for version in ("v1", "v2"):
+                wrong = await client.ask("POST", f"/{version}/books", body=raw, headers=packed)
+                assert wrong.status in (400, 422), wrong.body
 
 
 # bad input 41: what does not fit a version is refused, whatever form it has.

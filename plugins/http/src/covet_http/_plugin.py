@@ -39,8 +39,7 @@ from covet_http._server import HTTP_SERVER, HttpListener
 from covet_http._specs import Specs
 from covet_http._static import check_folders, configured
 from covet_http._versions._changes import VersionChange, version_changes_of
-from covet_http._versions._plan import Versions, unversioned
-from covet_http._versions._routes import VersionedRoutes
+from covet_http._versions._unversioned import unversioned
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import KEY_VALUE, Capability, Interceptor, Operation, Record
 from covet_operations import (
@@ -58,6 +57,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from covet_http._openapi._contract import Contract
+    from covet_http._versions._plan import Versions
+    from covet_http._versions._routes import VersionedRoutes
 
 log = logging.getLogger("covet.http")
 
@@ -178,6 +179,8 @@ class Http(Plugin[HttpConfig]):
                 for each in versions.gone(operation, binding)
                 if endpoints
             ]
+            from covet_http._versions._routes import VersionedRoutes
+
             versioned = VersionedRoutes(versions, problems, gone, make)
         mounted = list(serving.collect("covet_http_mounts"))
         routes, self._mounted = route(endpoints, problems, serving, fixed, mounted, versioned, make)
@@ -221,6 +224,8 @@ class Http(Plugin[HttpConfig]):
         if config is None:
             return None
         bindings = [binding for _, binding in _bound(serving)]
+        from covet_http._versions._plan import Versions
+
         return Versions(config, serving.collect("covet_http_version_changes"), bindings, codec)
 
     def _codecs(self, serving: Serving) -> list[tuple[str, MediaCodec]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import to_json
 
@@ -19,10 +19,13 @@ from covet_http._openapi._facts import Webhook
 from covet_http._openapi._part import OpenApiPart
 from covet_http._openapi._schemas import Json, Schemas
 from covet_http._sources import JSON
-from covet_http._versions._plan import Versions, unversioned
+from covet_http._versions._unversioned import unversioned
 from covet_kernel import Serving
 from covet_kernel.contracts import Operation
 from covet_operations import Pipeline, Unauthenticated
+
+if TYPE_CHECKING:
+    from covet_http._versions._plan import Versions
 
 log = logging.getLogger("covet.http")
 

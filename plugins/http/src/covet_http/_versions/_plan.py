@@ -363,22 +363,5 @@ def _retyped(given: Input, annotation: Any) -> Input:
     return given.replaced(type=annotation, adapter=TypeAdapter(annotation))
 
 
-def unversioned(operation: Operation, binding: HttpBinding) -> Iterator[HttpBinding]:
-    """`Versions.variants` where none are declared.
-
-    Raises:
-        ConfigurationError: The binding names some.
-    """
-    if binding.versions:
-        raise ConfigurationError(
-            _RANGE,
-            f"{operation.name} is bound to {binding.method} {binding.path} in the versions"
-            f" {binding.versions!r}, but none are declared.",
-            place="plugins.http.versions",
-            fix="Declare them: known = [{name = '1'}, {name = '2'}] in [plugins.http.versions].",
-        )
-    yield binding
-
-
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
