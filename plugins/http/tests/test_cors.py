@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import covet_http as http
 from covet_http import CorsConfig
+from covet_http._rules._cors import Cors
 from covet_operations import NotFound
 
 APP = "https://app.example"
@@ -198,3 +202,14 @@ async def test_bodies_that_nobody_reads_are_passed_over(web: Any) -> None:
             answer = await client.ask("POST", target, body=body, headers={"Origin": APP})
             assert (answer.status, granted(answer)) == (status, APP)
         assert (await client.ask("GET", "/books/1")).json == "Emma"
+
+
+@given(st.text(st.sampled_from("htps:/.apexml*-@#\\ A0"), max_size=30))
+def test_an_origin_is_granted_exactly_if_a_pattern_says_so(rest: str) -> None:
+    # bad input 70
+    rule = Cors(CorsConfig(origins=("https://a.ex", "https://*.p.ex:8", "http://[::1]:1")))
+    for origin in (rest, f"https://{rest}", f"https://{rest}.p.ex:8", f"{rest}https://a.ex"):
+        granted = dict(rule.lines(lambda name, origin=origin: origin.encode()))
+        below = re.fullmatch(r"https://[a-z0-9-]+(\.[a-z0-9-]+)*\.p\.ex:8", origin)
+        expected = origin == "https://a.ex" or below is not None
+        assert granted == ({b"access-control-allow-origin": origin.encode()} if expected else {})
