@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from covet_http._conditional import holds
 from covet_http._problem import joined
 from covet_http._route import Reply
 
 # What a 304 repeats of its 200 (RFC 9110, 15.4.5).
 _KEPT = frozenset((b"cache-control", b"content-location", b"etag", b"expires", b"vary"))
-_BLANK = b" \t"
 
 
 class PreparedAnswer:
@@ -24,11 +24,12 @@ class PreparedAnswer:
         unmodified: The 304 for those who have it already; ``reply`` if it is not conditional.
     """
 
-    __slots__ = ("etag", "reply", "unmodified")
+    __slots__ = ("_tag", "etag", "reply", "unmodified")
 
     def __init__(self, reply: Reply, etag: bytes = b"") -> None:
         self.reply = reply
         self.etag = etag
+        self._tag = etag.decode("latin-1")
         self.unmodified = reply
         if etag:
             kept = [header for header in reply[1] if header[0] in _KEPT]
@@ -57,38 +58,6 @@ class PreparedAnswer:
         """
         if self.etag and method in ("GET", "HEAD"):
             for name, value in headers:
-                if name == b"if-none-match" and _holds(value, self.etag):
+                if name == b"if-none-match" and holds(value.decode("latin-1"), self._tag):
                     return self.unmodified
         return self.reply
-
-
-def _holds(value: bytes, etag: bytes) -> bool:
-    """Whether one ``If-None-Match`` line holds a tag (weak comparison, RFC 9110, 13.1.2).
-
-    What is malformed ends the search: the client gets a whole answer, which is never wrong.
-    """
-    value = value.strip(_BLANK)
-    if value == b"*":
-        return True
-    wanted = etag.removeprefix(b"W/")
-    at = 0
-    while at < len(value):
-        if value[at] in b" \t,":
-            at += 1
-            continue
-        begin = at + 2 if value.startswith(b"W/", at) else at
-        end = value.find(b'"', begin + 1) + 1
-        if value[begin : begin + 1] != b'"' or not end or not _is_tag(value[begin + 1 : end - 1]):
-            return False
-        if value[begin:end] == wanted:
-            return True
-        at = end
-        while at < len(value) and value[at] in _BLANK:
-            at += 1
-        if at < len(value) and value[at] != ord(","):
-            return False
-    return False
-
-
-def _is_tag(text: bytes) -> bool:
-    return all(byte > 0x20 and byte != 0x7F for byte in text)

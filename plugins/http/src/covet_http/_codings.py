@@ -1,4 +1,4 @@
-"""Which content codings a client takes (RFC 9110, 12.5.3)."""
+"""Which content codings a client takes: ``Accept-Encoding`` (RFC 9110, 12.5.3)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,49 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from covet_http._weight import weight_of
+
+# Far more than any client sends.
+_LONGEST: Final = 1024
 _MOST: Final = 32
-_MEMBER = re.compile(
-    r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?\Z"
-)
+_MEMBER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[Qq]=([0-9.]+))?\Z")
+_ALIASES: Final = {"x-gzip": "gzip"}
 
 
-def acceptable(value: str, offered: Sequence[str]) -> list[str]:
-    """Those of the offered codings that a client takes, the one it likes best first.
+def acceptable(line: str, offered: Sequence[str]) -> list[str]:
+    """Those of the offered codings that a client would rather have than none, the best first.
 
     Args:
-        value: Of ``Accept-Encoding``; empty: it takes none.
-        offered: In the order of the server's own liking, which decides where the client has none.
+        line: The value of ``Accept-Encoding``, several lines joined with commas.
+        offered: What there is, the server's favourite first, which wins where the client does not care.
+
+    Returns:
+        None of them, too, where what it says is malformed or longer than anybody needs.
     """
-    qualities: dict[str, float] = {}
-    for member in value.split(",", _MOST)[:_MOST]:
-        found = _MEMBER.match(member)
-        if found is not None:
-            name = found[1].lower().removeprefix("x-")
-            qualities.setdefault(name, 1.0 if found[2] is None else float(found[2]))
-    others = qualities.get("*", 0.0)
-    wanted = {name: qualities.get(name, others) for name in offered}
-    return sorted((name for name in offered if wanted[name] > 0), key=lambda name: -wanted[name])
+    weights = _weights(line)
+    if not weights:
+        return []
+    others, none = weights.get("*", 0.0), weights.get("identity", 0.0)
+    wishes = {coding: weights.get(coding, others) for coding in offered}
+    wanted = [coding for coding in offered if wishes[coding] and wishes[coding] >= none]
+    return sorted(wanted, key=lambda coding: -wishes[coding])
 
 
-def takes(value: str, media_type: str) -> bool:
-    """Whether an ``Accept`` header names a media type itself, and not only everything."""
-    for member in value.split(",", _MOST)[:_MOST]:
-        name, _, parameters = member.partition(";")
-        if name.strip(" \t").lower() == media_type:
-            return re.search(r"(?:\A|;)[ \t]*[qQ]=0(?:\.0{0,3})?[ \t]*(?:;|\Z)", parameters) is None
-    return False
+def _weights(line: str) -> dict[str, float]:
+    """How much each coding is wanted; empty where it cannot be told."""
+    weights: dict[str, float] = {}
+    members = line.split(",", _MOST)
+    if len(line) > _LONGEST or len(members) > _MOST:
+        return weights
+    for member in members:
+        text = member.strip(" \t")
+        if not text:
+            continue
+        found = _MEMBER.match(text)
+        weight = None if found is None else weight_of(found[2] or "1")
+        if found is None or weight is None:
+            return {}
+        name = found[1].lower()
+        name = _ALIASES.get(name, name)
+        weights[name] = max(weights.get(name, 0.0), weight)
+    return weights

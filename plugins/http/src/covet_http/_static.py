@@ -8,8 +8,9 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
+from covet_http._accept import TooManyRangesError, preferred
 from covet_http._binding import HttpBinding
-from covet_http._codings import acceptable, takes
+from covet_http._codings import acceptable
 from covet_http._file import File, FileContent, Found, NoSuchPath
 from covet_http._folder import Folder, safe_segments
 from covet_http._openapi._facts import EXTRA, Facts
@@ -24,7 +25,8 @@ _CODE: Final = "COVET-HTTP-STATIC-FOLDER"
 _EXTRA: Final = "covet_http.static"
 # In the order of what they save.
 _CODINGS: Final[Mapping[str, str]] = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
-_HTML: Final = "text/html"
+# A client that only takes anything would take this too.
+_ANYTHING_OR_HTML: Final = ("application/octet-stream", "text/html")
 
 
 class StaticFolder(PluginConfig):
@@ -219,7 +221,7 @@ class _Asset(File):
 
     def _fallback(self, headers: Mapping[str, str]) -> Found | None:
         options = self._options
-        if not options.fallback or not takes(headers.get("accept", ""), _HTML):
+        if not options.fallback or not wants_page(headers.get("accept", "")):
             return None
         self.cache = options.page_cache
         return self._open(options.fallback.split("/"), headers)
@@ -243,6 +245,14 @@ def _with_slash(request: Request) -> Redirect:
     if not is_path_here(to):
         raise NoSuchPath
     return Redirect(to, 308)
+
+
+def wants_page(accept: str) -> bool:
+    """Whether a client would rather have HTML than anything else, as browsers that go to a page."""
+    try:
+        return preferred(accept, _ANYTHING_OR_HTML) == 1
+    except TooManyRangesError:
+        return False
 
 
 def configured(static: Mapping[str, StaticFolder]) -> Iterable[Operation]:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-from covet_http._weight import weight_of
+from covet_http._codings import acceptable
 from covet_kernel import ConfigurationError
-
-_LONGEST: Final = 1024
-_MOST: Final = 32
-_MEMBER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?:[ \t]*;[ \t]*[Qq]=([0-9.]+))?\Z")
-_ALIASES: Final = {b"x-gzip": b"gzip"}
 
 
 def wanted_encoding(line: bytes, offered: Sequence[bytes]) -> bytes:
@@ -28,30 +22,8 @@ def wanted_encoding(line: bytes, offered: Sequence[bytes]) -> bytes:
     Returns:
         One of them; empty: the client had rather none of them, or what it says is malformed.
     """
-    if len(line) > _LONGEST:
-        return b""
-    members = line.split(b",")
-    if len(members) > _MOST:
-        return b""
-    weights: dict[bytes, float] = {}
-    for member in members:
-        text = member.strip(b" \t")
-        if not text:
-            continue
-        found = _MEMBER.match(text)
-        weight = None if found is None else weight_of((found[2] or b"1").decode("ascii"))
-        if found is None or weight is None:
-            return b""
-        name = found[1].lower()
-        name = _ALIASES.get(name, name)
-        weights[name] = max(weights.get(name, 0.0), weight)
-    others = weights.get(b"*", 0.0)
-    best, chosen = weights.get(b"identity", 0.0), b""
-    for coding in reversed(offered):
-        wish = weights.get(coding, others)
-        if wish and wish >= best:
-            best, chosen = wish, coding
-    return chosen
+    found = acceptable(line.decode("latin-1"), [each.decode("ascii") for each in offered])
+    return found[0].encode("ascii") if found else b""
 
 
 class Encoder(Protocol):
