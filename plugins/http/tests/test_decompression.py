@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Annotated, Any
 
+import anyio
 import brotli
 import pytest
 from backports import zstd
@@ -82,7 +84,16 @@ async def parts(given: http.Parts) -> int:
     return len([part async for part in given])
 
 
-FUNCTIONS = (number, perhaps, raw, lines, chunks, unread, form, parts)
+@http.post("/slow")
+async def slow(data: Annotated[AsyncIterator[bytes], http.Body()]) -> None:
+    try:
+        async for piece in data:
+            CALLED.append(piece)  # noqa: PERF401 - one by one, as they come
+    finally:
+        CALLED.append("closed")
+
+
+FUNCTIONS = (number, perhaps, raw, lines, chunks, unread, form, parts, slow)
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +214,25 @@ async def test_two_lines_of_content_encoding_are_refused(web: Any) -> None:
         await client.send(head % len(body) + b"Content-Encoding: gzip\r\n" * 2 + b"\r\n" + body)
         assert (await client.answer()).status == 400
     assert CALLED == []
+
+
+async def test_who_leaves_amidst_a_compressed_stream_ends_the_call(web: Any, coding: str) -> None:
+    body = COMPRESS[coding](random.Random(7).randbytes(200_000))
+    async with web.serving(*FUNCTIONS, http=ALL) as service:
+        async with service.connect() as client:
+            await client.send(
+                b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Type: application/octet-stream\r\n"
+                b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding.encode(), len(body))
+            )
+            await client.send(body[:150_000])
+            with anyio.fail_after(5):
+                while not CALLED:
+                    await anyio.sleep(0.005)
+        with anyio.fail_after(5):
+            while CALLED[-1] != "closed":
+                await anyio.sleep(0.005)
+        assert (await service.ask("POST", "/number", json={"n": 5})).json == 5
+    assert 0 < sum(len(each) for each in CALLED[:-2]) <= 150_000
 
 
 async def test_forms_are_never_compressed(web: Any) -> None:

@@ -128,7 +128,7 @@ class Decoding:
             elif required and not self._compressed and body.max_bytes is None:
                 return _required_json
         if not required:
-            return _optional(settle, None if place.whole else {}, body.max_bytes)
+            return _optional(settle, None if place.whole else {}, self._compressed, body.max_bytes)
         return _required(settle, self._compressed, body.max_bytes)
 
     def _negotiated(self, request: Request) -> Read:
@@ -170,16 +170,16 @@ def _required(settle: Settle, compressed: bool, limit: int | None) -> Find:
     return find
 
 
-def _optional(settle: Settle, empty: Document, limit: int | None) -> Find:
+def _optional(settle: Settle, empty: Document, compressed: bool, limit: int | None) -> Find:
     async def later(request: Request) -> Document:
         body = await request.body_bytes(limit)
         return settle(request)(body) if body else empty
 
     def find(request: Request) -> Document | Awaitable[Document]:
         body = request.body_now(limit)
-        if body is not None and not body:
-            return empty
-        return later(request)
+        if body is None or (compressed and request.require_coding()):
+            return later(request)
+        return settle(request)(body) if body else empty
 
     return find
 
