@@ -1,4 +1,4 @@
-"""The portable HTTP server: h11 and Hypercorn's HTTP/2 inside the kernel's task tree."""
+"""The portable HTTP server: h11, h2 and TLS inside the kernel's task tree."""
 
 from covet_hypercorn._config import HypercornConfig, TlsConfig
 from covet_hypercorn._plugin import Hypercorn, HypercornServer

@@ -190,12 +190,13 @@ class Connection:
 
     def is_due(self, now: float) -> bool:
         """Whether one of the connection's times has passed."""
-        return now >= self.read_by or now >= self.write_by
+        return now >= self.read_by or now >= self.write_by or self._protocol.is_due(now)
 
     def expire(self, now: float) -> None:
         """End the connection if one of its times has passed."""
         if now >= self.read_by:
             self._reading.cancel()
+        self._protocol.expire(now)
         if now >= self.write_by:
             self._tasks.cancel_scope.cancel()
 

@@ -38,8 +38,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_began", "_calls", "_gone", "_left", "_logs", "_messages", "_on_disconnect",
-        "_returned", "_room", "_scope", "_send", "_size", "_status",
+        "_answered", "_arrived", "_began", "_calls", "_gone", "_left", "_logs", "_messages",
+        "_on_disconnect", "_returned", "_room", "_scope", "_send", "_size", "_status", "_taken",
     )  # fmt: skip
 
     def __init__(
@@ -49,10 +49,12 @@ class Exchange:
         send: Callable[[Any], Awaitable[None]],
         *,
         logs: bool = False,
+        taken: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._calls = calls
         self._scope = scope
         self._send = send
+        self._taken = taken
         self._messages: deque[Message] = deque()
         self._arrived: anyio.Event | None = None
         self._room: anyio.Event | None = None
@@ -83,6 +85,20 @@ class Exchange:
         if self._gone and self._room is not None:
             self._room.set()
 
+    def offer(self, message: Any, *, join: int = 0) -> None:
+        """Take a piece of the body without waiting, from a connection that counts what is taken.
+
+        Args:
+            message: The piece.
+            join: Pieces are joined with the one before it that waits still, up to so many bytes.
+        """
+        messages = self._messages
+        if messages and 0 < len(messages[-1]["body"]) < join:
+            message = {**message, "body": messages.pop()["body"] + message["body"]}
+        messages.append(message)
+        if self._arrived is not None:
+            self._arrived.set()
+
     async def receive(self) -> Message:
         while not self._messages:
             if self._gone:
@@ -92,6 +108,8 @@ class Exchange:
         message = self._messages.popleft()
         if self._room is not None:
             self._room.set()
+        if self._taken is not None:
+            await self._taken(len(message["body"]))
         return message
 
     async def send(self, message: Message) -> None:

@@ -1,7 +1,6 @@
 """HTTP/1.1: h11's state machine between a connection's bytes and ASGI messages.
 
-h11 is the parser of Hypercorn's HTTP/1.1 too. It is driven directly, because Hypercorn's modules
-load everything Hypercorn can do, and because one layer less is one queue and two writes less.
+What h11 takes although two parsers might read it differently is refused (`covet_hypercorn._strict`).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import anyio.lowlevel
 import h11
 
 from covet_hypercorn._exchange import Exchange
+from covet_hypercorn._scope import make_scope
 from covet_hypercorn._strict import ChunkScanner, judge_head
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ class H1:
     async def drain(self) -> None:
         """Nothing to say now: the next answer will."""
 
+    def is_due(self, now: float) -> bool:
+        """Nothing waits but what the connection knows of."""
+        return False
+
+    def expire(self, now: float) -> None:
+        """Nothing does."""
+
     # From the client.
 
     async def receive(self, data: bytes) -> None:
@@ -156,23 +163,13 @@ class H1:
             await self._refuse(refused)
             return False
         connection = self._connection
-        path, _, query = event.target.partition(b"?")
-        self._scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": event.http_version.decode("ascii"),
-            "method": event.method.decode("ascii"),
-            "scheme": connection.scheme,
-            "path": _unquote(path),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": list(event.headers),
-            "client": connection.client,
-            "server": connection.server,
-            "extensions": {**connection.extensions},
-            "state": {},
-        }
+        self._scope = make_scope(
+            connection,
+            event.http_version.decode("ascii"),
+            event.method,
+            event.target,
+            list(event.headers),
+        )
         self._length = next(
             (int(value) for name, value in event.headers if name == b"content-length"), -1
         )
@@ -300,11 +297,3 @@ class H1:
 
     async def _write(self, data: bytes | None) -> None:
         await self._connection.write(data or b"")
-
-
-def _unquote(path: bytes) -> str:
-    if b"%" not in path:
-        return path.decode("ascii")
-    from urllib.parse import unquote
-
-    return unquote(path.decode("ascii"))

@@ -1,209 +1,447 @@
-"""HTTP/2 by Hypercorn, with its known defects closed. Imported only where HTTP/2 is enabled.
+"""HTTP/2 by h2's state machine. Imported only where HTTP/2 is enabled.
 
-Hypercorn's protocols are written against small interfaces for tasks, events and time, which this
-module implements on anyio; its asyncio and trio servers are not used. One name with an underscore
-is overridden, where it follows priorities; the distribution's range of versions is narrow for that.
+A slow application holds back its own stream and no other: what it has not taken counts against that
+stream's window, and the connection is read all the while. What a client cannot be made to read is
+given up stream by stream, and what is sent for no purpose but to be dealt with is counted
+(`covet_hypercorn._frames`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import re
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.lowlevel
+import h2.config
+import h2.connection
+import h2.events
 from h2.errors import ErrorCodes
-from h2.events import PriorityUpdated
 from h2.exceptions import ProtocolError
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import EndBody, EndData, StreamClosed, Trailers
-from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.typing import ConnectionState, LifespanState
+from h2.settings import SettingCodes, Settings
 
 from covet_hypercorn._exchange import Exchange
+from covet_hypercorn._frames import FloodError, FrameGuard
+from covet_hypercorn._scope import make_scope
 
 if TYPE_CHECKING:
     from covet_hypercorn._connection import Connection
-    from covet_hypercorn._listener import Listener
+
+log = logging.getLogger("covet.hypercorn")
 
 # GOAWAY for the highest stream: no new streams, please; those you sent are answered.
-_GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00"
+_GOAWAY: Final = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00"
+_INITIAL_WINDOW: Final = 65_535
+# What all streams of a connection may have sent that no application has taken.
+_CONNECTION_WINDOW: Final = 1 << 20
+# Pieces of a body smaller than this are joined while they wait.
+_JOINED: Final = 16_384
+# A stream is not held up if so much of its answer has left since.
+_PROGRESS: Final = 1024
+_NEVER: Final = float("inf")
+
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*\Z")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
+_LENGTH = re.compile(rb"\d{1,18}\Z")
+_AUTHORITY = re.compile(rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?)?\Z")
+_SCHEMES: Final = frozenset((b"http", b"https"))
 
 
-class _AccessLog:
-    """What Hypercorn calls when a request is done. The exchange has logged it, with what ended it."""
-
-    def __init__(self, config: Any) -> None: ...
-
-    async def access(self, scope: Any, response: Any, duration: float) -> None: ...
-
-
-class _Config(Config):
-    """Hypercorn's configuration object, reduced to what its protocols read."""
-
-    logger_class: Any = _AccessLog
-    # Past this many requests Hypercorn says GOAWAY and fails the calls in flight.
-    keep_alive_max_requests = 2**62
-
-    def __init__(self, listener: Listener) -> None:
-        self.h2_max_header_list_size = listener.options.max_header_bytes
-        self.h2_max_concurrent_streams = listener.max_streams
-        self._clock = listener.clock
-
-    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        return [self._clock.line]
-
-
-class _Flag:
-    """The event type Hypercorn's protocols are written against."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-
-    async def clear(self) -> None:
-        if self._event.is_set():
-            self._event = anyio.Event()
-
-    async def set(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-    def is_set(self) -> bool:
-        return self._event.is_set()
-
-
-class _WorkerContext:
-    """Hypercorn's per-worker state. Its protocols read only these; draining is not done here."""
-
-    event_class = _Flag
-
-    def __init__(self) -> None:
-        self.terminated = _Flag()
-
-    async def mark_request(self) -> None: ...
-
-
-class _Gone:
-    """Stands for a stream that has ended: what still arrives for it is dropped."""
-
-    async def handle(self, event: StreamEvent) -> None: ...
-
-
-class _Streams(dict[int, Any]):
-    """The streams of a connection, where an answered one may still be sent to.
-
-    Hypercorn looks up a stream for every DATA frame and lets the `KeyError` end the connection, so
-    answering before a body has arrived would cost everybody else on it their answers.
+class _Stream:
+    """One request and its answer.
 
     Attributes:
-        complete: Those whose answers have been given whole.
+        id: Of the stream.
+        exchange: Runs the application.
+        unread: Bytes that have come and that the application has not taken.
+        incomplete: Whether more of the body is to come.
+        give_up: When to stop waiting for the client to read, on `monotonic`'s clock.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.complete: set[int] = set()
+    __slots__ = (
+        "exchange", "give_up", "head", "head_only", "id", "incomplete", "moved", "over", "room",
+        "started", "trailers", "unread",
+    )  # fmt: skip
 
-    def pop(self, number: int, *default: Any) -> Any:
-        self.complete.discard(number)
-        return super().pop(number, *default)
-
-    def __missing__(self, stream_id: int) -> Any:
-        return _Gone()
-
-
-class _Protocol(H2Protocol):
-    """Hypercorn's HTTP/2 that outlives late frames and priorities, and says what is not complete."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._known = _Streams()
-        self.streams = self._known
-
-    async def stream_send(self, event: StreamEvent) -> None:
-        """Take what a stream says; reset one that is left in the middle of its answer.
-
-        Hypercorn forgets such a stream, and its client waits for the rest until the connection ends.
-        """
-        number = event.stream_id
-        if number in self.streams:
-            if isinstance(event, EndBody | EndData | Trailers):
-                self._known.complete.add(number)
-            elif isinstance(event, StreamClosed) and number not in self._known.complete:
-                with suppress(ProtocolError):
-                    self.connection.reset_stream(number, ErrorCodes.INTERNAL_ERROR)
-                if data := self.connection.data_to_send():
-                    await self.send(RawData(data))
-        await super().stream_send(event)
-
-    async def _priority_updated(self, event: PriorityUpdated) -> None:
-        """Ignore it, as RFC 9113 (5.3.2) allows.
-
-        Hypercorn keeps every stream a client names, idle and closed ones too, and fails at the
-        thousandth.
-        """
+    def __init__(self, stream_id: int, *, head_only: bool) -> None:
+        self.id = stream_id
+        self.exchange: Exchange
+        self.head_only = head_only
+        self.unread = 0
+        self.incomplete = True
+        self.head: list[tuple[bytes, bytes]] | None = None
+        self.started = False
+        self.trailers = False
+        self.over = False
+        self.room: anyio.Event | None = None
+        self.give_up = _NEVER
+        self.moved = 0
 
 
 class H2:
     """One HTTP/2 connection."""
 
-    body_incomplete = False
-    passing_over = False
     unread = False
+    passing_over = False
 
     def __init__(self, connection: Connection) -> None:
+        listener = connection.listener
         self._connection = connection
-        arguments: tuple[Any, ...] = (
-            None,
-            _Config(connection.listener),
-            _WorkerContext(),
-            self,
-            ConnectionState(LifespanState({})),
-            False,
-            connection.client,
-            connection.server,
-            self._send,
+        self._listener = listener
+        self._guard = FrameGuard(listener.options.max_header_bytes, monotonic)
+        self._streams: dict[int, _Stream] = {}
+        self._running = 0
+        self._ended = False
+        self._h2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding=None)
         )
-        self._protocol = _Protocol(*arguments)
+        self._h2.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: listener.max_streams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: listener.options.max_header_bytes,
+                SettingCodes.INITIAL_WINDOW_SIZE: _INITIAL_WINDOW,
+            },
+        )
+        # At once, and not only when the client has acknowledged the settings.
+        self._h2.decoder.max_header_list_size = listener.options.max_header_bytes
+
+    @property
+    def body_incomplete(self) -> bool:
+        """Whether a body is waited for: more is to come, and the client may send it."""
+        return any(each.incomplete and not each.unread for each in self._streams.values())
 
     async def begin(self, data: bytes) -> None:
         """Answer the client's preface."""
-        await self._protocol.initiate()
-        await self._protocol.handle(RawData(data))
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(_CONNECTION_WINDOW - _INITIAL_WINDOW)
+        await self._flush()
+        await self.receive(data)
+
+    # From the client.
 
     async def receive(self, data: bytes) -> None:
         """Take bytes, empty at the end."""
-        if data:
-            await self._protocol.handle(RawData(data))
+        if not data or self._ended:
+            return
+        try:
+            self._guard.received(data)
+            for event in self._h2.receive_data(data):
+                self._take(event)
+            await self._flush()
+        except FloodError as flood:
+            log.warning(
+                "an HTTP/2 connection with %s was ended: %s", self._connection.client, flood
+            )
+            await self._end(ErrorCodes.ENHANCE_YOUR_CALM)
+        except ProtocolError:
+            await self._end(None)
 
     async def gone(self) -> None:
-        """The client is no longer there."""
-        await self._protocol.handle(Closed())
+        """The client is no longer there, or no longer wanted."""
+        await self._end(ErrorCodes.NO_ERROR)
+        for stream in list(self._streams.values()):
+            await self._lost(stream)
 
     async def drain(self) -> None:
         """Ask the client to open no more streams."""
-        await self._connection.write(_GOAWAY)
+        if not self._ended:
+            await self._connection.write(_GOAWAY)
 
-    async def _send(self, event: Event) -> None:
-        if isinstance(event, RawData):
-            await self._connection.write(event.data)
-        elif isinstance(event, Closed):
+    def is_due(self, now: float) -> bool:
+        """Whether a client has not read a stream for too long."""
+        return any(now >= each.give_up for each in self._streams.values())
+
+    def expire(self, now: float) -> None:
+        """Reset the streams that nobody reads."""
+        for stream in list(self._streams.values()):
+            if now >= stream.give_up:
+                stream.give_up = _NEVER
+                self._connection.spawn(self._abandon, stream)
+
+    async def _abandon(self, stream: _Stream) -> None:
+        self._reset(stream.id, ErrorCodes.CANCEL)
+        await self._lost(stream)
+        await self._flush_or_end()
+
+    async def _end(self, error: ErrorCodes | None) -> None:
+        """Say GOAWAY, if h2 has not said it itself, and read no more."""
+        if self._ended:
+            return
+        self._ended = True
+        if error is not None:
+            with suppress(ProtocolError):  # it was over before
+                self._h2.close_connection(error, last_stream_id=self._h2.highest_inbound_stream_id)
+        await self._connection.write(self._h2.data_to_send())
+        self._connection.finish()
+
+    def _take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            self._begin(event)
+        elif isinstance(event, h2.events.DataReceived):
+            self._data(event)
+        elif isinstance(event, h2.events.StreamEnded):
+            stream = self._streams.get(event.stream_id)
+            if stream is not None:
+                stream.incomplete = False
+                stream.exchange.offer({"type": "http.request", "body": b"", "more_body": False})
+        elif isinstance(event, h2.events.StreamReset):
+            stream = self._streams.get(event.stream_id)
+            if stream is not None:
+                self._connection.spawn(self._lost, stream)
+        elif isinstance(event, h2.events.WindowUpdated):
+            self._open(event.stream_id)
+        elif isinstance(event, h2.events.RemoteSettingsChanged):
+            self._open(0)
+        elif isinstance(event, h2.events.ConnectionTerminated):
+            self._ended = True
             self._connection.finish()
-        elif isinstance(event, Updated):
-            self._connection.set_idle(event.idle)
 
-    # What Hypercorn's protocol takes for its task group.
+    def _begin(self, event: h2.events.RequestReceived) -> None:
+        stream_id = event.stream_id
+        pseudo = {name: value for name, value in event.headers if name[:1] == b":"}
+        headers = [(name, value) for name, value in event.headers if name[:1] != b":"]
+        if not _is_sound(pseudo, headers):
+            self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            return
+        if self._running >= self._listener.max_streams:
+            # Those that were reset count until their calls have ended.
+            self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
+            return
+        if pseudo[b":method"] == b"CONNECT":
+            self._h2.send_headers(stream_id, [(b":status", b"501")], end_stream=True)
+            return
+        authority = pseudo.get(b":authority")
+        if authority is not None:
+            headers = [(b"host", authority), *(each for each in headers if each[0] != b"host")]
+        connection, listener = self._connection, self._listener
+        method = pseudo[b":method"]
+        stream = _Stream(stream_id, head_only=method == b"HEAD")
+        scope = make_scope(connection, "2", method, pseudo[b":path"], headers)
+        scope["extensions"]["http.response.trailers"] = {}
 
-    async def spawn_app(self, app: Any, config: Any, scope: Any, send: Any) -> Any:
-        listener = self._connection.listener
-        exchange = Exchange(listener.calls, scope, send, logs=listener.access_log)
-        self._connection.spawn(exchange.run)
-        return exchange.put
+        async def send(message: Any) -> None:
+            await self._send(stream, message)
 
-    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        self._connection.spawn(function, *args)
+        async def taken(size: int) -> None:
+            await self._taken(stream, size)
+
+        stream.exchange = Exchange(
+            listener.calls, scope, send, logs=listener.access_log, taken=taken
+        )
+        self._streams[stream_id] = stream
+        self._running += 1
+        connection.set_idle(False)
+        connection.spawn(self._run, stream)
+
+    async def _run(self, stream: _Stream) -> None:
+        try:
+            await stream.exchange.run()
+        finally:
+            self._running -= 1
+            self._settle()
+
+    def _data(self, event: h2.events.DataReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        size = len(event.data)
+        held = size if stream is not None and not stream.over else 0
+        if event.flow_controlled_length > held:
+            self._h2.acknowledge_received_data(event.flow_controlled_length - held, event.stream_id)
+        if stream is not None and held:
+            stream.unread += held
+            stream.exchange.offer(
+                {"type": "http.request", "body": event.data, "more_body": True}, join=_JOINED
+            )
+
+    def _open(self, stream_id: int) -> None:
+        """A window has grown: of a stream, or of all."""
+        streams = (self._streams.get(stream_id),) if stream_id else tuple(self._streams.values())
+        for stream in streams:
+            if stream is not None and stream.room is not None:
+                stream.room.set()
+
+    async def _taken(self, stream: _Stream, size: int) -> None:
+        """The application has taken so much: the client may send as much again."""
+        stream.unread -= size
+        if size and not self._ended:
+            self._h2.acknowledge_received_data(size, stream.id)
+            if stream.incomplete and not stream.unread:
+                self._connection.read_by = monotonic() + self._listener.options.read_timeout
+            await self._flush_or_end()
+
+    async def _lost(self, stream: _Stream) -> None:
+        """The client is not there for the rest of this answer."""
+        stream.over = True
+        if stream.room is not None:
+            stream.room.set()
+        await stream.exchange.put({"type": "http.disconnect"})
+        self._release(stream)
+
+    # From the application.
+
+    async def _send(self, stream: _Stream, message: Any) -> None:
+        """ASGI's ``send``; ``None`` says that the application has returned."""
+        if stream.over or self._ended:
+            # A handler that does nothing but send has to notice that it was cancelled.
+            await anyio.lowlevel.checkpoint()
+            if message is None:
+                self._release(stream)
+            return
+        try:
+            if message is None:
+                await self._returned(stream)
+            elif message["type"] == "http.response.start":
+                self._start(stream, message)
+            elif message["type"] == "http.response.body":
+                await self._body(stream, message.get("body", b""), message.get("more_body", False))
+            elif message["type"] == "http.response.trailers":
+                await self._trailers(stream, message)
+            else:
+                raise RuntimeError(f"no message {message['type']!r} over HTTP/2")
+        except ProtocolError:
+            # The stream is over, or the connection: nobody waits for this.
+            stream.over = True
+            self._release(stream)
+            await anyio.lowlevel.checkpoint()
+
+    def _start(self, stream: _Stream, message: Any) -> None:
+        if stream.head is not None or stream.started:
+            raise RuntimeError("the answer has begun already")
+        headers = list(message.get("headers", ()))
+        for name, value in headers:
+            if not (_NAME.match(name.lower()) and _VALUE.match(value)):
+                raise ValueError(f"{name!r}: {value!r} cannot be a header")
+        # ASGI has servers hold the head back until the first piece of the body: one write.
+        stream.head = [
+            (b":status", b"%d" % message["status"]),
+            *((name.lower(), value) for name, value in headers),
+            self._listener.clock.line,
+        ]
+        stream.trailers = message.get("trailers", False)
+
+    async def _body(self, stream: _Stream, body: bytes, more: bool) -> None:
+        if stream.head is None and not stream.started:
+            raise RuntimeError("the body comes before the start of the answer")
+        left = memoryview(b"" if stream.head_only else body)
+        last = not more and not stream.trailers
+        if stream.head is not None:
+            stream.started = True
+            head, stream.head = stream.head, None
+            self._h2.send_headers(stream.id, head, end_stream=last and not left)
+        elif last and not left:
+            self._h2.end_stream(stream.id)
+        while left and not stream.over:
+            window = min(
+                self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size
+            )
+            if window <= 0:
+                await self._flush_or_end()
+                await self._wait_for_room(stream)
+                continue
+            piece, left = left[:window], left[window:]
+            self._h2.send_data(stream.id, bytes(piece), end_stream=last and not left)
+            stream.moved += len(piece)
+            await self._flush_or_end()
+        stream.give_up = _NEVER
+        await self._flush_or_end()
+        if last:
+            await self._complete(stream)
+
+    async def _wait_for_room(self, stream: _Stream) -> None:
+        """Wait until the client lets more be sent."""
+        if stream.moved >= _PROGRESS or stream.give_up == _NEVER:
+            stream.give_up = monotonic() + self._listener.options.write_timeout
+        stream.moved = 0
+        stream.room = anyio.Event()
+        if self._h2.local_flow_control_window(stream.id) <= 0 and not stream.over:
+            await stream.room.wait()
+        stream.room = None
+
+    async def _trailers(self, stream: _Stream, message: Any) -> None:
+        if not stream.started:
+            raise RuntimeError("trailers come before the body")
+        if message.get("more_trailers", False):
+            raise RuntimeError("all trailers have to come in one message")
+        headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+        if headers:
+            self._h2.send_headers(stream.id, headers, end_stream=True)
+        else:
+            self._h2.end_stream(stream.id)
+        await self._complete(stream)
+
+    async def _complete(self, stream: _Stream) -> None:
+        """The answer is whole: the rest of the request is not wanted."""
+        stream.over = True
+        if stream.incomplete:
+            self._reset(stream.id, ErrorCodes.NO_ERROR)
+        self._release(stream)
+        await self._flush_or_end()
+
+    async def _returned(self, stream: _Stream) -> None:
+        if not stream.started:
+            status = [(b":status", b"500"), (b"content-length", b"0"), self._listener.clock.line]
+            self._h2.send_headers(stream.id, status, end_stream=True)
+            await self._complete(stream)
+            return
+        # An answer has begun and is not complete: a reset is the only honest end.
+        stream.over = True
+        self._reset(stream.id, ErrorCodes.INTERNAL_ERROR)
+        self._release(stream)
+        await self._flush_or_end()
+
+    def _reset(self, stream_id: int, error: ErrorCodes) -> None:
+        with suppress(ProtocolError):  # it was over before
+            self._h2.reset_stream(stream_id, error)
+
+    def _release(self, stream: _Stream) -> None:
+        """Forget a stream; what its application has not taken no longer counts."""
+        if self._streams.pop(stream.id, None) is None:
+            return
+        if stream.unread and not self._ended:
+            self._h2.acknowledge_received_data(stream.unread, stream.id)
+            stream.unread = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        """The connection is idle once no stream is open and no call runs."""
+        if not self._streams and not self._running and not self._ended:
+            self._connection.set_idle(True)
+
+    async def _flush(self) -> None:
+        data = self._h2.data_to_send()
+        if data:
+            self._guard.sent(data)
+            await self._connection.write(data)
+
+    async def _flush_or_end(self) -> None:
+        """`_flush`, for whoever is not the connection's reader."""
+        try:
+            await self._flush()
+        except FloodError:
+            await self._end(ErrorCodes.ENHANCE_YOUR_CALM)
+
+
+def _is_sound(pseudo: dict[bytes, bytes], headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether nothing in a request could be taken for something else where it is HTTP/1 shaped."""
+    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    if not _METHOD.match(method) or b":protocol" in pseudo:
+        return False
+    if method != b"CONNECT":
+        asterisk = path == b"*" and method == b"OPTIONS"
+        if not (_PATH.match(path) or asterisk) or pseudo.get(b":scheme") not in _SCHEMES:
+            return False
+    hosts = [value for name, value in headers if name == b"host"]
+    authority = pseudo.get(b":authority")
+    named = [*hosts, *([authority] if authority is not None else [])]
+    if not named or len(hosts) > 1 or not all(_AUTHORITY.match(each) for each in named):
+        return False
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if len(lengths) > 1 or not all(_LENGTH.match(each) for each in lengths):
+        return False
+    return all(_NAME.match(name) and _VALUE.match(value) for name, value in headers)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class HypercornServer:
-    """The `covet_http.HttpServer` made of h11 and Hypercorn's HTTP/2.
+    """The `covet_http.HttpServer` made of h11 and h2.
 
     Args:
         config: What is configured.
