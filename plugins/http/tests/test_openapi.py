@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import date
 from types import ModuleType
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -309,6 +310,25 @@ def test_answers_of_every_form() -> None:
     for status in (200, 206):
         assert said("GET /file", status) == {"*/*": {"schema": {}}}
     assert said("GET /content") == {"*/*": {"schema": {}}}
+
+
+def test_events() -> None:
+    @http.get("/ticker", stream="events")
+    async def ticks() -> AsyncIterator[Book]:
+        yield Book(id=1, title="")
+
+    content = answer(document(ticks), "GET /ticker", 200)["content"]
+    assert content == {"text/event-stream": {"x-itemSchema": ref("Book")}}
+
+
+def test_what_is_at_no_path() -> None:
+    @http.get("/days/{day:date}")
+    async def day(day: date) -> str: ...  # type: ignore[empty-body]
+
+    made = document(day)
+    assert problem(made, "GET /days/{day}", 404) == ref("NoSuchPath")
+    code = made["components"]["schemas"]["NoSuchPath"]["properties"]["code"]
+    assert code["const"] == "no-such-path"
 
 
 def test_errors(made: dict[str, Any]) -> None:

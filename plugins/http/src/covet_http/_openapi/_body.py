@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from covet_http._media import EVENT_STREAM
 from covet_http._openapi._schemas import Json, Wanted
 
 Schema: TypeAlias = "Wanted | Json"
@@ -26,12 +27,15 @@ class DescribedBody:
         self.stream = stream
         self.examples = dict(examples or {})
 
-    def written(self) -> Json:
+    def written(self, media_type: str) -> Json:
         """The Media Type Object."""
         schema = schema_of(self.schema)
-        if self.stream:
+        if media_type == EVENT_STREAM:
+            # Tools take a schema here for that of an event, whose data is a text.
+            media: Json = {"x-itemSchema": schema}
+        elif self.stream:
             # 3.1 can describe the whole only; 3.2 calls the other one `itemSchema`.
-            media: Json = {
+            media = {
                 "schema": {"type": "string", "description": "One item after the other."},
                 "x-itemSchema": schema,
             }

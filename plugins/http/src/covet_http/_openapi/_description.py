@@ -204,7 +204,9 @@ class Description:
         if self.parameters:
             found["parameters"] = [self._parameter(each) for each in self.parameters]
         if self.request:
-            body: Json = {"content": {kind: each.written() for kind, each in self.request.items()}}
+            body: Json = {
+                "content": {kind: each.written(kind) for kind, each in self.request.items()}
+            }
             if self.request_required:
                 body["required"] = True
             found["requestBody"] = body
@@ -231,7 +233,7 @@ class Description:
             found[str(status)] = _response(
                 answer.description,
                 answer.headers,
-                {kind: body.written() for kind, body in answer.content.items()},
+                {kind: body.written(kind) for kind, body in answer.content.items()},
             )
         for status in sorted(by_status):
             classes = by_status[status]

@@ -285,6 +285,6 @@ def _request(webhook: Webhook, body: DescribedBody) -> Json:
         operation["summary"] = webhook.summary
     if webhook.description:
         operation["description"] = webhook.description
-    operation["requestBody"] = {"required": True, "content": {JSON: body.written()}}
+    operation["requestBody"] = {"required": True, "content": {JSON: body.written(JSON)}}
     operation["responses"] = {"2XX": {"description": "Any success: it has arrived."}}
     return {webhook.method.lower(): operation}

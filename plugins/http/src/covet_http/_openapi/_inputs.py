@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter
 
 from covet_http._fields import base_of
+from covet_http._file import NoSuchPath
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import FormPlan
 from covet_http._openapi._body import DescribedBody
@@ -16,11 +17,13 @@ from covet_http._openapi._taken_apart import taken_apart
 from covet_http._placement import Placement
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._sources import JSON, NDJSON, Body
+from covet_http._template import Parameter, parse_template
 from covet_operations import Injected, Input, TooLarge, Unsupported
 
 if TYPE_CHECKING:
     from covet_http._openapi._description import Description, Location
 
+_TYPED: Final = frozenset({"int", "uuid", "date"})
 _MULTIPART: Final = "multipart/form-data"
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 
@@ -57,6 +60,10 @@ def describe_inputs(
         description.request_required = True
     if signature.inputs:
         description.error(Malformed)
+    segments = parse_template(description.binding.path)
+    if any(isinstance(each, Parameter) and each.kind in _TYPED for each in segments):
+        # What is no number, say, is at no path.
+        description.error(NoSuchPath)
     if description.request:
         description.error(Malformed, TooLarge, Unsupported, BodyTimeout)
 
