@@ -441,8 +441,18 @@ def as_one(book: dict[str, Any]) -> BookOne:
     return BookOne(author=book.pop("authors")[0], **book)
 
 
-@pytest.mark.parametrize("by", ["path", "header", "media-type"])
-async def test_each_version_is_described_as_its_clients_see_it(web: Any, by: str) -> None:
+@pytest.mark.parametrize(
+    ("by", "media"),
+    [
+        ("path", ""),
+        ("header", ""),
+        ("media-type", "application/vnd.api.v{version}+json"),
+        ("media-type", "application/vnd.api+json; version={version}"),
+    ],
+)
+async def test_each_version_is_described_as_its_clients_see_it(
+    web: Any, by: str, media: str, caplog: pytest.LogCaptureFixture
+) -> None:
     @http.get("/every", versions="*")
     async def every() -> dict[str, list[Book]]:
         return {"books": [EMMA]}
@@ -454,13 +464,15 @@ async def test_each_version_is_described_as_its_clients_see_it(web: Any, by: str
     changes = [*CHANGES[:3], *vars(as_one)["__covet_version_changes__"]]
     functions = (find_book, add_book, every, shelves, stream, neutral)
     prefix = "/v1" if by == "path" else ""
-    media = "application/vnd.api.v1+json" if by == "media-type" else "application/json"
-    head = {"API-Version": "1", "Accept": "application/vnd.api.v1+json"}
+    more = {"media_type": media} if media else {}
+    media = media.replace("{version}", "1") or "application/json"
+    head = {"API-Version": "1", "Accept": media}
     async with (
-        service(web, *functions, changes=changes, by=by, contract=True) as shop,
+        service(web, *functions, changes=changes, by=by, contract=True, **more) as shop,
         shop.connect() as client,
     ):
         # Contract mode refuses what the document of the version does not announce.
+        assert (await client.ask("GET", "/neutral")).status == 200
         for path in ("/books/7", "/every", "/shelves", "/stream"):
             answer = await client.ask("GET", prefix + path, headers=head)
             assert answer.status == 200, answer.body
@@ -470,7 +482,7 @@ async def test_each_version_is_described_as_its_clients_see_it(web: Any, by: str
         document = (await client.ask("GET", target)).json
         paths, components = document["paths"], document["components"]["schemas"]
         answers = paths[f"{prefix}/books/{{id}}"]["get"]["responses"]
-        assert answers["200"]["content"][media]["schema"] == {
+        assert answers["200"]["content"][media.partition(";")[0]]["schema"] == {
             "$ref": "#/components/schemas/BookOne"
         }
         body = paths[f"{prefix}/books"]["post"]["requestBody"]["content"]["application/json"]
@@ -478,6 +490,7 @@ async def test_each_version_is_described_as_its_clients_see_it(web: Any, by: str
         assert paths[f"{prefix}/every"]["get"]["deprecated"] is True
         named = [each["name"] for each in paths[f"{prefix}/every"]["get"].get("parameters", ())]
         assert named == (["API-Version"] if by == "header" else [])
+        assert "another operation is at this path" not in caplog.text
         shelf_one = components["ShelfV1"]["properties"]
         assert shelf_one["books"]["items"] == {"$ref": "#/components/schemas/BookOne"}
 

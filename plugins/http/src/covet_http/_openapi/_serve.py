@@ -77,9 +77,12 @@ class ServedDocument:
         return found
 
     def of_version(self, version: str) -> dict[str, Any]:
-        """The document that describes a version of the API, ``""`` where there are none."""
+        """The document that describes a version of the API; ``""``: routes that have none."""
         versions = self._versions
-        return self.document(version if versions and versions.config.by != "path" else "")
+        if versions is None or versions.config.by == "path":
+            return self.document()
+        # They are in the documents of all versions.
+        return self.document(version or versions.config.default or versions.served[-1])
 
     def operations(self) -> Iterator[Operation]:
         """What serves document and pages."""
