@@ -143,7 +143,10 @@ class Codecs:
             NotAcceptable: The client takes nothing that there is.
             Malformed: It asks for more than anybody needs.
         """
-        line = request.header_list(b"accept")
+        try:
+            line = request.header(b"accept")
+        except Malformed:
+            line = request.header_list(b"accept")  # several lines are one list
         if not line:
             return
         index = self._known.get(line)

@@ -368,10 +368,12 @@ def _from_fields(
                 if isinstance(value, list) and not leaf.many:
                     raise _twice(name)
                 path, many = leaf.path, leaf.many
-            elif name in others or not name.startswith(front):
+            elif name in others:
                 continue
-            elif name in inside or name == prefix:
+            elif name in inside or (prefix and name == prefix):
                 raise Malformed(f"the query parameter {name!r} has fields: give '{name}.…' instead")
+            elif not name.startswith(front):
+                continue
             else:
                 path, many = _unknown(name, front, inside), False
             target = found

@@ -163,6 +163,11 @@ class _Placing:
             return
         names: list[str] = []
         for given, name in self.form:
+            if hasattr(base_of(given.type), "__struct_fields__"):
+                self.problems.append(
+                    f"{given.name!r} is a Struct, which takes no texts for numbers; take a pydantic model"
+                    " or a dataclass from a form"
+                )
             if given.spread:
                 names += {each for each, _ in fields_of_model(given.type)}
                 continue
