@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import msgpack
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 import covet_http as http
 from covet_http._versions._accept import Family, Wanted, parse
+from covet_http._versions._codec import _converted
 from covet_http._versions._config import VersionsConfig
 from covet_http._versions._ranges import BadRangeError, versions_in
 from covet_http._versions._walk import AmbiguousError, FaultsError, compile_walk
@@ -340,6 +341,45 @@ async def test_bodies_that_do_not_fit_their_version(
         answer = await shop.ask("POST", path, body=body, headers=headers)
         assert answer.status == status
         assert answer.json["errors"][0]["loc"] == loc
+
+
+class Branch(BaseModel):
+    name: str = ""
+    branches: list[Branch] = []
+
+
+@http.upgrade_request("1", "2", Branch)
+def rename_branch(branch: dict[str, Any]) -> dict[str, Any]:
+    return {"name": branch.pop("title", ""), **branch}
+
+
+@http.downgrade_response("2", "1", Branch)
+def title_branch(branch: dict[str, Any]) -> dict[str, Any]:
+    return {"title": branch.pop("name"), **branch}
+
+
+# bad input 41: models within models, as deep as JSON may be and deeper.
+async def test_models_that_hold_themselves(web: Any) -> None:
+    @http.post("/branches", versions="1-2")
+    async def grow(branch: Branch) -> Branch:
+        return branch
+
+    changes = [
+        change
+        for function in (rename_branch, title_branch)
+        for change in vars(function)["__covet_version_changes__"]
+    ]
+    statuses = {}
+    async with service(web, grow, changes=changes) as shop, shop.connect() as client:
+        for depth in (0, 1, 50, 90, 95, 99, 100, 120, 1000, 100_000):
+            body = b'{"title":"x","branches":[' * depth + b'{"title":"x"}' + b"]}" * depth
+            headers = {"Content-Type": "application/json"}
+            answer = await client.ask("POST", "/v1/branches", body=body, headers=headers)
+            statuses[depth] = answer.status
+            if answer.status == 200:
+                assert answer.body.count(b'"title":"x"') == depth + 1
+    assert statuses[90] == 200
+    assert set(statuses.values()) <= {200, 400, 413, 422}
 
 
 async def refused(web: Any, *functions: Any, **more: Any) -> ConfigurationError:
@@ -677,6 +717,42 @@ def test_faults_say_where_they_are() -> None:
     with pytest.raises(FaultsError) as caught:
         walk({"a": [{}, {"children": [{"book": {}}]}]})
     assert caught.value.errors[0]["loc"] == ["a", 1, "children", 0, "book", "title"]
+
+
+class Everything(BaseModel):
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    number: int = 0
+    fraction: float = 0.0
+    text: str = ""
+    day: datetime | None = None
+    any: Any = None
+
+
+PLAIN_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(["number", "fraction", "text", "day", "any", "other"])
+
+
+@given(st.dictionaries(KEYS, PLAIN_JSON | st.just("2026-01-01T00:00:00Z"), max_size=6), st.binary())
+def test_a_change_that_changes_nothing_changes_nothing(data: Any, noise: bytes) -> None:
+    validate = TypeAdapter(Everything).validator.validate_json
+    for raw in (json.dumps(data).encode(), json.dumps(data).encode()[:-1], noise):
+        try:
+            expected: Any = validate(raw)
+        except ValidationError as error:
+            expected = error.errors(include_url=False, include_input=False, include_context=False)
+        try:
+            found: Any = validate(_converted(raw, lambda given: given, ()))
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False, include_context=False)
+        # A NaN equals nothing, itself included.
+        assert repr(found) == repr(expected)
 
 
 # The declaration.
