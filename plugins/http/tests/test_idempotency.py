@@ -47,6 +47,13 @@ class Shop:
         request.response.add("Set-Cookie", "a=b")
         return Order(id=len(self.orders), book=book)
 
+    @http.post("/borrow", status=201, location="/loans/{id}", idempotency="optional")
+    async def borrow(self, book: str) -> Order | http.Redirect:
+        self.orders.append(book)
+        if book == "elsewhere":
+            return http.Redirect("/others")
+        return Order(id=7, book=book)
+
     @http.post("/strict", idempotency="required")
     async def strict(self, book: str) -> None:
         self.orders.append(book)
@@ -124,6 +131,19 @@ async def test_a_repetition_gets_the_same_answer(web: Any) -> None:
     assert "idempotent-replayed" not in first.headers
     assert again.headers["idempotent-replayed"] == "true"
     assert (other.json["id"], without.json["id"], len(shop.orders)) == (2, 3, 3)
+
+
+async def test_results_of_every_kind_are_repeated(web: Any) -> None:
+    shop = Shop()
+    async with serving(web, shop) as service, service.connect() as client:
+        for book, where in (("Emma", "/loans/7"), ("elsewhere", "/others")):
+            for _ in range(2):
+                answer = await client.ask(
+                    "POST", "/borrow", json={"book": book}, headers=keyed(book)
+                )
+                assert answer.status == (201 if book == "Emma" else 303)
+                assert answer.headers["location"] == where
+    assert shop.orders == ["Emma", "elsewhere"]
 
 
 async def test_another_request_needs_another_key(web: Any) -> None:

@@ -116,11 +116,18 @@ class Route:
         else:
             headers.append((b"content-length", b"%d" % len(body)))
         if not isinstance(request.value, HttpResult):
-            if self._location is not None and all(name != b"location" for name, _ in headers):
-                headers.append((b"location", self._location(request.value)))
+            # There is no value where an interceptor has brought the whole answer.
+            if request.value is not None:
+                headers += self._located(request.value, headers)
             if self._links:
                 headers += link_line(request)
         return status, headers, body
+
+    def _located(self, value: Any, headers: Headers) -> Headers:
+        """Where the result is, unless the answer says so already."""
+        if self._location is None or any(name == b"location" for name, _ in headers):
+            return []
+        return [(b"location", self._location(value))]
 
     def head(self, request: Request) -> tuple[int, Headers]:
         """Status and headers of a success, but for what only the result can tell: how a stream begins."""

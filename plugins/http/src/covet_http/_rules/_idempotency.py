@@ -26,6 +26,7 @@ from covet_http._binding import HttpBinding
 from covet_http._location import compile_location
 from covet_http._problem import Malformed
 from covet_http._request import Request
+from covet_http._results import HttpResult
 from covet_http._rules._table import RuleConfig
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import (
@@ -238,7 +239,11 @@ class _Attempt:
         if not isinstance(body, bytes) or len(body) > self._config.max_answer_bytes:
             return _NOT_KEPT + fingerprint
         headers = [] if said is None else [*said.headers]
-        if self._location is not None and all(name != b"location" for name, _ in headers):
+        if (
+            self._location is not None
+            and not isinstance(request.value, HttpResult | None)
+            and all(name != b"location" for name, _ in headers)
+        ):
             headers.append((b"location", self._location(request.value)))
         head = {
             "status": None if said is None else said.status,
