@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -39,7 +40,22 @@ class Shape:
             for each in field.metadata
             if isinstance(each, Filter)
         }
+        self._items: TypeAdapter[Any] | None = None
+        self._page: Any = None
         self.types = {name: _type_of(query, item, name) for name in sort.columns}
+
+    def items(self, rows: Iterable[Any]) -> list[Any]:
+        """The items that rows are."""
+        if self._items is None:
+            self._items = TypeAdapter(list[self.item])  # type: ignore[name-defined]
+        found: list[Any] = self._items.validate_python(list(rows))
+        return found
+
+    def page(self, kind: Any) -> Any:
+        """The class of pages of these items."""
+        if self._page is None:
+            self._page = kind[self.item]
+        return self._page
 
 
 class _Listing(BaseModel):

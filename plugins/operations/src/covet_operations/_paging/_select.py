@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
-
 from covet_operations._errors import Invalid
 from covet_operations._paging._cursor import BadCursorError, CursorCodec, Position
 from covet_operations._paging._filter import value_of
@@ -67,10 +65,6 @@ class _Selection(Generic[T]):
             kept.sort(key=partial(_value_in, name), reverse=down)
         return kept
 
-    def _items(self, rows: Iterable[Any]) -> list[T]:
-        items: list[T] = TypeAdapter(list[self._shape.item]).validate_python(list(rows))  # type: ignore[name-defined]
-        return items
-
 
 class CursorSelection(_Selection[T]):
     """What a `CursorQuery` asks for: `Paging.select` makes it.
@@ -117,8 +111,8 @@ class CursorSelection(_Selection[T]):
             kept.reverse()
         after = more or self._backward
         before = more if self._backward else self._from is not None
-        page: Page[T] = Page[self._shape.item].model_construct(  # type: ignore[name-defined]
-            items=self._items(kept),
+        page: Page[T] = self._shape.page(Page).model_construct(
+            items=self._shape.items(kept),
             next=self._cursor(kept[-1], backward=False) if kept and after else None,
             prev=self._cursor(kept[0], backward=True) if kept and before else None,
             total=total,
@@ -172,8 +166,8 @@ class OffsetSelection(_Selection[T]):
             total: How many there are on all pages, if known.
         """
         more = len(rows) > self._limit
-        page: OffsetPage[T] = OffsetPage[self._shape.item].model_construct(  # type: ignore[name-defined]
-            items=self._items(rows[: self._limit]),
+        page: OffsetPage[T] = self._shape.page(OffsetPage).model_construct(
+            items=self._shape.items(rows[: self._limit]),
             offset=self._offset,
             limit=self._limit,
             next=self._offset + self._limit if more else None,
