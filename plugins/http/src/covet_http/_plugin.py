@@ -186,7 +186,7 @@ class Http(Plugin[HttpConfig]):
         routes, self._mounted = route(endpoints, problems, serving, fixed, mounted, versioned, make)
         prefixes: dict[str, str] = {}
         if versions is not None:
-            versions.warn_of_unused()
+            versions.history.warn_of_unused()
             if versions.config.by == "path":
                 prefixes = {name: versions.prefix(name) for name in versions.served}
         config = self.config

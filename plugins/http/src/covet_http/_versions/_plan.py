@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
-from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
@@ -20,9 +17,10 @@ from covet_http._versions._changes import VersionChange
 from covet_http._versions._codec import downgraded, streamed, upgraded
 from covet_http._versions._config import VersionsConfig
 from covet_http._versions._described import described
+from covet_http._versions._headers import version_lines
+from covet_http._versions._history import CODE, History
 from covet_http._versions._ranges import BadRangeError, versions_in
-from covet_http._versions._steps import compose, describe
-from covet_http._versions._walk import AmbiguousError, Walk, compile_record, compile_walk, fields_of
+from covet_http._versions._walk import AmbiguousError, Walk, compile_record, compile_walk
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Operation
 from covet_operations import Codec, Input, Signature
@@ -30,10 +28,7 @@ from covet_operations import Codec, Input, Signature
 if TYPE_CHECKING:
     from covet_http._openapi._description import Description
 
-log = logging.getLogger("covet.http")
-
 _RANGE = "COVET-HTTP-VERSION-UNKNOWN"
-_CHANGE = "COVET-HTTP-VERSION-CHANGE"
 
 
 class Versions:
@@ -43,6 +38,7 @@ class Versions:
         config: The declaration.
         names: Every version, oldest first.
         served: Those that are not removed.
+        history: What changed between them.
     """
 
     def __init__(
@@ -70,14 +66,8 @@ class Versions:
         self.served = tuple(each.name for each in config.known if not each.removed)
         self._problems: dict[str, Problems] = {}
         self._known = {each.name: each for each in config.known}
-        self._changes: dict[tuple[str, Any, str], VersionChange] = {}
-        self._unused: dict[tuple[str, Any, str], str] = {}
+        self.history = History(self.names, changes)
         self._shapes: dict[str, set[str]] = {name: set() for name in self.names}
-        errors = [error for owner, each in changes for error in self._admit(owner, each)]
-        if len(errors) == 1:
-            raise errors[0]
-        if errors:
-            raise ExceptionGroup("changes between versions cannot be applied", errors)
         for binding in bindings:
             try:
                 for name in versions_in(binding.versions, self.names) if binding.versions else ():
@@ -151,34 +141,8 @@ class Versions:
         return self.config.media_type.replace("{version}", name)
 
     def lines(self, name: str) -> list[tuple[bytes, bytes]]:
-        """The headers of every answer of a version: what chose it, and when it ends.
-
-        ``Deprecation`` is RFC 9745, ``Sunset`` RFC 8594.
-        """
-        version = self._known[name]
-        lines = self.vary
-        if self.config.by == "header":
-            lines.append((self.config.header.lower().encode("ascii"), name.encode("ascii")))
-        relations = []
-        if version.deprecated is not None:
-            at = int(_midnight(version.deprecated).timestamp())
-            lines.append((b"deprecation", b"@%d" % at))
-            relations.append("deprecation")
-        if version.sunset is not None:
-            at_http = format_datetime(_midnight(version.sunset), usegmt=True)
-            lines.append((b"sunset", at_http.encode("ascii")))
-            relations.append("sunset")
-        if version.link and relations:
-            links = ", ".join(f'<{version.link}>; rel="{each}"' for each in relations)
-            lines.append((b"link", links.encode("ascii")))
-        return lines
-
-    @property
-    def vary(self) -> list[tuple[bytes, bytes]]:
-        """What answers depend on besides their URL."""
-        if self.config.by == "header":
-            return [(b"vary", self.config.header.lower().encode("ascii"))]
-        return [(b"vary", b"accept")] if self.config.by == "media-type" else []
+        """The headers of every answer of a version."""
+        return version_lines(self.config, self._known[name])
 
     def problems(self, problems: Problems, name: str) -> Problems:
         """What renders the errors of a version."""
@@ -202,23 +166,23 @@ class Versions:
             return codec
         client, spoken = binding.version, self.range(operation, binding)[-1]
         try:
-            up, seen = self._between("request", client, spoken), set[Any]()
+            up, seen = self.history.walks("request", client, spoken), set[Any]()
             if up:
                 found, codec = codec, _taking(codec, signature, up, seen)
                 if codec is not found and found.release is not None:
                     raise ConfigurationError(
-                        _CHANGE,
+                        CODE,
                         f"{operation.name} cannot be served in version {client}: it takes files of"
                         " a form, and changes pass on nothing but JSON.",
                         fix="Give each version a handler of its own.",
                     )
-            self._use("request", seen)
-            down, seen = self._between("response", client, spoken), set[Any]()
+            self.history.use("request", seen)
+            down, seen = self.history.walks("response", client, spoken), set[Any]()
             walk = compile_walk(signature.output_type, down, "inner", seen) if down else None
-            self._use("response", seen)
+            self.history.use("response", seen)
         except AmbiguousError as error:
             raise ConfigurationError(
-                _CHANGE,
+                CODE,
                 f"{operation.name} cannot be served in version {client}: {error}, and both have"
                 " changes.",
                 fix="Put the change on the model that holds the value.",
@@ -237,8 +201,8 @@ class Versions:
             return signature
         client, spoken = binding.version, self.range(operation, binding)[-1]
         taken, given = (
-            self._forms("request", client, spoken),
-            self._forms("response", client, spoken),
+            self.history.forms("request", client, spoken),
+            self.history.forms("response", client, spoken),
         )
         suffix = f"V{re.sub('[^A-Za-z0-9]', '_', client)}"
         if taken:
@@ -269,76 +233,6 @@ class Versions:
             required = name != self.config.default
             description.parameter(self.config.header, "header", schema, required=required)
 
-    def _forms(
-        self, direction: Literal["request", "response"], client: str, spoken: str
-    ) -> dict[Any, Any]:
-        """What describes each model that has changed: the change nearest to the client tells."""
-        steps = self.names[self.names.index(client) : self.names.index(spoken)]
-        found: dict[Any, Any] = {}
-        for older in reversed(steps):
-            for (way, model, start), change in self._changes.items():
-                if way == direction and start == older:
-                    found[model] = describe(change)
-        return found
-
-    def warn_of_unused(self) -> None:
-        """Log the changes that no operation needs, which are probably on the wrong class."""
-        for (direction, model, older), owner in self._unused.items():
-            log.warning(
-                "no operation needs the %s change of %s from version %s (%s)",
-                direction, model.__name__, older, owner,
-            )  # fmt: skip
-
-    def _admit(self, owner: str, change: VersionChange) -> Iterator[ConfigurationError]:
-        name = getattr(change.function, "__qualname__", repr(change.function))
-
-        def wrong(problem: str, valid: Sequence[str] = ()) -> ConfigurationError:
-            return ConfigurationError(
-                _CHANGE,
-                f"the change {name} ({owner}) {problem}.",
-                place="plugins.http.versions.known",
-                valid=valid,
-                fix="See http.upgrade_request and http.downgrade_response.",
-            )
-
-        neighbours = list(zip(self.names, self.names[1:], strict=False))
-        if (change.older, change.newer) not in neighbours:
-            yield wrong(
-                f"is between {change.older} and {change.newer}, which are not declared as neighbours",
-                [f"{older} and {newer}" for older, newer in neighbours],
-            )
-        if fields_of(change.model) is None:
-            yield wrong(f"is of {change.model!r}, which is no model")
-        try:
-            describe(change)
-        except Exception as error:
-            yield wrong(f"has annotations that cannot be evaluated: {error}")
-        key = change.direction, change.model, change.older
-        if key in self._changes:
-            other = self._changes[key].function.__qualname__
-            yield wrong(f"and {other} are of the same model and versions")
-        self._changes[key] = change
-        self._unused[key] = owner
-
-    def _between(
-        self, direction: Literal["request", "response"], client: str, spoken: str
-    ) -> Mapping[Any, Walk]:
-        """By model, what takes a request from the client's version to the spoken one, or back."""
-        steps = self.names[self.names.index(client) : self.names.index(spoken)]
-        found: dict[Any, list[VersionChange]] = {}
-        for older in steps:
-            for (way, model, start), change in self._changes.items():
-                if way == direction and start == older:
-                    found.setdefault(model, []).append(change)
-        if direction == "response":
-            found = {model: changes[::-1] for model, changes in found.items()}
-        return {model: compose(changes, client) for model, changes in found.items()}
-
-    def _use(self, direction: str, models: set[Any]) -> None:
-        for key in [*self._unused]:
-            if key[0] == direction and key[1] in models:
-                del self._unused[key]
-
 
 def _taking(
     codec: Codec[Request], signature: Signature, up: Mapping[Any, Walk], seen: set[Any]
@@ -361,7 +255,3 @@ def _retyped(given: Input, annotation: Any) -> Input:
     if annotation is given.type:
         return given
     return given.replaced(type=annotation, adapter=TypeAdapter(annotation))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

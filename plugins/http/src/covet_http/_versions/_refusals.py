@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from covet_http._answers import PreparedAnswer
 from covet_http._problem import Problems
 from covet_http._route import problem
+from covet_http._versions._headers import vary_lines
 from covet_http._versions._plan import Versions
 
 
@@ -79,7 +80,10 @@ class Refusals:
         supported: Sequence[str] | None = None,
         extra: Sequence[tuple[bytes, bytes]] | None = None,
     ) -> PreparedAnswer:
-        lines = [*(self._versions.vary if extra is None else extra), *self._problems.common]
+        lines = [
+            *(vary_lines(self._versions.config) if extra is None else extra),
+            *self._problems.common,
+        ]
         names = self._versions.served if supported is None else supported
         fields = {"supported": list(names)}
         return PreparedAnswer(
