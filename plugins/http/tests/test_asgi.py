@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -41,7 +43,7 @@ class Captured:
 
 
 @asynccontextmanager
-async def application(web: Any, *functions: Any) -> AsyncIterator[Any]:
+async def application(web: Any, *functions: Any, **config: Any) -> AsyncIterator[Any]:
     captured = Captured()
 
     class Server(Plugin[None]):
@@ -58,7 +60,7 @@ async def application(web: Any, *functions: Any) -> AsyncIterator[Any]:
         "http": Http,
         "shop": web.plugin_of(*functions),
     }
-    async with run_kernel(classes, {"http": {"port": 0, "server": "hypercorn"}}):
+    async with run_kernel(classes, {"http": {"port": 0, "server": "hypercorn", **config}}):
         await anyio.wait_all_tasks_blocked()
         yield captured.application
 
@@ -240,3 +242,92 @@ async def test_no_request_is_left_behind(web: Any) -> None:
             exchange = Exchange(b"{")
             await app(scope("POST", "/echo", headers=JSON), exchange.receive, exchange.send)
             assert app.in_flight == set()
+
+
+BESIDE = [
+    "/assets/../public-secret/x.txt",
+    "/assets/..\\public-secret\\x.txt",
+    "/assets//etc/passwd",
+    "/assets/x/../../public-secret/x.txt",
+    "/assets/\\\\server\\share",
+    "/assets/../assets-secret/x.txt",
+    "/assets-secret/x.txt",
+    "/assets/link.txt",
+    "/assets/.env",
+    "/assets/none.txt",
+]
+
+
+@pytest.fixture
+def public(tmp_path: Path) -> Path:
+    root = tmp_path / "public"
+    root.mkdir()
+    (tmp_path / "public-secret").mkdir()
+    (tmp_path / "public-secret" / "x.txt").write_text("secret")
+    (root / "a.txt").write_text("0123456789")
+    (root / ".env").write_text("secret")
+    (root / "link.txt").symlink_to(tmp_path / "public-secret" / "x.txt")
+    return root
+
+
+async def test_folders_at_this_boundary(web: Any, public: Path) -> None:
+    # bad input 53: where the server in front may have decoded the path, or not have looked at it
+    async with application(web, static={"/assets": {"folder": str(public)}}) as app:
+        missing = Exchange()
+        await app(scope("GET", "/assets/none.txt"), missing.receive, missing.send)
+        for path in BESIDE:
+            for raw in (
+                {},
+                {"raw_path": quote(path, safe="").encode()},
+                {"raw_path": path.encode()},
+            ):
+                exchange = Exchange()
+                await app(scope("GET", path, **raw), exchange.receive, exchange.send)
+                assert exchange.status in (400, 404), path
+                if exchange.status == 404:
+                    assert exchange.sent == missing.sent, path
+        for path in ("/assets/a.txt\0", "/assets/\0"):
+            exchange = Exchange()
+            await app(scope("GET", path), exchange.receive, exchange.send)
+            assert exchange.status in (400, 404)
+        exchange = Exchange()
+        await app(scope("GET", "/assets/a.txt"), exchange.receive, exchange.send)
+        assert (exchange.status, exchange.body) == (200, b"0123456789")
+
+
+async def test_ranges_at_this_boundary(web: Any, public: Path) -> None:
+    # bad input 54
+    async with application(web, static={"/assets": {"folder": str(public)}}) as app:
+        for value, status, body in (
+            (b"bytes=" + b"0-," * 10_000, 200, b"0123456789"),
+            (b"bytes=" + b",".join(b"%d-%d" % (n, n + 5) for n in range(5000)), 200, b"0123456789"),
+            (b"bytes=0-,0-,0-", 206, b"0123456789"),
+            (b"bytes=5-2", 200, b"0123456789"),
+            (b"bytes=" + b"9" * 30 + b"-", 200, b"0123456789"),
+            (b"bytes=8-" + b"9" * 18, 206, b"89"),
+        ):
+            exchange = Exchange()
+            given = scope("GET", "/assets/a.txt", headers=[(b"range", value)])
+            await app(given, exchange.receive, exchange.send)
+            assert (exchange.status, exchange.body) == (status, body), value[:40]
+
+
+async def test_a_file_that_shrinks_raises(web: Any, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"x" * 500_000)
+
+    @http.get("/file")
+    async def file() -> http.File:
+        return http.File(path)
+
+    class Shrinking(Exchange):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            path.write_bytes(b"")
+
+    async with application(web, file) as app:
+        exchange = Shrinking()
+        with pytest.raises(StreamAbortedError):
+            await app(scope("GET", "/file"), exchange.receive, exchange.send)
+        assert (b"content-length", b"500000") in exchange.sent[0]["headers"]
+        assert exchange.sent[-1]["more_body"]
