@@ -331,3 +331,40 @@ async def test_a_file_that_shrinks_raises(web: Any, tmp_path: Path) -> None:
             await app(scope("GET", "/file"), exchange.receive, exchange.send)
         assert (b"content-length", b"500000") in exchange.sent[0]["headers"]
         assert exchange.sent[-1]["more_body"]
+
+
+@pytest.mark.parametrize("name", ["plain", "within"])
+async def test_a_server_that_sends_files_is_given_the_path(
+    web: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"x" * 500_000)
+
+    @http.get("/plain")
+    async def plain() -> http.File:
+        return http.File("large.bin")
+
+    @http.get("/within")
+    async def within() -> http.File:
+        return http.File("large.bin", within=tmp_path)
+
+    monkeypatch.chdir(tmp_path)
+    extensions: Any = {"http.response.pathsend": {}}
+    async with application(web, plain, within) as app:
+        exchange = Exchange()
+        given = scope("GET", f"/{name}", extensions=extensions)
+        await app(given, exchange.receive, exchange.send)
+        assert (b"content-length", b"500000") in exchange.sent[0]["headers"]
+        if name == "plain":
+            assert exchange.sent[1:] == [{"type": "http.response.pathsend", "path": str(path)}]
+        else:
+            # By a name from outside only this process finds the file that it has checked.
+            assert exchange.body == b"x" * 500_000
+        for method, more, size in (
+            ("HEAD", [], 0),
+            ("GET", [(b"range", b"bytes=0-99999")], 100_000),
+        ):
+            exchange = Exchange()
+            given = scope(method, f"/{name}", headers=more, extensions=extensions)
+            await app(given, exchange.receive, exchange.send)
+            assert len(exchange.body) == size

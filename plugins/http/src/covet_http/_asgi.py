@@ -20,12 +20,14 @@ from covet_http._route import Reply, Route
 from covet_http._server import DISCONNECT, Receive, Scope, Send
 from covet_kernel.contracts import Cause
 
+_PATHSEND = "http.response.pathsend"
+
 
 class AsgiRequest(Request):
     """A request that reads and writes ASGI messages."""
 
     __slots__ = (
-        "_certificate", "_ended", "_receive", "_route", "_send", "_waiting", "head_only",
+        "_certificate", "_ended", "_extensions", "_receive", "_route", "_send", "_waiting", "head_only",
     )  # fmt: skip
 
     def __init__(
@@ -54,10 +56,13 @@ class AsgiRequest(Request):
         self._send = send
         self._ended = False
         self._waiting: anyio.Event | None = None
-        extensions = scope.get("extensions")
+        self._extensions = extensions = scope.get("extensions")
         self._certificate: ClientCertificate | None = (
             extensions.get(CERTIFICATE) if extensions else None
         )
+
+    # Whether the server itself sends the body, so that nothing follows.
+    _handed_over = False
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -92,9 +97,19 @@ class AsgiRequest(Request):
 
     async def end(self, last: bytes = b"") -> None:
         """The stream is complete with these bytes."""
+        if self._handed_over:
+            return
         if not self.streaming:
             await self._begin()
         await self._send({"type": "http.response.body", "body": b"" if self.head_only else last})
+
+    async def send_path(self, path: str) -> bool:
+        if not self._extensions or _PATHSEND not in self._extensions:
+            return False
+        await self._begin()
+        self._handed_over = True
+        await self._send({"type": _PATHSEND, "path": path})
+        return True
 
     async def _begin(self) -> None:
         self.streaming = True

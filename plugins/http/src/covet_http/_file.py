@@ -73,17 +73,19 @@ class Found:
         name: What its media type is told from.
         encoding: The content coding it is stored in, such as ``"br"``; empty: none.
         vary: Whether another client would be sent another file.
+        path: Where anybody else would find the same file; empty: that cannot be said.
     """
 
-    __slots__ = ("encoding", "file", "name", "vary")
+    __slots__ = ("encoding", "file", "name", "path", "vary")
 
     def __init__(
-        self, file: BinaryIO, name: str, encoding: str = "", *, vary: bool = False
+        self, file: BinaryIO, name: str, encoding: str = "", *, vary: bool = False, path: str = ""
     ) -> None:
         self.file = file
         self.name = name
         self.encoding = encoding
         self.vary = vary
+        self.path = path
 
 
 class File(HttpResult):
@@ -129,11 +131,13 @@ class File(HttpResult):
     def find(self, headers: Mapping[str, str]) -> Found | None:
         """Open it, in a worker thread; ``None`` if there is nothing to send."""
         if self.folder is None:
-            file = open_path(self.path)
+            file, path = open_path(self.path), os.path.abspath(self.path)
         else:
+            # Between two looks a name within could come to lead out of the folder.
+            path = ""
             segments = safe_segments(os.fspath(self.path).replace(os.sep, "/"))
             file = self.folder.open(segments) if segments else None
-        return None if file is None else Found(file, PurePath(self.path).name)
+        return None if file is None else Found(file, PurePath(self.path).name, path=path)
 
     async def answer(self, request: Request) -> bytes | FileContent:
         """Say to ``request.response`` what there is to say; the bytes, or what sends them later."""
@@ -203,7 +207,7 @@ class File(HttpResult):
             spans = parse_ranges(asked, size)
         if spans is None:
             reply.say("content-type", media_type)
-            reply.send([Span(0, size - 1)] if size else [], size)
+            reply.send([Span(0, size - 1)] if size else [], size, found.path)
         elif not spans:
             raise RangeNotSatisfiable(f"there are {size} bytes", size=size)
         elif len(spans) == 1:
@@ -229,9 +233,9 @@ class _Reply:
     def say(self, name: str, value: str) -> None:
         self.headers.append((name, value))
 
-    def send(self, parts: Sequence[bytes | Span], size: int) -> None:
+    def send(self, parts: Sequence[bytes | Span], size: int, path: str = "") -> None:
         """Send these parts, at once if they are few bytes."""
-        content = FileContent(self.found.file, parts, size)
+        content = FileContent(self.found.file, parts, size, path)
         self.body = content if size > _SMALL else content.read()
 
 
@@ -258,13 +262,17 @@ class FileContent:
         file: Open; closed by `close`.
         parts: What is sent: bytes as they are, and spans of the file.
         size: How many bytes that makes.
+        path: Of the file, where it is sent whole and a server may do that itself; empty: it may not.
     """
 
-    __slots__ = ("_file", "_parts", "size")
+    __slots__ = ("_file", "_parts", "_path", "size")
 
-    def __init__(self, file: BinaryIO, parts: Sequence[bytes | Span], size: int) -> None:
+    def __init__(
+        self, file: BinaryIO, parts: Sequence[bytes | Span], size: int, path: str = ""
+    ) -> None:
         self._file = file
         self._parts = parts
+        self._path = path
         self.size = size
 
     async def send(self, request: Request) -> None:
@@ -276,6 +284,8 @@ class FileContent:
         """
         if request.head_only:
             await request.send(b"")
+            return
+        if self._path and await request.send_path(self._path):
             return
         for part in self._parts:
             if isinstance(part, bytes):

@@ -194,6 +194,10 @@ class Request(Call):
         if self.scope is not None:
             self.scope.deadline = math.inf
 
+    async def send_path(self, path: str) -> bool:
+        """Have the server send a whole file as the body; ``False`` where it cannot, and nothing is sent."""
+        return False
+
     async def read(self) -> bytes:
         """The next piece of the body, empty at its end. Cancels the call if the client left before it."""
         raise NotImplementedError
