@@ -225,6 +225,31 @@ async def test_an_aborted_stream_raises(web: Any) -> None:
         assert exchange.sent[-1]["more_body"]
 
 
+@pytest.mark.parametrize("kind", ["lines", "events"])
+async def test_a_client_that_leaves_a_stream_is_no_failure(web: Any, kind: Any) -> None:
+    closed = anyio.Event()
+
+    @http.get("/endless", stream=kind)
+    async def endless() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await anyio.sleep_forever()
+        finally:
+            closed.set()
+
+    async with application(web, endless) as app:
+        exchange = Exchange()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app, scope("GET", "/endless"), exchange.receive, exchange.send)
+            with anyio.fail_after(5):
+                while len(exchange.sent) < 2:
+                    await anyio.sleep(0.01)
+                exchange.gone.set()
+                await closed.wait()
+        assert exchange.sent[-1]["more_body"]
+        assert app.in_flight == set()
+
+
 async def test_what_is_not_http(web: Any) -> None:
     async with application(web, item) as app:
         exchange = Exchange()

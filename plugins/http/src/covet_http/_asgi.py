@@ -16,7 +16,7 @@ from covet_http._event_streams import EventStreams
 from covet_http._mounts import Mounted, MountedCall
 from covet_http._placement import WITHOUT_BODY
 from covet_http._request import Limits, Request
-from covet_http._route import Reply, Route
+from covet_http._route import Reply, Route, StreamAbortedError
 from covet_http._server import DISCONNECT, Receive, Scope, Send
 from covet_kernel.contracts import Cause
 
@@ -225,6 +225,10 @@ class AsgiApplication:
                 await _send_reply(send, reply, request.method == "HEAD")
             elif request.cause != "disconnect":
                 await request.end(route.last_words(request))
+        except StreamAbortedError:
+            # A server of another kind knows that its client has left, and would log a failure.
+            if request.cause != "disconnect" or watch is None:
+                raise
         finally:
             self.in_flight.discard(request)
             if isinstance(request, AsgiEvents):
