@@ -6,7 +6,7 @@ import gzip
 import random
 import zlib
 from collections.abc import AsyncIterator
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 import anyio
@@ -24,7 +24,7 @@ from covet_kernel import ConfigurationError
 from covet_operations import TooLarge
 
 CALLED: list[Any] = []
-COMPRESS = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstd.compress}
+COMPRESS = {"gzip": gzip.compress, "br": partial(brotli.compress, quality=5), "zstd": zstd.compress}
 ALL = {"decompress": ["gzip", "br", "zstd"]}
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

@@ -129,6 +129,11 @@ async def image(data: Annotated[bytes, http.Body("image/*", max_bytes=10)]) -> i
     return len(data)
 
 
+@http.put("/large")
+async def large(data: Annotated[bytes, http.Body("video/*", max_bytes=3_000_000)]) -> int:
+    return len(data)
+
+
 @http.put("/signed")
 async def signed(
     data: Annotated[bytes, http.Body("application/json")], kind: Annotated[str, http.Query()]
@@ -196,7 +201,7 @@ async def lines(given: Annotated[Line, http.Query()]) -> list[Line]:
 
 
 FUNCTIONS = (
-    lists, filters, strict, prefixed, headers, cookie, cookies, raw, image, signed, maybe, text, words, perhaps,
+    lists, filters, strict, prefixed, headers, cookie, cookies, raw, image, large, signed, maybe, text, words, perhaps,
     authors, chunks, limited, order, several, lines,
 )  # fmt: skip
 FILTERS = {
@@ -339,6 +344,8 @@ BODIES = [
         ("PUT", "/image", "image/png; x=y", b"0123456789", 200, 10),
         ("PUT", "/image", "image/png", b"0123456789a", 413, None),
         ("PUT", "/image", "imagex/png", b"0", 415, None),
+    ("PUT", "/large", "video/mp4", b"x" * 2_500_000, 200, 2_500_000),
+    ("PUT", "/large", "video/mp4", b"x" * 3_000_001, 413, None),
         ("PUT", "/signed?kind=k", "application/json", b"{not", 200, "k{not"),
         ("PUT", "/signed?kind=k", "text/plain", b"{not", 415, None),
         ("PUT", "/maybe", "", b"", 200, "nothing"),
