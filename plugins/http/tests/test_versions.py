@@ -22,7 +22,7 @@ from covet_http._versions._config import VersionsConfig
 from covet_http._versions._ranges import BadRangeError, versions_in
 from covet_http._versions._walk import AmbiguousError, FaultsError, compile_walk
 from covet_kernel import ConfigurationError
-from covet_operations import NotFound
+from covet_operations import Bulk, BulkResult, Checked, NotFound
 
 T = TypeVar("T")
 
@@ -294,6 +294,41 @@ async def test_models_within_models_and_streams(web: Any) -> None:
         lines = {"Content-Type": "application/x-ndjson"}
         sent = await client.ask("POST", "/v1/stream", body=body, headers=lines)
         assert sent.json == ["Austen 1205", "Austen 1205"]
+
+
+async def test_a_body_that_is_one_list(web: Any) -> None:
+    @http.post("/shelves", versions="*")
+    async def fill(books: Annotated[list[NewBook], http.Body()]) -> list[int]:
+        return [book.cents for book in books]
+
+    @http.post("/boxes", versions="*")
+    async def pack(books: list[NewBook], label: str) -> list[Any]:
+        return [label, *(book.cents for book in books)]
+
+    async with service(web, fill, pack) as shop, shop.connect() as client:
+        filled = await client.ask("POST", "/v1/shelves", json=[ONE, ONE])
+        assert filled.json == [1205, 1205]
+        wrong = await client.ask("POST", "/v1/shelves", json=[ONE, {}])
+        assert wrong.json["errors"][0]["loc"] == ["body", 1, "title"]
+        packed = await client.ask("POST", "/v2/boxes", json={"books": [TWO], "label": "x"})
+        assert packed.json == ["x", 1205]
+
+
+async def test_items_that_are_checked_one_by_one(web: Any) -> None:
+    async def add(book: NewBook) -> Book:
+        return Book(id=1, **book.model_dump())
+
+    @http.post("/many", versions="*")
+    async def add_many(bulk: Bulk, books: list[Checked[NewBook]]) -> BulkResult[Book]:
+        return await bulk.each(books, add)
+
+    async with service(web, add_many, contract=True) as shop, shop.connect() as client:
+        body = {"books": [ONE, {"title": "x"}, ONE]}
+        answer = await client.ask("POST", "/v1/many", json=body)
+        assert (answer.status, answer.json["succeeded"]) == (207, 2)
+        first, second, _ = answer.json["outcomes"]
+        assert first["value"] == {"id": 1, "title": "Emma", "author": "Austen", "price": "12.05"}
+        assert second["error"]["status"] == 422
 
 
 async def test_other_codecs_are_translated_too(web: Any) -> None:

@@ -239,8 +239,10 @@ def _taking(
 ) -> Codec[Request]:
     """The codec with what comes in taken to the handler's version."""
     body = [each for each in signature.inputs if each.name not in codec.text]
-    spread = next((each.type for each in body if each.spread), None)
-    members = {each.name: each.type for each in body if not each.spread}
+    spread = next((each.type for each in body if each.spread or each.name == codec.whole), None)
+    members = {
+        each.name: each.type for each in body if not each.spread and each.name != codec.whole
+    }
     walk = compile_record(members, spread, up, seen)
     if walk is not None:
         codec = upgraded(codec, walk)

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 from pydantic import BaseModel, RootModel
 from typing_extensions import ReadOnly, TypeAliasType
 
+from covet_operations import Checked
+
 Walk: TypeAlias = Callable[[Any], Any]
 """From plain data to plain data; what does not have the expected form is left as it is."""
 
@@ -110,6 +112,9 @@ class _Compiler:
             return self._union(arguments)
         if fields_of(annotation) is not None:
             return self._model(annotation)
+        if origin is Checked:
+            inner = self.walk(arguments[0])
+            return None if inner is None else _leniently(inner)
         if not isinstance(origin, type):
             return None
         if issubclass(origin, Mapping):
@@ -192,6 +197,18 @@ def _items(inner: Walk) -> Walk:
         if not isinstance(data, _SERIES):
             return data
         return [_at(index, inner, value) for index, value in enumerate(data)]
+
+    return walk
+
+
+def _leniently(inner: Walk) -> Walk:
+    """An item that does not fit stays as it is: its own validation tells, not that of the others."""
+
+    def walk(data: Any) -> Any:
+        try:
+            return inner(data)
+        except FaultsError:
+            return data
 
     return walk
 
