@@ -167,3 +167,17 @@ async def test_events_are_kept_alive_and_end_with_the_service(large: bytes) -> N
     await client.stream.aclose()
     assert ends == ["complete"]
     assert client.body.endswith(b": the service is stopping\n\n")
+
+
+async def test_the_authority_is_the_host_that_has_to_be_allowed(large: bytes) -> None:
+    # bad input 33
+    config = {"allowed_hosts": ["a", "*.b"], "cors": {"origins": ["https://app.example"]}}
+    async with serving(**config) as port, await anyio.connect_tcp("127.0.0.1", port) as stream:
+        client = Client(stream)
+        for authority, status in (("a", "404"), ("x.b:80", "404"), ("evil", "421"), ("b", "421")):
+            await client.ask("/none", **{":authority": authority, "origin": "https://app.example"})
+            assert await client.until_ended() == "complete"
+            assert client.headers[":status"] == status
+            assert client.headers["x-content-type-options"] == "nosniff"
+            granted = client.headers.get("access-control-allow-origin")
+            assert granted == ("https://app.example" if status == "404" else None)
