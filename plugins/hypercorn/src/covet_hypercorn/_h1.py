@@ -251,9 +251,7 @@ class H1:
         try:
             if head is not None:
                 # A long body that is still on its way when all is said is not waited for.
-                data = self._begin(
-                    head, close=self.body_incomplete and not more and not self._is_short()
-                )
+                data = self._begin(head, close=not more and self._ends(head.status_code))
             if body and self._scope["method"] != "HEAD" and self._status not in _BODILESS:
                 data += self._h11.send(h11.Data(data=body)) or b""
             if not more:
@@ -279,7 +277,11 @@ class H1:
         self._exchange = None
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
             self._next()
-        elif self._h11.our_state is h11.DONE and self._is_short():
+        elif (
+            self._h11.our_state is h11.DONE
+            and self.body_incomplete
+            and not self._ends(self._status)
+        ):
             self.passing_over = True
             self._connection.read_by = monotonic() + self._listener.options.read_timeout
         else:
@@ -291,9 +293,10 @@ class H1:
         self._connection.set_idle(True)
         self._answered.set()
 
-    def _is_short(self) -> bool:
-        """Whether the body is on its way, and so short that passing it over saves a connection."""
-        return self.body_incomplete and 0 <= self._length <= _PASS_OVER
+    def _ends(self, status: int | None) -> bool:
+        """Whether the rest of the body is not worth waiting for: it is long, or comes too slowly."""
+        is_short = 0 <= self._length <= _PASS_OVER and status != HTTPStatus.REQUEST_TIMEOUT
+        return self.body_incomplete and not is_short
 
     async def _write(self, data: bytes | None) -> None:
         await self._connection.write(data or b"")
