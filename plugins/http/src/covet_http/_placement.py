@@ -242,6 +242,8 @@ def _place_of(marker: Query | Header | Cookie) -> Place:
 
 
 def _has_files(annotation: Any) -> bool:
+    if annotation.__class__ is type and annotation.__module__ == "builtins":
+        return False
     return holds_files(annotation) or (
         has_fields(base_of(annotation))
         and any(holds_files(each) for _, each in fields_of_model(annotation))

@@ -19,6 +19,7 @@ from covet_operations._signature import Signature, place_of
 
 # Operations share the adapters of the models they take.
 _known: WeakKeyDictionary[TypeAdapter[Any], type | None] = WeakKeyDictionary()
+_models: WeakKeyDictionary[type, type | None] = WeakKeyDictionary()
 
 
 def carried_by(signature: Signature) -> Mapping[str, type]:
@@ -39,24 +40,35 @@ def _special(adapter: TypeAdapter[Any]) -> type | None:
 
 
 def _within(schema: Any) -> type | None:
-    pending, seen = [schema], set[type]()
+    pending = [schema]
     while pending:
         each = pending.pop()
         if each.__class__ is str:
             continue
         if isinstance(each, dict):
-            model = each.get("cls")
-            if model is not None:
-                if model in seen:
-                    continue
-                seen.add(model)
-            if each.get("type") == "is-instance" and hasattr(each["cls"], "__covet_call__"):
-                kind: type = each["cls"]
-                return kind
+            kind = each.get("type")
+            if kind == "is-instance" and hasattr(each["cls"], "__covet_call__"):
+                found: type = each["cls"]
+                return found
+            if kind == "model":
+                inner = _within_model(each["cls"], each["schema"])
+                if inner is not None:
+                    return inner
+                continue
             pending += each.values()
         elif isinstance(each, list | tuple):
             pending += each
     return None
+
+
+def _within_model(model: type, schema: Any) -> type | None:
+    """The same for a model, of which others are made: it is looked into once."""
+    try:
+        return _models[model]
+    except KeyError:
+        _models[model] = None  # what it says of itself, where it holds itself
+        found = _models[model] = _within(schema)
+        return found
 
 
 def check_carried(

@@ -164,7 +164,7 @@ class Resolver:
         providers: Registered providers by the type they make.
 
     Attributes:
-        adapters: Those of classes that operations take and return: most take and return the same few.
+        adapters: Those of classes that operations take (``True``) or return: most have the same few.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Resolver:
             if not token.name and not _is_data(token.contract)
         ]
         self._tokens = tuple(tokens)
-        self.adapters: dict[type, TypeAdapter[Any]] = {}
+        self.adapters: dict[tuple[type, bool], TypeAdapter[Any]] = {}
         self.providers = providers or {}
 
     def injected(self, name: str, annotation: Any, place: str) -> Injected | None:
@@ -285,7 +285,7 @@ def compile_signature(
     results, output_type = split_results(get_args(returned)[0] if out else returned)
     known = resolver.adapters
     item = _adapter(streams[0].key, "stream", place, errors, known) if streams else None
-    output = _adapter(output_type, "return", place, errors, known)
+    output = _adapter(output_type, "return", place, errors, known, comes_in=False)
     if errors or output is None:
         return None, errors
     kind: Kind = (
@@ -420,17 +420,22 @@ def _adapter(
     name: str,
     place: str,
     errors: list[ConfigurationError],
-    known: dict[type, TypeAdapter[Any]],
+    known: dict[tuple[type, bool], TypeAdapter[Any]],
+    *,
+    comes_in: bool = True,
 ) -> TypeAdapter[Any] | None:
     # Classes alone: annotations that are equal may differ in what they accept, such as the order
     # of a union's members.
     plain = isinstance(annotation, type) and get_origin(annotation) is None
-    if plain and annotation in known:
-        return known[annotation]
+    if plain:
+        # What is validated serves for what goes out as well.
+        found = known.get((annotation, True)) or known.get((annotation, comes_in))
+        if found is not None:
+            return found
     try:
-        adapter = adapter_of(annotation)
+        adapter = adapter_of(annotation, comes_in=comes_in)
         if plain:
-            known[annotation] = adapter
+            known[annotation, comes_in] = adapter
         return adapter
     except Exception as error:
         errors.append(
@@ -444,11 +449,17 @@ def _adapter(
         return None
 
 
-def adapter_of(annotation: Any) -> TypeAdapter[Any]:
-    """What validates, encodes and describes a type: pydantic, or msgspec for its own Structs."""
+def adapter_of(annotation: Any, *, comes_in: bool = True) -> TypeAdapter[Any]:
+    """What validates, encodes and describes a type: pydantic, or msgspec for its own Structs.
+
+    Args:
+        annotation: The type.
+        comes_in: Whether callers fill it, so that what it lets through is looked at.
+    """
     if mentions_struct(annotation):
         return struct_adapter(annotation)
-    return finite(TypeAdapter(annotation))
+    adapter = TypeAdapter[Any](annotation)
+    return finite(adapter) if comes_in else adapter
 
 
 def _wrong(problem: str, place: str, fix: str) -> ConfigurationError:
