@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,12 +21,14 @@ from typing_extensions import TypedDict
 import covet_http as http
 from covet_http._openapi._document import build, encode
 from covet_http._openapi._schemas import Schemas
-from covet_kernel import Serving
+from covet_kernel import Kernel, Plugin, PluginConfig, Serving
 from covet_kernel.contracts import Credentials, Layer, Operation, Phase, Principal
+from covet_kernel.testing import assembly_of
 from covet_operations import (
     Conflict,
     ErrorMapping,
     NotFound,
+    Operations,
     Pipeline,
     RateLimited,
     operation,
@@ -869,6 +872,68 @@ async def test_the_configuration_says_what_the_service_is(web: Any) -> None:
         found = (await service.ask("GET", "/spec/v1.json")).json
     assert found["info"] == {"title": "Shop", "version": "2.1", "description": "Books."}
     assert found["servers"] == [{"url": "https://shop.example"}]
+
+
+async def test_many_who_ask_first_have_it_made_once(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(*arguments: Any) -> dict[str, Any]:
+        made.append(1)
+        return build(*arguments)
+
+    monkeypatch.setattr("covet_http._openapi._document.build", counted)
+    bodies: set[bytes] = set()
+    async with web.serving(find) as service:
+        assert not made
+
+        async def ask() -> None:
+            bodies.add((await service.ask("GET", "/openapi.json")).body)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(ask)
+    assert len(made) == len(bodies) == 1
+
+
+class TitleConfig(PluginConfig):
+    title: str
+
+
+class Titled(Plugin[TitleConfig]):
+    """Changes the document by its configuration."""
+
+    def covet_http_openapi(self) -> Iterable[http.OpenApiPart]:
+        title = self.config.title
+
+        class Part(http.OpenApiPart):
+            def finish(self, document: dict[str, Any]) -> None:
+                document["info"]["title"] = title
+
+        return [Part()]
+
+
+async def test_a_reload_makes_another(web: Any) -> None:
+    def assembly(title: str) -> Any:
+        classes = {"operations": Operations, "http": http.Http, **web.servers}
+        classes |= {"shop": web.plugin_of(find), "titled": Titled}
+        tables = {"http": {"port": 0, "server": web.server, "linger": 0.0}}
+        return assembly_of(classes, {**tables, "titled": {"title": title}})
+
+    async def ask(etag: str = "none") -> Any:
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            return await web.Client(stream).ask(
+                "GET", "/openapi.json", headers={"If-None-Match": etag}
+            )
+
+    async with Kernel(assembly("one")).running() as kernel:
+        port = int(kernel.require(http.HTTP).urls[0].rpartition(":")[2])
+        first = await ask()
+        await kernel.reload(assembly("two"))
+        second = await ask(first.headers["etag"])
+    assert first.json["info"]["title"] == "one"
+    assert (second.status, second.json["info"]["title"]) == (200, "two")
 
 
 @pytest.mark.parametrize("path", ["openapi.json", "/{x}", "/docs/", "/a b"])
