@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +185,28 @@ async def test_over_http_2(tmp_path: Path, secured: bool) -> None:
             while True:
                 await client.step()
         await anyio.aclose_forcefully(client.stream)
+
+
+@pytest.mark.parametrize("politely", [False, True])
+@pytest.mark.parametrize("http2", [False, True])
+async def test_a_client_that_leaves_is_no_failure(
+    tmp_path: Path, http2: bool, politely: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ending(tmp_path, secured=True, http2=http2) as service:
+        for path in ("/missing", "/ticks"):
+            stream = await service.connect()
+            if http2:
+                client = Http2(stream)
+                await client.get(path)
+                while not client.body:
+                    await client.step()
+            else:
+                await stream.send(service.client.encode("GET", path))
+                await stream.receive()
+            if politely:
+                # What the server says last comes behind the client's farewell.
+                with anyio.move_on_after(0.2), suppress(ssl.SSLError):
+                    await stream.aclose()
+            await anyio.aclose_forcefully(stream)
+        service.leave.set()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]

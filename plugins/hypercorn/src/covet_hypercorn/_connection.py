@@ -163,7 +163,7 @@ class Connection:
             self.write_by = monotonic() + self._options.write_timeout
             try:
                 await self._stream.send(data)
-            except (*_LEFT, OSError):
+            except (*_LEFT, anyio.EndOfStream, OSError):
                 self._broken = True
                 self._reading.cancel()
             finally:
