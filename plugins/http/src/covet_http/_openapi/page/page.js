@@ -3,6 +3,8 @@
 "use strict";
 
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options", "trace", "query"];
+const FORMS = ["multipart/form-data", "application/x-www-form-urlencoded"];
+const JSON_TYPE = /[/+]json$/;
 const HTTP_LINK = /^https?:\/\//i;
 
 /** An element with attributes and children; strings become text. */
@@ -109,7 +111,8 @@ function limits(schema) {
   const words = LIMITS.filter(([key]) => schema[key] !== undefined).map(
     ([key, sign]) => `${sign} ${schema[key]}`,
   );
-  if (schema.enum) words.push(`one of ${schema.enum.map((each) => JSON.stringify(each)).join(", ")}`);
+  const named = (schema.enum || []).map((each) => JSON.stringify(each));
+  if (named.length) words.push(`one of ${named.join(", ")}`);
   if (schema.default !== undefined) words.push(`default ${JSON.stringify(schema.default)}`);
   if (schema.uniqueItems) words.push("no two alike");
   if (schema.readOnly) words.push("read only");
@@ -160,7 +163,8 @@ function memberItem(spec, name, member, required, depth) {
 }
 
 function closed(spec, schema, depth) {
-  const details = make("details", { class: "deeper" }, make("summary", {}, typeWords(spec, schema)));
+  const details = make("details", { class: "deeper" },
+    make("summary", {}, typeWords(spec, schema)));
   details.addEventListener("toggle", () => {
     if (details.open && details.childElementCount === 1) {
       details.append(schemaTree(spec, schema, depth + 1));
@@ -357,7 +361,9 @@ function tryIt(spec, each, credentials) {
     const named = Object.values(media.examples || {})[0];
     const item = media["x-itemSchema"] || media.itemSchema;
     const value = named ? follow(spec, named).value : exampleOf(spec, item || media.schema);
-    text.value = JSON.stringify(value, null, item ? 0 : 2) + (item ? "\n" : "");
+    const raw = !JSON_TYPE.test(types[0]) && !FORMS.includes(types[0]) && !item;
+    if (raw) text.value = typeof value === "string" ? value : "";
+    else text.value = JSON.stringify(value, null, item ? 0 : 2) + (item ? "\n" : "");
   }
   const output = make("div", { class: "output", "aria-live": "polite" });
   const send = make("button", { type: "button" }, "Send");
@@ -399,8 +405,14 @@ function requestOf(spec, each, inputs, type, text, credentials) {
   if (credentials.value) headers.Authorization = `Bearer ${credentials.value}`;
   const options = { method: each.method.toUpperCase(), headers, credentials: "same-origin" };
   if (type && !["GET", "HEAD"].includes(options.method) && text !== "") {
-    headers["Content-Type"] = type;
-    options.body = text;
+    if (FORMS.includes(type)) {
+      // The browser says Content-Type itself: only it knows the boundary.
+      const body = follow(spec, each.operation.requestBody);
+      options.body = formOf(spec, body.content[type].schema, type, text);
+    } else {
+      headers["Content-Type"] = type;
+      options.body = text;
+    }
   }
   const server = (spec.servers && spec.servers[0] && spec.servers[0].url) || "";
   const found = new URL(spec.url || ".", "http://nowhere.invalid/");
@@ -408,6 +420,23 @@ function requestOf(spec, each, inputs, type, text, credentials) {
   const search = query.toString();
   const url = base.replace(/\/$/, "") + path + (search ? `?${search}` : "");
   return { url, options };
+}
+
+/** A form of the JSON object that stands in the field; what the document calls a file is one. */
+function formOf(spec, schema, type, text) {
+  const form = type === FORMS[0] ? new FormData() : new URLSearchParams();
+  const members = follow(spec, schema || {}).properties || {};
+  for (const [name, value] of Object.entries(JSON.parse(text))) {
+    const member = follow(spec, members[name] || {});
+    const one = member.type === "array" ? follow(spec, member.items || {}) : member;
+    for (const each of [value].flat()) {
+      if (each === null) continue;
+      const written = typeof each === "object" ? JSON.stringify(each) : String(each);
+      if (one.contentMediaType) form.append(name, new Blob([written]), name);
+      else form.append(name, written);
+    }
+  }
+  return form;
 }
 
 async function perform({ url, options }, method, output) {
@@ -450,7 +479,13 @@ function curl(url, options) {
   for (const [name, value] of Object.entries(options.headers)) {
     words.push("-H", quote(`${name}: ${name === "Authorization" ? "Bearer TOKEN" : value}`));
   }
-  if (options.body !== undefined) words.push("--data-binary", quote(options.body));
+  if (typeof options.body === "string") words.push("--data-binary", quote(options.body));
+  else if (options.body !== undefined) {
+    const flag = options.body instanceof FormData ? "-F" : "--data-urlencode";
+    for (const [name, value] of options.body) {
+      words.push(flag, quote(`${name}=${typeof value === "string" ? value : "@FILE"}`));
+    }
+  }
   return words.join(" ");
 }
 
