@@ -15,7 +15,7 @@ import anyio.abc
 import pytest
 
 from covet_http import HTTP, Http
-from covet_http.testing import usable_servers
+from covet_http.testing import Connection, usable_servers
 from covet_hypercorn import Hypercorn
 from covet_kernel import Kernel, Plugin
 from covet_kernel.contracts import Operation
@@ -57,7 +57,7 @@ class Client:
 
     def __init__(self, stream: anyio.abc.SocketStream) -> None:
         self.stream = stream
-        self._rest = b""
+        self._connection = Connection(stream)
 
     async def send(self, data: bytes) -> None:
         await self.stream.send(data)
@@ -85,46 +85,11 @@ class Client:
         return await self.answer(method)
 
     async def answer(self, method: str = "GET") -> Answer:
-        while b"\r\n\r\n" not in self._rest:
-            self._rest += await self.stream.receive()
-        head, _, self._rest = self._rest.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers: dict[str, str] = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            name, value = name.lower(), value.strip()
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        status = int(first.split(" ")[1])
-        if method == "HEAD" or status == 204:
-            return Answer(status, headers, b"")
-        if headers.get("transfer-encoding") == "chunked":
-            return Answer(status, headers, await self._chunks())
-        length = int(headers["content-length"])
-        while len(self._rest) < length:
-            self._rest += await self.stream.receive()
-        body, self._rest = self._rest[:length], self._rest[length:]
-        return Answer(status, headers, body)
-
-    async def _chunks(self) -> bytes:
-        body = b""
-        while True:
-            while b"\r\n" not in self._rest:
-                self._rest += await self.stream.receive()
-            line, _, self._rest = self._rest.partition(b"\r\n")
-            size = int(line, 16)
-            while len(self._rest) < size + 2:
-                self._rest += await self.stream.receive()
-            body, self._rest = body + self._rest[:size], self._rest[size + 2 :]
-            if size == 0:
-                return body
+        found = await self._connection.answer(method)
+        return Answer(found.status, dict(found.headers), found.body)
 
     async def until_closed(self) -> bytes:
-        data, self._rest = self._rest, b""
-        try:
-            while True:
-                data += await self.stream.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
-            return data
+        return await self._connection.until_closed()
 
 
 class Service:

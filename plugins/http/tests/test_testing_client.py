@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 import covet_http as http
 from covet_http.testing import Answer, Disconnected, RequestParts, WireError, run_service
-from covet_kernel.testing import run_kernel
+from covet_kernel.testing import cancel_at_every_await, run_kernel
 from covet_operations import NotFound, operation
 
 
@@ -388,6 +388,26 @@ async def test_a_client_that_leaves_while_it_is_answered(service: Any) -> None:
             with anyio.fail_after(10):
                 while not Seen.cancelled:
                     await anyio.lowlevel.checkpoint()
+
+
+async def test_a_request_may_be_cancelled_at_every_await(service: Any) -> None:
+    async with service as client:
+
+        async def check() -> None:
+            # What is left waiting is fit for use, and what was broken off is gone.
+            assert (await client.get("/books/1")).json() == [1, "", None]
+            assert client.idle == 1
+
+        book = {"id": 1, "title": "Emma"}
+        assert (
+            await cancel_at_every_await(lambda: client.post("/books", json=book), check=check) > 3
+        )
+        assert await cancel_at_every_await(lambda: read_some(client), check=check) > 3
+
+
+async def read_some(client: Any) -> None:
+    async with client.stream("GET", "/count/3") as answer:
+        assert [line async for line in answer.lines()] == ["0", "1", "2"]
 
 
 async def test_a_server_that_does_not_answer_in_time(http_server: str) -> None:
