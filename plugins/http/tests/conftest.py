@@ -88,6 +88,13 @@ class Client:
         found = await self._connection.answer(method)
         return Answer(found.status, dict(found.headers), found.body)
 
+    async def until(self, found: bytes) -> bytes:
+        """What comes, raw, until this is in it."""
+        data = b""
+        while found not in data:
+            data += await self._connection.receive()
+        return data
+
     async def until_closed(self) -> bytes:
         return await self._connection.until_closed()
 

@@ -127,8 +127,7 @@ async def test_who_has_it_already(web: Any) -> None:
                 request = f"{method} /files/large.bin HTTP/1.1\r\nHost: a\r\n{lines}\r\n"
                 async with service.connect() as one:
                     await one.send(request.encode() + b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
-                    while b"no-such-path" not in (data := one._rest):
-                        one._rest = data + await one.stream.receive()
+                    data = await one.until(b"no-such-path")
                 head, _, body = data.partition(b"\r\n\r\n")
                 assert int(head.split(b" ")[1]) == status, headers
                 if status == 304:

@@ -11,7 +11,14 @@ from covet_http.testing._headers import Headers
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ([\x20-\x7e]*)\Z")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*\Z")
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}\Z")
-_MAY_REPEAT = frozenset(("set-cookie", "vary", "link", "warning", "www-authenticate", "allow"))
+# Fields of which there is one at most; others may be lists (RFC 9110, 5.3).
+_ONCE = frozenset(
+    (
+        "age", "content-disposition", "content-length", "content-location", "content-range",
+        "content-type", "date", "etag", "expires", "last-modified", "location", "retry-after",
+        "server", "transfer-encoding",
+    )
+)  # fmt: skip
 _LONGEST_HEAD = 1 << 18
 _SHOWN = 200
 
@@ -202,6 +209,6 @@ def _fields(lines: Sequence[bytes]) -> Headers:
         fields.append((found[1].decode("ascii").lower(), found[2].decode("latin-1")))
     headers = Headers(fields)
     for name in headers:
-        if name not in _MAY_REPEAT and len(headers.all(name)) > 1:
+        if name in _ONCE and len(headers.all(name)) > 1:
             raise WireError(f"the field {name} comes twice")
     return headers
