@@ -75,6 +75,7 @@ async def test_stop_under_load_loses_nothing(server: Any) -> None:
     """Clients in a loop on their connections: each request is answered until the last says close."""
     answered = 0
     refused = 0
+    busy = anyio.Event()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await anyio.sleep(0.002)
@@ -97,6 +98,8 @@ async def test_stop_under_load_loses_nothing(server: Any) -> None:
                         status, head, body = await client.answer()
                         assert (status, body) == (200, b"ok")
                         answered += 1
+                        if answered >= 100:
+                            busy.set()
                         if b"connection: close" in head.lower():
                             break
 
@@ -104,9 +107,8 @@ async def test_stop_under_load_loses_nothing(server: Any) -> None:
             async with anyio.create_task_group() as tasks:
                 for _ in range(20):
                     tasks.start_soon(ask)
-                await anyio.sleep(0.3)
+                await busy.wait()
                 await listener.stop()
-    assert answered >= 100
     assert refused == 20
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -64,13 +65,19 @@ class Slice(OffsetQuery[Book]):
 PAGING = Paging()
 
 
-def shelf(books: list[Book]) -> sqlite3.Connection:
+@contextmanager
+def shelf(books: list[Book]) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
-    connection.execute("CREATE TABLE books (id INTEGER, title TEXT, cents INTEGER, language TEXT)")
-    rows = [(book.id, book.title, book.price, book.language) for book in books]
-    connection.executemany("INSERT INTO books VALUES (?, ?, ?, ?)", rows)
-    return connection
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute(
+            "CREATE TABLE books (id INTEGER, title TEXT, cents INTEGER, language TEXT)"
+        )
+        rows = [(book.id, book.title, book.price, book.language) for book in books]
+        connection.executemany("INSERT INTO books VALUES (?, ?, ?, ?)", rows)
+        yield connection
+    finally:
+        connection.close()
 
 
 def by_sql(
@@ -113,21 +120,21 @@ def test_pages_are_the_sorted_list(items: list[Book], sort: str, limit: int) -> 
     expected = list(items)
     for name, down in reversed([*query.sort.keys, ("id", query.sort.keys[-1][1])]):
         expected.sort(key=lambda book: getattr(book, name), reverse=down)
-    connection = shelf(items)
     in_memory = list(walk(query, lambda chosen: chosen.of(items)))
-    by_database = list(walk(query, lambda chosen: by_sql(connection, chosen)))
     assert [book for page in in_memory for book in page.items] == expected
-    assert by_database == in_memory
     assert all(len(page.items) == limit for page in in_memory[:-1])
     assert in_memory[0].prev is None
-    # And back again, from the last page to the first.
-    pages = by_database[::-1]
-    for later, page in pairwise(pages):
-        assert later.prev is not None
-        chosen = PAGING.select(query.model_copy(update={"cursor": later.prev}))
-        assert by_sql(connection, chosen).items == page.items
-        assert chosen.of(items).items == page.items
-        assert (chosen.of(items).prev is None) == (page is pages[-1])
+    with shelf(items) as connection:
+        by_database = list(walk(query, lambda chosen: by_sql(connection, chosen)))
+        assert by_database == in_memory
+        # And back again, from the last page to the first.
+        pages = by_database[::-1]
+        for later, page in pairwise(pages):
+            assert later.prev is not None
+            chosen = PAGING.select(query.model_copy(update={"cursor": later.prev}))
+            assert by_sql(connection, chosen).items == page.items
+            assert chosen.of(items).items == page.items
+            assert (chosen.of(items).prev is None) == (page is pages[-1])
 
 
 @given(
@@ -157,11 +164,12 @@ def test_filters(
         and (language is None or book.language in language)
         and (unknown is None or (book.language is None) == unknown)
     ]
-    found = by_sql(shelf(items), chosen)
+    with shelf(items) as connection:
+        found = by_sql(connection, chosen)
+        count = f"SELECT count(*) FROM books WHERE {chosen.filters}"
+        ((total,),) = connection.execute(count, chosen.filter_values)
     assert sorted(book.id for book in found.items) == sorted(book.id for book in kept)
     assert chosen.of(stored).items == found.items  # type: ignore[arg-type]
-    count = f"SELECT count(*) FROM books WHERE {chosen.filters}"
-    ((total,),) = shelf(items).execute(count, chosen.filter_values)
     assert total == len(kept)
 
 
@@ -176,7 +184,8 @@ def test_offsets(items: list[Book], offset: int, limit: int, price: int | None) 
     assert page.next == (offset + limit if offset + limit < len(expected) else None)
     assert page.prev == (max(0, offset - limit) if offset else None)
     if price is None:
-        assert by_sql(shelf(items), PAGING.select(query)).items == page.items
+        with shelf(items) as connection:
+            assert by_sql(connection, PAGING.select(query)).items == page.items
 
 
 def test_the_relations_of_pages() -> None:
