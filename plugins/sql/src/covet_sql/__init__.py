@@ -1,0 +1,9 @@
+"""The SQL toolkit: what is the same for every database behind the `SqlDatabase` contract.
+
+`covet_sql.query` builds and runs queries; it loads SQLAlchemy, which nothing here does.
+"""
+
+from covet_sql._config import SqlConfig
+from covet_sql._plugin import Sql
+
+__all__ = ["Sql", "SqlConfig"]
