@@ -3,7 +3,8 @@
 `covet_sql.query` builds and runs queries; it loads SQLAlchemy, which nothing here does.
 """
 
+from covet_sql._column import Column
 from covet_sql._config import SqlConfig
 from covet_sql._plugin import Sql
 
-__all__ = ["Sql", "SqlConfig"]
+__all__ = ["Column", "Sql", "SqlConfig"]

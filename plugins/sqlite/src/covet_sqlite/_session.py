@@ -18,6 +18,8 @@ MANY = 500
 class SqliteSession:
     """A transaction's session: every statement on its connection, for the task that began it."""
 
+    dialect = "sqlite"
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._open = True
