@@ -26,6 +26,10 @@ BROKEN = [
 ]
 
 
+# A hundred kilobytes byte by byte would outlast anybody's patience on a busy machine.
+MOST_PIECES = 2000
+
+
 @dataclass
 class Ask:
     """A good request and the only right answer to it."""
@@ -180,9 +184,10 @@ async def leaving(client: Client, choose: random.Random, tally: Counter[str]) ->
 async def deliver(client: Client, data: bytes, choose: random.Random) -> None:
     """In one write, or in pieces of any size."""
     how = choose.randrange(4)
+    smallest = len(data) // MOST_PIECES
     at = 0
     while at < len(data):
-        size = len(data) if how else choose.choice([1, 7, 100, 1460, 20_000])
+        size = len(data) if how else max(choose.choice([1, 7, 100, 1460, 20_000]), smallest)
         await client.send(data[at : at + size])
         at += size
         if not how:
