@@ -80,10 +80,14 @@ def item_encoder(
     encode = document or _document(signature)
     match form_of(binding, signature):
         case "events":
+            fit = signature.fit
+
+            def data(request: Request, value: Any) -> Any:
+                return encode(request, value if fit is None else fit(value))
 
             def event(request: Request, item: Any) -> bytes:
                 if isinstance(item, Event):
-                    return item.encode(partial(encode, request))
+                    return item.encode(partial(data, request))
                 return encode_data(encode(request, item))
 
             return event

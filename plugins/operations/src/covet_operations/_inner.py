@@ -54,6 +54,7 @@ def innermost(
         if signature.kind in ("server_stream", "bidi"):
             source.line(f"async with {source.name(_closing)}({handler}({arguments})) as s:")
             source.line("    async for i in s:")
+            _fitted(source, signature, "i", "        ")
             source.line(
                 f"        await call.send({encoded(source, codec.encode_item, signature, 'i')})"
             )
@@ -72,6 +73,7 @@ def reply(signature: Signature, codec: Codec[Any]) -> Inner:
     """Keep the result and encode it."""
 
     def write(source: Source) -> None:
+        _fitted(source, signature, "r")
         source.line("call.value = r")
         source.line(f"call.body = {encoded(source, codec.encode, signature, 'r')}")
 
@@ -85,6 +87,15 @@ def encoded(
     if encode is not None:
         return f"{'await ' if is_async(encode) else ''}{source.name(encode)}(call, {item})"
     return f"{source.name(signature.output.serializer.to_json)}({item})"
+
+
+def _fitted(source: Source, signature: Signature, item: str, indent: str = "") -> None:
+    """Write what makes ``item`` what the annotation says, should it be something else."""
+    fit = signature.fit
+    if fit is None:
+        return
+    unless = f"if {item}.__class__ is not {source.name(fit.exact)}: " if fit.exact else ""
+    source.line(f"{indent}{unless}{item} = {source.name(fit)}({item})")
 
 
 def _called(source: Source, operation: Operation, handler: str, arguments: str) -> str:

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from covet_kernel.contracts import Call, Layer
+from covet_operations._annotations import has_model
 from covet_operations._chain import Source, Written
 from covet_operations._codec import Codec, Document, Parsed
 from covet_operations._errors import Invalid, faults
-from covet_operations._signature import Input, Signature, has_model, record_adapter
+from covet_operations._signature import Input, Signature, record_adapter
 
 _PLAIN = (bytes, str, bytearray, memoryview, Mapping, Parsed, type(None))
 # Where neither is, there is no NaN and no Infinity; to look for one byte costs next to nothing.

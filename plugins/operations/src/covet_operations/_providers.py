@@ -12,7 +12,8 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Capability, Record
-from covet_operations._signature import Injected, Input, Resolver, parameters_of, show
+from covet_operations._annotations import show
+from covet_operations._signature import Injected, Input, Resolver, parameters_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 Scope: TypeAlias = Literal["app", "connection", "call"]

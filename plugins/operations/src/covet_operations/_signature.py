@@ -14,8 +14,7 @@ from collections.abc import (
 )
 from dataclasses import field, make_dataclass
 from functools import lru_cache
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -30,7 +29,9 @@ from covet_kernel.contracts import (
     SqlDatabase,
     SqlSession,
 )
+from covet_operations._annotations import is_model, optional_of, peel, show
 from covet_operations._finite import finite
+from covet_operations._fit import Fit, fit_of
 from covet_operations._results import TransportResult, split_results
 from covet_operations._structs import as_member, mentions_struct, struct_adapter
 
@@ -99,6 +100,8 @@ class Signature(Record):
         output_type: The annotation of the result or item; ``None`` for a handler that returns nothing.
         results: The results among them that only one transport can send; ``output`` and
             ``output_type`` are about the others.
+        fit: Makes a result, or an item, that is something else what the annotation says; ``None`` where
+            there is nothing to look at.
     """
 
     kind: Kind
@@ -108,6 +111,7 @@ class Signature(Record):
     output: TypeAdapter[Any]
     output_type: Any
     results: tuple[type[TransportResult], ...] = ()
+    fit: Fit | None = None
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -185,7 +189,7 @@ class Resolver:
         Raises:
             ConfigurationError: Nobody, or more than one, could fill it.
         """
-        base, metadata = _peel(annotation)
+        base, metadata = peel(annotation)
         token = next((each for each in metadata if isinstance(each, Capability)), None)
         if base is SqlSession:
             return Injected(name=name, source="session", key=self._known(token or SQL, name, place))
@@ -198,7 +202,7 @@ class Resolver:
                     fix="Annotate it with the capability's contract type.",
                 )
             return Injected(name=name, source="value", key=self._known(token, name, place))
-        optional, inner = _optional(base)
+        optional, inner = optional_of(base)
         if inner is Principal:
             return Injected(name=name, source="principal", optional=optional)
         if isinstance(base, type) and issubclass(base, Call):
@@ -302,6 +306,7 @@ def compile_signature(
             output=output,
             output_type=None if output_type is type(None) else output_type,
             results=results,
+            fit=fit_of(operation.name, output_type, output, optional=bool(results) and not out),
         ),
         [],
     )
@@ -360,7 +365,7 @@ def _parameter(
     injected = resolver.injected(name, annotation, place)
     if injected is not None:
         return injected
-    base, metadata = _peel(annotation)
+    base, metadata = peel(annotation)
     errors: list[ConfigurationError] = []
     adapter = _adapter(annotation, name, place, errors, resolver.adapters)
     if adapter is None:
@@ -369,7 +374,7 @@ def _parameter(
     return Input(
         name=name, type=annotation, metadata=metadata, adapter=adapter, required=required,
         default=None if required else parameter.default,
-        many=(get_origin(_optional(base)[1]) or _optional(base)[1]) in _MANY,
+        many=(get_origin(optional_of(base)[1]) or optional_of(base)[1]) in _MANY,
     )  # fmt: skip
 
 
@@ -390,29 +395,13 @@ def _spread(parameters: list[Input | Injected]) -> tuple[Input | Injected, ...]:
 
 def _field_names(annotation: Any) -> set[str]:
     """What a model's fields are called on the wire. Its whole schema would tell too, in 10 ms."""
-    base, _ = _peel(annotation)
+    base, _ = peel(annotation)
     if issubclass(base, BaseModel):
         fields = base.model_fields.items()
         return {str(field.validation_alias or field.alias or name) for name, field in fields}
     if hasattr(base, "__struct_encode_fields__"):
         return set(base.__struct_encode_fields__)
     return set(getattr(base, "__dataclass_fields__", None) or base.__annotations__)
-
-
-def is_model(annotation: Any) -> bool:
-    """Whether a type is an object with named fields: a pydantic model, dataclass, TypedDict or Struct."""
-    base, _ = _peel(annotation)
-    return isinstance(base, type) and (
-        issubclass(base, BaseModel)
-        or hasattr(base, "__dataclass_fields__")
-        or hasattr(base, "__struct_fields__")
-        or (issubclass(base, dict) and hasattr(base, "__total__"))
-    )
-
-
-def has_model(annotation: Any) -> bool:
-    """The same of a type that may be optional."""
-    return is_model(_optional(_peel(annotation)[0])[1])
 
 
 def _adapter(
@@ -464,26 +453,6 @@ def adapter_of(annotation: Any, *, comes_in: bool = True) -> TypeAdapter[Any]:
 
 def _wrong(problem: str, place: str, fix: str) -> ConfigurationError:
     return ConfigurationError("COVET-OPERATION-PARAMETER", f"{problem}.", place=place, fix=fix)
-
-
-def _peel(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    if get_origin(annotation) is Annotated:
-        return annotation.__origin__, tuple(annotation.__metadata__)
-    return annotation, ()
-
-
-def _optional(annotation: Any) -> tuple[bool, Any]:
-    """Whether it is ``X | None``, and the ``X``."""
-    if get_origin(annotation) in (Union, UnionType):
-        rest = [each for each in get_args(annotation) if each is not type(None)]
-        if len(rest) == 1 and len(get_args(annotation)) == 2:
-            return True, rest[0]
-    return False, annotation
-
-
-def show(annotation: Any) -> str:
-    """A type as a person writes it."""
-    return getattr(annotation, "__name__", None) or str(annotation)
 
 
 def _advice(token: Capability[Any]) -> str:

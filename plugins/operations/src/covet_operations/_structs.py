@@ -121,9 +121,22 @@ class _Validator:
         except self._malformed as error:
             raise _raised("json_invalid", f"Invalid JSON: {error}") from None
 
-    def validate_python(self, value: Any, *, strict: bool | None = None) -> Any:
+    def validate_python(
+        self,
+        value: Any,
+        *,
+        strict: bool | None = None,
+        from_attributes: bool | None = None,
+        by_alias: bool | None = None,
+        by_name: bool | None = None,
+    ) -> Any:
         try:
-            return self._convert(value, self._annotation, strict=strict is not False)
+            return self._convert(
+                value,
+                self._annotation,
+                strict=strict is not False,
+                from_attributes=bool(from_attributes),
+            )
         except self._invalid as error:
             raise _fault(str(error)) from None
         except RecursionError as error:
