@@ -239,3 +239,25 @@ async def test_it_says_what_to_install(web: Any, monkeypatch: pytest.MonkeyPatch
     (error,) = flatten(caught.value)
     assert isinstance(error, ConfigurationError)
     assert error.code == "COVET-HTTP-CONTRACT-LIBRARY"
+
+
+class Renamed(BaseModel):
+    title: str = Field(validation_alias="in", serialization_alias="out")
+
+
+@http.post("/renamed")
+async def renamed(book: Renamed) -> Renamed:
+    return book
+
+
+@http.get("/renamed")
+async def renamed_stream() -> AsyncIterator[Renamed]:
+    yield Renamed.model_validate({"in": "Emma"})
+
+
+async def test_members_are_sent_under_the_names_the_document_gives_them(web: Any) -> None:
+    async with web.serving(renamed, renamed_stream, http=CONTRACT) as service:
+        answer = await service.ask("POST", "/renamed", json={"in": "Emma"})
+        stream = await service.ask("GET", "/renamed")
+    assert (answer.status, answer.json) == (200, {"out": "Emma"})
+    assert (stream.status, stream.body) == (200, b'{"out":"Emma"}\n')

@@ -186,13 +186,13 @@ async def test_handlers_are_held_to_it() -> None:
 
     service = Service(mapping, struct, wrong, stream)
     first, second, third, fourth = service.endpoints
-    assert await first.run(PlainCall(first)) == b'{"id":1,"title":"Emma"}'
+    assert await first.run(PlainCall(first)) == b'{"id":1,"name":"Emma"}'
     assert await second.run(PlainCall(second)) == b'[{"id":1},{"id":2}]'
     with pytest.raises(Internal):
         await third.run(PlainCall(third))
     call = PlainCall(fourth)
     await fourth.run(call)
-    assert call.sent == [b'{"id":1,"title":"Emma"}'] * 2
+    assert call.sent == [b'{"id":1,"name":"Emma"}'] * 2
 
 
 async def test_interceptors_see_what_is_sent() -> None:

@@ -29,6 +29,7 @@ from covet_kernel.contracts import (
     SqlDatabase,
     SqlSession,
 )
+from covet_operations._aliases import by_alias
 from covet_operations._annotations import is_model, optional_of, peel, show
 from covet_operations._finite import finite
 from covet_operations._fit import Fit, fit_of
@@ -447,7 +448,7 @@ def adapter_of(annotation: Any, *, comes_in: bool = True) -> TypeAdapter[Any]:
     """
     if mentions_struct(annotation):
         return struct_adapter(annotation)
-    adapter = TypeAdapter[Any](annotation)
+    adapter = by_alias(TypeAdapter[Any](annotation))
     return finite(adapter) if comes_in else adapter
 
 
