@@ -136,7 +136,7 @@ class Bound:
         owner: The statement, by which a copy of it that was changed is told.
     """
 
-    __slots__ = ("_constant", "_keys", "_later", "_open", "owner", "shape")
+    __slots__ = ("_constant", "_later", "_optional", "_required", "owner", "shape")
 
     def __init__(
         self, shape: Shape, owner: ref[Any], extracted: Sequence[BindParameter[Any]]
@@ -145,21 +145,22 @@ class Bound:
         self.owner = owner
         self._constant: Values = {}
         self._later: list[tuple[Slot, Callable[[], Any]]] = []
-        self._open: list[tuple[str, Slot, Process | None]] = []
+        self._required: list[tuple[str, str, Process | None]] = []
+        self._optional: list[tuple[str, str, Process | None]] = []
         for slot in shape.slots:
             given = None if slot.index is None else extracted[slot.index]
             if slot.open:
                 plain = None if slot.many else cast("Process | None", slot.process)
                 step = partial(processed, slot) if slot.many or plain is not None else None
-                self._open.append((slot.key, slot, step))
+                takers = self._required if slot.required else self._optional
+                takers.append((slot.key, slot.name, step))
             if given is not None and given.callable is not None:
                 self._later.append((slot, given.callable))
             elif slot.default is not None:
                 self._later.append((slot, slot.default))
-            elif not slot.required:
+            elif not (slot.open and slot.required):
                 value = slot.own if given is None else given.value
                 self._constant[slot.name] = processed(slot, value)
-        self._keys = {key for key, _, _ in self._open}
 
     def values(self, given: Mapping[str, Any]) -> tuple[str, Values]:
         """The text, and what is bound to it.
@@ -168,25 +169,33 @@ class Bound:
             SqlError: A value is missing, unknown, or none of its column's type.
         """
         values = self._constant.copy()
-        for slot, make in self._later:
-            if slot.key not in given:
-                values[slot.name] = processed(slot, make())
-        taken = 0
-        for key, slot, step in self._open:
-            if key in given:
+        if self._later:
+            for slot, make in self._later:
+                if slot.key not in given:
+                    values[slot.name] = processed(slot, make())
+        try:
+            for key, name, step in self._required:
                 value = given[key]
-                values[slot.name] = value if step is None else step(value)
-                taken += 1
-            elif slot.name not in values:
-                raise SqlError(f"there is no value for {key!r}", sqlstate="07001")
-        if taken != len(given):
-            unknown = ", ".join(sorted(map(repr, given.keys() - self._keys)))
-            known = ", ".join(sorted(self._keys)) or "no values"
-            raise SqlError(
-                f"{unknown} is not of the statement, which takes {known}", sqlstate="07001"
-            )
+                values[name] = value if step is None else step(value)
+        except KeyError as error:
+            raise SqlError(f"there is no value for {error.args[0]!r}", sqlstate="07001") from None
+        if len(given) != len(self._required):
+            self._take_optional(given, values)
         shape = self.shape
         return (shape.text, values) if shape.text else shape.written(values)
+
+    def _take_optional(self, given: Mapping[str, Any], values: Values) -> None:
+        for key, name, step in self._optional:
+            if key in given:
+                value = given[key]
+                values[name] = value if step is None else step(value)
+        known = {key for key, _, _ in (*self._required, *self._optional)}
+        if unknown := sorted(map(repr, given.keys() - known)):
+            raise SqlError(
+                f"{', '.join(unknown)} is not of the statement, which takes"
+                f" {', '.join(sorted(known)) or 'no values'}",
+                sqlstate="07001",
+            )
 
 
 def processed(slot: Slot, value: Any) -> Any:
@@ -370,14 +379,13 @@ def _make_list(slot: Slot, compiler: Any, parameter: Any) -> None:
 
 def _clean(name: str, taken: set[str]) -> str:
     """A name for the text, of letters, digits and single underscores, unlike all others of it."""
-    base = _BAD.sub("_", name).strip("_")[:40] or "value"
-    if not base[0].isalpha() or not base.isascii():
-        base = "value"
+    # With something before it, since parsers take ``:limit`` for a colon and a keyword.
+    base = "p_" + (_BAD.sub("_", name).strip("_")[:40].lower() or "value")
     candidate, number = base, 1
-    while candidate.lower() in taken:
+    while candidate in taken:
         number += 1
         candidate = f"{base}_{number}"
-    taken.add(candidate.lower())
+    taken.add(candidate)
     return candidate
 
 
