@@ -22,6 +22,8 @@ EXTENDS: dict[str, set[str]] = {
     # Servers are plugged into covet-http, by the types of its public door.
     "engine": {"http"},
     "hypercorn": {"http"},
+    # Drivers share a pool and the reading of a statement's parameters.
+    "postgres": {"sql"},
 }
 """Which plugin may import which other, because it extends it. Nothing else goes sideways."""
 

@@ -1,0 +1,77 @@
+"""The table ``[plugins.postgres]``."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveFloat, SecretStr, field_validator
+
+from covet_kernel import PluginConfig
+
+
+class PostgresConfig(PluginConfig):
+    """The table ``[plugins.postgres]``. All times in seconds."""
+
+    url: str = Field(
+        "postgres://localhost/",
+        repr=False,
+        description="postgres://user:password@host:port/database?sslmode=verify-full; hosts with"
+        " commas between them are tried in order, and parameters behind '?' are libpq's.",
+    )
+    password: SecretStr | None = Field(
+        None, description="The password, to keep it out of the URL; from the environment, say."
+    )
+    pool_size: int = Field(
+        10, ge=1, le=1000, description="Connections for transactions, changes and long statements."
+    )
+    lane_size: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Connections that short reads of all tasks share; 0 has each read take one of"
+        " the pool's.",
+    )
+    lane_depth: int = Field(
+        64, ge=1, le=1000, description="Reads under way at once on each of those."
+    )
+    lane_patience: PositiveFloat = Field(
+        0.25,
+        description="How long a read may run, or wait for a lock, on a shared connection; then it is"
+        " run again on one of its own.",
+    )
+    connect_timeout: PositiveFloat = Field(
+        10.0, description="How long connecting to one address may take."
+    )
+    acquire_timeout: PositiveFloat = Field(
+        10.0, description="How long a call waits for a connection of its own."
+    )
+    statement_timeout: PositiveFloat = Field(
+        30.0, description="How long one statement, or one chunk of a stream, may run."
+    )
+    cleanup_timeout: PositiveFloat = Field(
+        5.0,
+        description="How long a rollback, commit, close or cancellation may take before the"
+        " connection is given up.",
+    )
+    idle_timeout: PositiveFloat = Field(
+        300.0, description="How long an unneeded connection is kept."
+    )
+    lifetime: PositiveFloat = Field(
+        3600.0, description="How long a connection is used, a tenth more or less."
+    )
+    prepared_statements: int = Field(
+        200, ge=0, le=10_000, description="How many the server keeps for each connection."
+    )
+    pgbouncer: bool = Field(
+        False,
+        description="The server is a pooler that hands out its connections per transaction:"
+        " nothing is prepared, shared or set for a connection.",
+    )
+    application_name: str = Field(
+        "covet", max_length=63, description="What the server shows in pg_stat_activity."
+    )
+
+    @field_validator("url", "application_name")
+    @classmethod
+    def _is_a_text(cls, text: str) -> str:
+        if "\0" in text:
+            raise ValueError("there can be no NUL character in it")
+        return text

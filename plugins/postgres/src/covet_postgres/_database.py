@@ -1,0 +1,232 @@
+"""The database: which connection a statement runs on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
+from time import monotonic
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from covet_kernel.contracts import Params, Row, SqlError
+from covet_postgres._config import PostgresConfig
+from covet_postgres._connect import connect
+from covet_postgres._connection import Connection
+from covet_postgres._lane import Lane, RunElsewhereError
+from covet_postgres._link import Counts, Link
+from covet_postgres._loop import current_loop
+from covet_postgres._session import PostgresSession, first, value
+from covet_postgres._statement import PostgresStatement
+from covet_postgres._url import parameters_of
+from covet_sql.driver import Isolation, Pool, Statements
+
+TEXTS = 1000
+"""Texts of statements that are remembered."""
+LOOK = 0.5
+"""Seconds between two looks at what takes too long."""
+
+
+class PostgresDatabase:
+    """The `SqlDatabase` of one PostgreSQL database.
+
+    Short reads share a few connections; everything else takes one of the pool's.
+    """
+
+    def __init__(self, config: PostgresConfig, tasks: TaskGroup) -> None:
+        self._config = config
+        self._tasks = tasks
+        self._parameters = parameters_of(config)
+        self._loop = current_loop(tasks)
+        self._statements = Statements(PostgresStatement, TEXTS)
+        self._links: set[Link] = set()
+        self.counts = Counts()
+        self.pool: Pool[Connection] = Pool(
+            self._open_connection,
+            config.pool_size,
+            config.acquire_timeout,
+            restore_timeout=config.cleanup_timeout,
+            lifetime=config.lifetime,
+            idle_timeout=config.idle_timeout,
+        )
+        self.lane = Lane(
+            self._open_shared,
+            self._loop,
+            tasks,
+            self.counts,
+            size=0 if config.pgbouncer else config.lane_size,
+            depth=config.lane_depth,
+        )
+
+    @property
+    def dialect(self) -> str:
+        return "postgresql"
+
+    async def open(self) -> None:
+        """Open a first connection, so that an unusable database is known at the start."""
+        await self.lane.open()
+        if not self.lane.links:
+            self.pool.give_back(await self.pool.acquire())
+        self._tasks.start_soon(self._tend)
+
+    async def close(self) -> None:
+        """Let what is under way finish within the clean-up time, and close every connection."""
+        with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
+            await self.lane.close()
+        with anyio.CancelScope(shield=True):
+            await self.pool.close(self._config.cleanup_timeout)
+        self.lane.abandon()
+        for link in self._links:
+            link.close()
+
+    async def check(self) -> None:
+        """Have the server answer.
+
+        Raises:
+            SqlError: It does not.
+        """
+        await self.fetch_value("SELECT 1")
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        statement = self._statements[sql]
+        if statement.shared and (not statement.long_until or statement.long_until < monotonic()):
+            try:
+                prepared, result = await self.lane.fetch(statement, params)
+            except RunElsewhereError:
+                self.counts.repeated += 1
+            else:
+                return prepared.rows(result)
+        statement.check()
+        async with self._lent() as connection:
+            return await connection.fetch(statement, params)
+
+    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
+        return first(await self.fetch_all(sql, params))
+
+    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
+        return value(await self.fetch_all(sql, params))
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        statement = self._statements[sql]
+        statement.check()
+        async with self._lent() as connection:
+            return await connection.execute(statement, params)
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        async with self.transaction() as session:
+            return await session.execute_many(sql, rows)
+
+    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
+        statement = self._statements[sql]
+        statement.check()
+        async with (
+            self._lent() as connection,
+            self._transaction(connection),
+            aclosing(connection.stream(statement, params)) as rows,
+        ):
+            async for row in rows:
+                yield row
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, read_only: bool = False, isolation: Isolation | None = None
+    ) -> AsyncIterator[PostgresSession]:
+        async with (
+            self._lent() as connection,
+            self._transaction(connection, read_only=read_only, isolation=isolation),
+        ):
+            session = PostgresSession(connection, self._statements, self.pool.hold(connection))
+            try:
+                yield session
+            finally:
+                session.end()
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        connection = await self.pool.acquire()
+        try:
+            yield connection
+        finally:
+            if connection.clean:
+                self.pool.give_back(connection)
+            else:
+                await self.pool.take_back(connection)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, connection: Connection, *, read_only: bool = False, isolation: str | None = None
+    ) -> AsyncIterator[None]:
+        try:
+            await connection.begin(read_only=read_only, isolation=isolation)
+            yield
+        except BaseException:
+            # The server may be gone: the pool discards the connection then, the server undoes what
+            # was done, and the block's own error is the one to raise.
+            with suppress(SqlError):
+                await connection.roll_back()
+            raise
+        await connection.commit()
+
+    # Connections
+
+    async def _open_connection(self) -> Connection:
+        config = self._config
+        link = await self._open(
+            {"statement_timeout": config.statement_timeout},
+            config.statement_timeout + config.cleanup_timeout,
+        )
+        return Connection(link, config, self.counts)
+
+    async def _open_shared(self) -> Link:
+        config = self._config
+        return await self._open(
+            {
+                "statement_timeout": config.lane_patience,
+                "lock_timeout": config.lane_patience,
+                "default_transaction_read_only": "on",
+            },
+            config.lane_patience + config.cleanup_timeout,
+        )
+
+    async def _open(self, settings: dict[str, float | str], limit: float) -> Link:
+        parameters = dict(self._parameters)
+        if not self._config.pgbouncer:
+            own = {
+                "datestyle": "ISO",
+                "intervalstyle": "postgres",
+                "timezone": "UTC",
+                "standard_conforming_strings": "on",
+                **{
+                    name: each if isinstance(each, str) else str(max(1, int(1000 * each)))
+                    for name, each in settings.items()
+                },
+            }
+            options = " ".join(f"-c {name}={each}" for name, each in own.items())
+            parameters["options"] = f"{parameters.get('options', '')} {options}".strip()
+        raw = await connect(parameters, self._config.connect_timeout)
+        link = Link(
+            raw,
+            self._loop,
+            self.counts,
+            prepared=self._config.prepared_statements,
+            limit=limit,
+        )
+        self._links.add(link)
+        return link
+
+    async def _tend(self) -> None:
+        lifetime = self._config.lifetime
+        while True:
+            await anyio.sleep(LOOK)
+            now = monotonic()
+            for link in tuple(self._links):
+                if link.overdue(now):
+                    link.give_up("the server was silent for too long")
+                if link.lost:
+                    self._links.discard(link)
+            for link in self.lane.links:
+                if now - link.opened > lifetime:
+                    self.lane.retire(link)
+            self.lane.tend()
+            self.pool.prune()

@@ -1,0 +1,98 @@
+"""The plugin: its life, and what it lets others see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from covet_kernel import Context, Plugin
+from covet_kernel.contracts import SQL, HealthCheck, Metric, StoreScheme
+from covet_postgres._config import PostgresConfig
+
+if TYPE_CHECKING:
+    from covet_postgres._database import PostgresDatabase
+
+
+class Postgres(Plugin[PostgresConfig]):
+    """Provides a PostgreSQL database as `SqlDatabase`."""
+
+    provides = (SQL,)
+
+    def __init__(self, config: PostgresConfig) -> None:
+        super().__init__(config)
+        self._name = "postgres"
+        self._database: PostgresDatabase | None = None
+
+    @asynccontextmanager
+    async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        """Connect before anybody needs the database, close after everybody has stopped."""
+        self._name = ctx.name
+        async with opened(self.config, f"[plugins.{ctx.name}] url") as database:
+            self._database = database
+            ctx.provide(SQL, database)
+            yield
+
+    def covet_health_checks(self) -> Iterable[HealthCheck]:
+        """Ready while the server answers."""
+        if (database := self._database) is not None:
+            yield HealthCheck(name=f"{self._name}.query", check=database.check)
+
+    def covet_metrics(self) -> Iterable[Metric]:
+        """Connections, who waits for one, statements and errors."""
+        if (database := self._database) is None:
+            return
+        from covet_postgres._observe import metrics
+
+        yield from metrics(self._name, database)
+
+    def covet_store_schemes(self) -> Iterable[StoreScheme]:
+        """``postgres://user@host/database`` and ``postgresql://``, with parameters behind ``?``."""
+
+        @asynccontextmanager
+        async def open_url(url: str) -> AsyncIterator[PostgresDatabase]:
+            from covet_postgres._url import config_of
+
+            async with opened(config_of(url), "a store's URL") as database:
+                yield database
+
+        yield StoreScheme(scheme="postgres", open=open_url)
+        yield StoreScheme(scheme="postgresql", open=open_url)
+
+
+@asynccontextmanager
+async def opened(config: PostgresConfig, place: str) -> AsyncIterator[PostgresDatabase]:
+    """A database, open for the block.
+
+    Raises:
+        ConfigurationError: It cannot be used; says why.
+    """
+    # psycopg is nearly all of this plugin's start: only who opens a database pays for it.
+    from covet_postgres._connect import ConnectError
+    from covet_postgres._database import PostgresDatabase
+    from covet_postgres._errors import start_error
+    from covet_postgres._url import url_error
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            database = PostgresDatabase(config, tasks)
+        except ValueError as error:
+            failure = url_error(str(error), place)
+        else:
+            try:
+                await database.open()
+                yield database
+            except ConnectError as error:
+                failure = start_error(error, place)
+                failure.__cause__ = error
+            except Exception as error:
+                # Raised below, or the group would wrap it.
+                failure = error
+            finally:
+                await database.close()
+                tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,86 @@
+"""Databases by URL, and what libpq is told of one."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, quote, urlencode
+
+import psycopg
+from psycopg.pq import Conninfo
+from pydantic import ValidationError
+
+from covet_kernel import ConfigurationError
+from covet_postgres._config import PostgresConfig
+
+SCHEMES = ("postgres", "postgresql")
+EXAMPLES = (
+    "postgres://user@host:5432/database",
+    "postgres://one.example,two.example/database?target_session_attrs=read-write",
+)
+OURS = frozenset(("client_encoding", "connect_timeout", "fallback_application_name", "replication"))
+"""Parameters of libpq's that are set here, or have no place here."""
+
+
+def parameters_of(config: PostgresConfig) -> dict[str, str]:
+    """Libpq's parameters by name.
+
+    Raises:
+        ValueError: The URL cannot be used; the message repeats nothing of it but names of parameters.
+    """
+    scheme, colon, _ = config.url.partition("://")
+    if not colon or scheme not in SCHEMES:
+        raise ValueError("it does not begin with postgres://")
+    try:
+        # The message would repeat the URL, and with it a password.
+        options = Conninfo.parse(config.url.encode())
+    except (psycopg.Error, UnicodeError):
+        raise ValueError(
+            "it cannot be read: '%', '/', '@', ':' and '?' within a part are written with '%'"
+        ) from None
+    given = {
+        option.keyword.decode(): option.val.decode() for option in options if option.val is not None
+    }
+    if refused := sorted(OURS & given.keys()):
+        raise ValueError(f"{refused[0]} cannot be given in it")
+    if config.password is not None:
+        given["password"] = config.password.get_secret_value()
+    given.setdefault("application_name", config.application_name)
+    # Kerberos is looked for before anything is sent, and that blocks.
+    given.setdefault("gssencmode", "disable")
+    given["client_encoding"] = "UTF8"
+    return given
+
+
+def config_of(url: str) -> PostgresConfig:
+    """``postgres://host/database?pool_size=5&sslmode=require`` as a configuration.
+
+    The query holds keys of the table and parameters of libpq's alike.
+
+    Raises:
+        ConfigurationError: It is not such a URL, or a key is wrong.
+    """
+    base, mark, query = url.partition("?")
+    keys = dict(parse_qsl(query, keep_blank_values=True))
+    fields = PostgresConfig.model_fields.keys() - {"url", "password", "application_name"}
+    own = {key: keys.pop(key) for key in keys.keys() & fields}
+    rest = urlencode(keys, quote_via=quote)
+    try:
+        config = PostgresConfig.model_validate({"url": f"{base}{mark and '?'}{rest}", **own})
+        parameters_of(config)
+    except ValidationError as error:
+        problem = "; ".join(f"{issue['loc'][0]}: {issue['msg']}" for issue in error.errors())
+    except ValueError as error:
+        problem = str(error)
+    else:
+        return config
+    raise url_error(problem, "a store's URL")
+
+
+def url_error(problem: str, place: str) -> ConfigurationError:
+    """That a URL cannot be used."""
+    return ConfigurationError(
+        "COVET-POSTGRES-URL",
+        f"the database URL cannot be used: {problem}.",
+        place=place,
+        valid=EXAMPLES,
+        fix="Correct the URL; its parameters are libpq's.",
+    )
