@@ -10,13 +10,14 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Annotated, Any
 
+import fastapi
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Json
 
 import covet_http as http
 from covet_http._plugin import _tell, choose_server
 from covet_kernel import ConfigurationError
-from covet_operations import operation
+from covet_operations import NotFound, operation
 
 
 class Book(BaseModel):
@@ -93,9 +94,77 @@ async def stream_in_by_get(items: AsyncIterator[Book]) -> Book: ...  # type: ign
 async def bad_header(x: Annotated[str, http.Header("a b")]) -> Book: ...  # type: ignore[empty-body]
 
 
+@http.get("/books")
+async def models_in_query(books: list[Book]) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.get("/books")
+async def mapping_in_query(filters: dict[str, int] | None = None) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.post("/books")
+async def models_in_header(books: Annotated[list[Book], http.Header()]) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.get("/books")
+async def marker_for_default(x: str = http.Header("x")) -> Book: ...  # type: ignore[assignment, empty-body]
+
+
+@http.get("/books")
+async def marker_class_for_default(x: str = http.Cookie) -> Book: ...  # type: ignore[assignment, empty-body]
+
+
+@http.get("/books")
+async def query_of_fastapi(page: int = fastapi.Query(1)) -> Book: ...  # type: ignore[empty-body]
+
+
+@http.get("/books")
+async def provider_of_fastapi(page: Annotated[int, fastapi.Depends(int)]) -> Book: ...  # type: ignore[empty-body]
+
+
+class Impossible(NotFound):
+    http_status = 200
+
+
+@operation(errors=(Impossible,))
+@http.get("/books")
+async def impossible_error() -> Book: ...  # type: ignore[empty-body]
+
+
+TEXTS = ('prices={"x":1}', "ids=[2,3]", 'sizes=[{"id":2}]', "words=ab")
+
+
+class Filters(BaseModel):
+    sizes: Json[list[Pair]] = []
+    words: Annotated[dict[str, int], BeforeValidator(lambda text: dict.fromkeys(text, 1))] = {}
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [
+        (
+            models_in_query,
+            "'books' is a collection of models, which no text of the query stands for,",
+        ),
+        (
+            mapping_in_query,
+            "'filters' is a dict, which no text of the query stands for, and GET has",
+        ),
+        (models_in_header, "'books' is a collection of models, which no text of the header stands"),
+        (
+            marker_for_default,
+            "'x' has http.Header for a default; a marker stands in its annotation",
+        ),
+        (marker_class_for_default, "'x' has http.Cookie for a default; a marker stands in"),
+        (
+            query_of_fastapi,
+            "'page' is marked with FastAPI's Query, which is not read here: take Ann",
+        ),
+        (
+            provider_of_fastapi,
+            "'page' is marked with FastAPI's Depends, which is not read here: wri",
+        ),
+        (impossible_error, "Impossible has http_status 200; an error's is between 400 and 599"),
         (unnamed, "the path /books/{key} names 'key', but the handler has no such parameter (id)"),
         (model_in_query, "'book' is a model, and GET has no body to take it from"),
         (model_in_path, "the path parameter 'book' has to be a single plain value"),
@@ -128,10 +197,44 @@ async def test_two_routes_in_one_place(web: Any) -> None:
     assert "shop.two (shop)" in error.problem
 
 
-def test_a_bad_path_is_refused_where_it_is_written() -> None:
+def handler() -> None: ...
+
+
+@pytest.mark.parametrize("path", ["books", handler])
+def test_a_bad_path_is_refused_where_it_is_written(path: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        http.get("books")
+        http.get(path)
     assert caught.value.code == "COVET-HTTP-PATH-INVALID"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("status_code", "a route has no argument 'status_code': say it with status="),
+        ("response_model", "say it with the return annotation"),
+        ("requires", r"say it with @operation\(requires=...\)"),
+        ("cach", "a route has no argument 'cach': it takes status, .*, cache, etag, "),
+    ],
+)
+def test_arguments_that_no_route_has_are_refused_where_they_are_written(
+    name: str, says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        http.post("/books", **{name: "x"})  # type: ignore[arg-type]
+
+
+async def test_what_reads_texts_by_itself_may_be_anything(web: Any) -> None:
+    @http.get("/books")
+    async def search(
+        prices: Json[dict[str, int]],
+        ids: Json[list[int]],
+        filters: Annotated[Filters, http.Query()],
+    ) -> list[Any]:
+        return [prices, ids, len(filters.sizes), filters.words]
+
+    async with web.serving(search) as service:
+        answer = await service.ask("GET", "/books?" + "&".join(TEXTS))
+    assert answer.json == [{"x": 1}, [2, 3], 1, {"a": 1, "b": 1}]
 
 
 async def test_a_port_in_use(web: Any) -> None:

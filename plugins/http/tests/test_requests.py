@@ -43,11 +43,14 @@ class OutOfStock(Conflict):
     left: int
 
 
-class TakesReserved(Conflict):
-    """Has fields with the names of the document's own members."""
+class PaymentRequired(Conflict):
+    """The order is not paid."""
 
-    status: str
-    type: str
+    http_status = 402
+
+
+class HalfARequest(http.Malformed):
+    """The request is half a request."""
 
 
 @http.get("/books")
@@ -133,9 +136,14 @@ async def sold_out() -> Book:
     raise OutOfStock("only 2 are left", book_id=7, left=2)
 
 
-@http.post("/reserved")
-async def reserved() -> None:
-    raise TakesReserved("x", status="evil", type="evil")
+@http.post("/unpaid")
+async def unpaid() -> None:
+    raise PaymentRequired("12.05 EUR are missing")
+
+
+@http.post("/half")
+async def half() -> None:
+    raise HalfARequest("the other half is missing")
 
 
 @http.get("/bug")
@@ -166,7 +174,7 @@ async def secret(who: Principal) -> str:
 
 FUNCTIONS = (
     search, get_book, add_book, put_book, patch_book, delete_book, order, pair, author, typed, marked,
-    raw, plain, sold_out, reserved, bug, not_a_book, limited, down, secret,
+    raw, plain, sold_out, unpaid, half, bug, not_a_book, limited, down, secret,
 )  # fmt: skip
 
 
@@ -318,10 +326,12 @@ async def test_problem_details(web: Any, caplog: pytest.LogCaptureFixture) -> No
             assert problem["title"] == "Fewer copies are left than were ordered"
             assert (problem["book_id"], problem["left"]) == (7, 2)
 
-            # A field of an error never replaces the document's own members.
-            problem = (await client.ask("POST", "/reserved")).json
-            assert problem["status"] == 409
-            assert problem["type"] == "https://shop.example/p#takes-reserved"
+            problem = (await client.ask("POST", "/unpaid")).json
+            assert (problem["status"], problem["code"]) == (402, "payment-required")
+
+            problem = (await client.ask("POST", "/half")).json
+            assert (problem["status"], problem["code"]) == (400, "half-a-request")
+            assert problem["title"] == "The request is half a request"
 
             problem = (await client.ask("POST", "/books", json={"id": "x"})).json
             assert [(fault["loc"], fault["type"]) for fault in problem["errors"]] == [

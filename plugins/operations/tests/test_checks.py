@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal, Protocol
 
 import pytest
@@ -10,12 +10,20 @@ from operations_testbed.asgi import route
 from operations_testbed.database import Database
 from operations_testbed.plain import Service, plain
 from operations_testbed.topic import topic
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import SQL, Call, Capability, Principal, SqlDatabase, SqlSession
+from covet_kernel.contracts import (
+    SQL,
+    Call,
+    Capability,
+    KeyValueStore,
+    Principal,
+    SqlDatabase,
+    SqlSession,
+)
 from covet_operations import NotFound, TransportResult, operation
 
 
@@ -41,6 +49,10 @@ class Delivery(BaseModel):
     address: Annotated[Literal["home", "shop"], "a marker"]
     again: Delivery | None = None
     load: Load | None = None
+
+
+class Chapter(BaseModel):
+    kind: Literal["chapter"]
 
 
 class Load(TypedDict):
@@ -97,6 +109,45 @@ def unknown_type() -> Any:
     @operation()
     @plain()
     def handler(engine: Engine) -> None: ...
+
+    return handler
+
+
+@case("PARAMETER", "of which pydantic makes nothing: Model 'Delivery' needs a discriminator")
+def what_pydantic_refuses() -> Any:
+    @operation()
+    @plain()
+    def handler(value: Annotated[Delivery | Chapter, Field(discriminator="kind")]) -> None: ...
+
+    return handler
+
+
+@case("PARAMETER", "is annotated Engine, which nothing can encode")
+def unknown_result() -> Any:
+    @operation()
+    @plain()
+    def handler() -> Engine: ...  # type: ignore[empty-body]
+
+    return handler
+
+
+@case("PARAMETER", "is annotated Iterator, which would block everybody while it goes on")
+def stream_of_a_plain_function() -> Any:
+    @operation()
+    @plain()
+    def handler() -> Iterator[int]:
+        yield 1
+
+    return handler
+
+
+@case(
+    "CAPABILITY", "parameter 'store' needs the capability 'keyvalue.store', which nobody provides"
+)
+def store_of_nobody() -> Any:
+    @operation()
+    @plain()
+    def handler(store: KeyValueStore) -> None: ...
 
     return handler
 

@@ -56,6 +56,26 @@ def test_code_and_title_can_be_given() -> None:
     assert str(Renamed()) == "moved-away: It moved"
 
 
+@pytest.mark.parametrize("name", ["type", "title", "status", "code", "kind"])
+def test_fields_cannot_be_called_like_what_every_error_has(name: str) -> None:
+    with pytest.raises(TypeError, match=f"Sold has a field '{name}', which every error has"):
+        type("Sold", (Conflict,), {"__annotations__": {name: str}})
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("OutOfStock", "out-of-stock"),
+        ("HalfARequest", "half-a-request"),
+        ("HTTPFailure", "http-failure"),
+        ("NoSQL", "no-sql"),
+        ("V2Gone", "v2-gone"),
+    ],
+)
+def test_codes_are_the_words_of_the_name(name: str, code: str) -> None:
+    assert type(name, (Conflict,), {}).code == code
+
+
 def test_every_kind_has_a_class() -> None:
     kinds = {each.kind for each in OperationError.__subclasses__()}
     assert kinds == set(ErrorKind)

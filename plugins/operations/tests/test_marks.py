@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 from operations_testbed import shop
@@ -41,6 +42,14 @@ def test_bindings_keep_the_order_of_the_lines() -> None:
 
     (found,) = operations_of(type("H", (), {"h": handler})())
     assert [each.address for each in found.bindings] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("decorate", [operation(), mark(binding("a"))])
+def test_classes_are_no_operations(decorate: Any) -> None:
+    class Books: ...
+
+    with pytest.raises(TypeError, match="Books is a class; what is called are functions"):
+        decorate(Books)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ from covet_http._hosts import parse_host
 from covet_http._location import check_location
 from covet_http._media import EVENT_STREAM, is_json, is_media_type
 from covet_http._placement import WITHOUT_BODY, Placement, place_inputs
+from covet_http._problem import ERRORS, own_status
 from covet_http._request import Request
 from covet_http._results import HttpResult
 from covet_http._route_rules import check_cache
+from covet_http._sources import misplaced_markers
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel.contracts import Call, Effect, Operation
 from covet_operations import Kind, Signature, TransportBinding, TransportResult
@@ -93,6 +95,10 @@ class HttpBinding(TransportBinding):
             yield f"{self.address}: {error}"
         if self.status is not None and not 200 <= self.status <= 299:
             yield f"{self.address} has status {self.status}; a success is between 200 and 299"
+        for declared in operation.errors:
+            own = own_status(declared)
+            if own is not None and own not in ERRORS:
+                yield f"{declared.__name__} has http_status {own}; an error's is between 400 and 599"
         if self.cache:
             yield from check_cache(self.address, self.cache)
         if self.max_body is not None and self.max_body < 0:
@@ -130,6 +136,7 @@ class HttpBinding(TransportBinding):
         ]
         if len(set(names)) < len(names):
             wrong.append(f"{self.address} has one name in its host and in its path")
+        wrong += misplaced_markers(signature)
         place = self.place(signature)
         wrong += place.problems
         named = [*place.headers.items(), *place.cookies.items()]

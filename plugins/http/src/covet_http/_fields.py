@@ -8,11 +8,13 @@ from dataclasses import fields as dataclass_fields
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BeforeValidator, Json, PlainValidator, WrapValidator
 from pydantic.fields import FieldInfo
 
 _MANY: Final = (list, set, frozenset, tuple)
 _DEEPEST: Final = 5
+_JSON: Final[Any] = Json
+_READERS: Final = (_JSON, BeforeValidator, PlainValidator, WrapValidator)
 
 
 class UnfitModelError(Exception):
@@ -90,10 +92,9 @@ def _add(
             found.inside[name] = where
             _add(found, base, name, where, nested, rename)
             continue
-        if any(has_fields(base_of(each)) for each in get_args(base)) and _is_many(annotation):
-            raise UnfitModelError(f"its field {'.'.join(where)!r} is a collection of models")
-        if base is dict or get_origin(base) is dict:
-            raise UnfitModelError(f"its field {'.'.join(where)!r} is a dict")
+        unfit = no_text(annotation)
+        if unfit:
+            raise UnfitModelError(f"its field {'.'.join(where)!r} is {unfit}")
         if name in found.leaves:
             raise UnfitModelError(f"two of its fields are called {name!r}")
         found.leaves[name] = Leaf(where, annotation)
@@ -113,8 +114,12 @@ def _fields(model: Any) -> Iterator[tuple[str, Any]]:
             names = _aliases(name, info)
             if both and name not in names:
                 names.append(name)
+            # pydantic takes a field's annotation and its metadata apart.
+            whole = (
+                Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+            )
             for each in names:
-                yield each, info.annotation
+                yield each, whole
     elif hasattr(model, "__struct_encode_fields__"):
         hints = typing.get_type_hints(model, include_extras=True)
         for name, encoded in zip(
@@ -150,7 +155,19 @@ def base_of(annotation: Any) -> Any:
     return annotation
 
 
+def no_text(annotation: Any) -> str:
+    """What a type is, if no text of a query, header or cookie could stand for it; else empty."""
+    if any(isinstance(each, _READERS) for each in get_args(annotation)[1:]):
+        return ""  # it reads texts by itself
+    base = base_of(annotation)
+    if _is_many(annotation) and any(has_fields(base_of(each)) for each in get_args(base)):
+        return "a collection of models"
+    return "a dict" if base is dict or get_origin(base) is dict else ""
+
+
 def _is_many(annotation: Any) -> bool:
+    if any(isinstance(each, _JSON) for each in get_args(annotation)[1:]):
+        return False  # one text, which holds all of it
     base = base_of(annotation)
     return (get_origin(base) or base) in _MANY
 

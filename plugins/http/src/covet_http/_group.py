@@ -7,13 +7,14 @@ from typing import Any, Literal, TypeVar, Unpack
 
 from covet_http._binding import EFFECTS, HttpBinding
 from covet_http._hosts import parse_host
-from covet_http._route_rules import RouteRules
+from covet_http._route_rules import RouteRules, check_rules
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Effect, Operation
 from covet_operations import mark, operations_of
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ARGUMENTS = ("status", "location", "media_type", "stream", "deadline", "versions")
 
 
 class Group:
@@ -272,6 +273,14 @@ class Group:
         stream: Literal["lines", "events"] = "lines",
         **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
+        check_rules(rules, _ARGUMENTS)
+        if not isinstance(path, str):
+            raise ConfigurationError(
+                "COVET-HTTP-PATH-INVALID",
+                f"{getattr(path, '__name__', path)!r} is no path for {', '.join(methods)}:"
+                " the decorator is called with one.",
+                fix="Write @http.get('/books/{id}'), in a group also @books.get().",
+            )
         path = self.prefix + path
         versions = versions or self.versions
         unknown = [each for each in methods if each not in EFFECTS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from covet_http._fields import Spread, UnfitModelError, base_of, has_fields, spread
+from covet_http._fields import Spread, UnfitModelError, base_of, has_fields, no_text, spread
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import fields_of_model, holds_files
 from covet_http._media import is_json
@@ -115,6 +115,7 @@ class _Placing:
                     f"{given.name!r} is a model, and {self._method} has no body to take it from;"
                     " mark it with http.Query() to take its fields from the query"
                 )
+            self._check_text(given, "query")
             self.query[given.name] = given.name
         else:
             if base_of(given.type) is bytes:
@@ -193,6 +194,7 @@ class _Placing:
 
     def _add_text(self, given: Input, marker: Query | Header | Cookie) -> None:
         place = _place_of(marker)
+        self._check_text(given, place)
         if has_fields(base_of(given.type)):
             self._add_model(given, place, marker.name)
         elif place == "header":
@@ -203,6 +205,14 @@ class _Placing:
             self.cookies[given.name] = marker.name or given.name
             if given.many:
                 self.problems.append(f"{given.name!r} is a collection, and a cookie has one value")
+
+    def _check_text(self, given: Input, place: Place) -> None:
+        unfit = no_text(given.type)
+        if unfit:
+            self.problems.append(
+                f"{given.name!r} is {unfit}, which no text of the {place} stands for"
+                + (f", and {self._method} has no body to take it from" if self._bodiless else "")
+            )
 
     def _add_model(self, given: Input, place: Place, prefix: str) -> None:
         if prefix and place != "query":

@@ -17,6 +17,7 @@ from covet_http._annotation import plain
 from covet_http._asgi import AsgiApplication
 from covet_http._bind import bind
 from covet_http._binding import HttpBinding
+from covet_http._challenges import challenges
 from covet_http._codecs import Codecs, MediaCodec, MessagePack
 from covet_http._config import HttpConfig
 from covet_http._decode import Decoding, MakesCodec, MakesRoute
@@ -152,7 +153,11 @@ class Http(Plugin[HttpConfig]):
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
         check_folders((each, serving.owner(each)) for each in serving.operations)
         rules = self._rules
-        problems = Problems(self.config.problem_base, rules.common)
+        problems = Problems(
+            self.config.problem_base,
+            rules.common,
+            challenges(serving.authenticators, self.config.openapi.title),
+        )
         decoding = Decoding(
             Codecs(self._codecs(serving)),
             compressed=bool(self.config.decompress),

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json, to_json
 
+from covet_http._challenges import BEARER, Challenges
 from covet_operations import ErrorKind, Invalid, OperationError
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
@@ -29,6 +30,9 @@ STATUS: Final[Mapping[ErrorKind, int]] = {
     ErrorKind.UNIMPLEMENTED: 501,
     ErrorKind.INTERNAL: 500,
 }
+
+ERRORS: Final = range(400, 600)
+"""The statuses that an error can have."""
 
 # The client is no longer there to read it; access logs are.
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -74,8 +78,17 @@ def status_of(error: OperationError) -> int:
     return status_of_class(type(error))
 
 
+def own_status(error: type[Exception]) -> int | None:
+    """The status that a class asks for with ``http_status``, where none of a kind's would do."""
+    status: int | None = getattr(error, "http_status", None)
+    return status
+
+
 def status_of_class(error: type[OperationError]) -> int:
     """The status that errors of a class are answered with."""
+    own = own_status(error)
+    if own is not None and own in ERRORS:
+        return own
     if issubclass(error, Malformed):
         return 400
     if issubclass(error, BodyTimeout):
@@ -102,30 +115,41 @@ class Problems:
     Args:
         base: Prefix of ``type``; an error's code follows.
         common: Headers of every answer, errors or not.
+        challenges: What `Unauthenticated` says of the credentials that are taken.
     """
 
-    def __init__(self, base: str, common: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(
+        self,
+        base: str,
+        common: Sequence[tuple[bytes, bytes]] = (),
+        challenges: Challenges = BEARER,
+    ) -> None:
         self._base = base
+        self._challenges = challenges
         self.common = tuple(common)
 
     def extended(self, lines: Sequence[tuple[bytes, bytes]]) -> Problems:
         """The same with more common headers."""
-        return Problems(self._base, (*self.common, *lines))
+        return Problems(self._base, (*self.common, *lines), self._challenges)
 
     def of(self, error: OperationError) -> tuple[int, Headers, bytes]:
         """Status, headers and body for a typed error."""
         status = status_of(error)
         headers: Headers = []
         if status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
+            headers += [(b"www-authenticate", each) for each in self._challenges]
         retry = getattr(error, "retry_after", None)
         if retry is None and status == 503:
             retry = 1
         if retry is not None:
             headers.append((b"retry-after", b"%d" % max(1, round(retry))))
-        code = "malformed" if status == 400 else error.code
-        title = Malformed.title if status == 400 else error.title
-        return status, headers, self._body(status, code, title, error.detail, error.fields())
+        # What is no JSON is no input that could be invalid.
+        shown = Malformed if status == 400 and isinstance(error, Invalid) else type(error)
+        return (
+            status,
+            headers,
+            self._body(status, shown.code, shown.title, error.detail, error.fields()),
+        )
 
     def document(self, error: OperationError) -> dict[str, Any]:
         """The document for a typed error as plain data, to stand inside of another."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 from covet_http._media import is_json
+from covet_operations import Signature
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -107,6 +108,13 @@ class Form:
 
 Marker: TypeAlias = Query | Header | Cookie | Body | Form
 _MARKERS: Final = (Query, Header, Cookie, Body, Form)
+# By the class of another framework's marker, where ours is not called the same.
+_INSTEAD: Final = {
+    "Depends": "write a provider, and annotate the parameter with what it makes",
+    "File": "annotate it http.Upload",
+    "Path": "a name in the path is one by itself",
+    "Security": "say requires= of the operation, and take a Principal",
+}
 
 
 def marker_of(metadata: Iterable[Any]) -> Marker | None:
@@ -118,6 +126,25 @@ def marker_of(metadata: Iterable[Any]) -> Marker | None:
             marker: Marker = each()
             return marker
     return None
+
+
+def misplaced_markers(signature: Signature) -> Iterator[str]:
+    """Say which parameters are marked in a way that nobody reads."""
+    for given in signature.inputs:
+        default = given.default
+        if isinstance(default, _MARKERS) or any(default is known for known in _MARKERS):
+            kind = getattr(default, "__name__", type(default).__name__)
+            yield (
+                f"{given.name!r} has http.{kind} for a default; a marker stands in its annotation:"
+                f" {given.name}: Annotated[..., http.{kind}()]"
+            )
+        for each in (default, *given.metadata):
+            kind = type(each).__name__
+            if type(each).__module__.partition(".")[0] == "fastapi":
+                yield (
+                    f"{given.name!r} is marked with FastAPI's {kind}, which is not read here: "
+                    + _INSTEAD.get(kind, f"take Annotated[..., http.{kind}()]")
+                )
 
 
 def fits(media_type: str, ranges: Iterable[str]) -> bool:

@@ -30,6 +30,13 @@ class ErrorKind(Enum):
     INTERNAL = "internal"
 
 
+_TAKEN = frozenset({"type", "title", "status", "code", "kind"})
+"""What errors of every class have on the wire, so that no field can be called so."""
+
+
+_WORDS_BEGIN = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 @dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 class _Fields:
     """Gives annotated attributes of a subclass to its constructor, as keywords."""
@@ -37,6 +44,12 @@ class _Fields:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         dataclass(kw_only=True, eq=False, repr=False)(cls)
+        for item in fields(cls):  # type: ignore[arg-type]
+            if item.name in _TAKEN:
+                raise TypeError(
+                    f"{cls.__name__} has a field {item.name!r}, which every error has in a sense of its own:"
+                    " give the field another name, or drop the annotation to set it for the class"
+                )
 
 
 class OperationError(_Fields, Exception):
@@ -69,7 +82,7 @@ class OperationError(_Fields, Exception):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "code" not in cls.__dict__:
-            cls.code = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+            cls.code = _WORDS_BEGIN.sub("-", cls.__name__).lower()
         if "title" not in cls.__dict__:
             written = (
                 "__doc__" in cls.__dict__

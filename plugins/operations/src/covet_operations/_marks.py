@@ -28,6 +28,10 @@ class Marks:
 
 
 def _marks(function: Callable[..., Any]) -> Marks:
+    if inspect.isclass(function):
+        raise TypeError(
+            f"{function.__qualname__} is a class; what is called are functions, and methods of plugins"
+        )
     marks: Marks | None = vars(function).get(_ATTRIBUTE)
     if marks is None:
         marks = Marks()

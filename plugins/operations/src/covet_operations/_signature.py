@@ -9,6 +9,8 @@ from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Generator,
+    Iterator,
     Mapping,
     Sequence,
 )
@@ -16,10 +18,13 @@ from dataclasses import field, make_dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Json, TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import (
+    BROKER,
+    KEY_VALUE,
     SQL,
     Call,
     Capability,
@@ -39,6 +44,8 @@ from covet_operations._structs import as_member, mentions_struct, struct_adapter
 Kind: TypeAlias = Literal["unary", "server_stream", "client_stream", "bidi"]
 """The shape of a call: which sides stream."""
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
+_BLOCKING = (Iterator, Generator)
+_JSON: Any = Json
 _MANY = (list, set, frozenset, tuple, Sequence)
 
 
@@ -227,6 +234,9 @@ class Resolver:
             return Injected(name=name, source="value", key=matching[0])
         if base in self.providers:
             return Injected(name=name, source="provider", key=self.providers[base])
+        for token in (SQL, KEY_VALUE, BROKER):
+            if token.contract is base:
+                self._known(token, name, place)
         return None
 
     def _known(self, token: Capability[Any], name: str, place: str) -> Capability[Any]:
@@ -375,7 +385,9 @@ def _parameter(
     return Input(
         name=name, type=annotation, metadata=metadata, adapter=adapter, required=required,
         default=None if required else parameter.default,
-        many=(get_origin(optional_of(base)[1]) or optional_of(base)[1]) in _MANY,
+        # Text that is JSON holds a whole collection.
+        many=(get_origin(optional_of(base)[1]) or optional_of(base)[1]) in _MANY
+        and not any(isinstance(each, _JSON) for each in metadata),
     )  # fmt: skip
 
 
@@ -428,15 +440,39 @@ def _adapter(
             known[annotation, comes_in] = adapter
         return adapter
     except Exception as error:
-        errors.append(
-            _wrong(
-                f"{name!r} is annotated {show(annotation)}: no plugin, no provider and no model fills that"
-                f" ({type(error).__name__})",
-                place,
-                "Enable the plugin that provides it, register a provider, or use a type pydantic knows.",
-            )
-        )
+        errors.append(_unknown(annotation, name, place, error, comes_in=comes_in))
         return None
+
+
+def _unknown(
+    annotation: Any, name: str, place: str, error: Exception, *, comes_in: bool
+) -> ConfigurationError:
+    """What is wrong with a type that nothing can be made of."""
+    if isinstance(error, PydanticUserError) and not isinstance(
+        error, PydanticSchemaGenerationError
+    ):
+        problem = f"{name!r} is annotated {show(annotation)}, of which pydantic makes nothing"
+        return _wrong(
+            f"{problem}: {error.message.splitlines()[0].rstrip('.')}", place, "Do as it says."
+        )
+    if (get_origin(annotation) or annotation) in _BLOCKING:
+        return _wrong(
+            f"{name!r} is annotated {show(annotation)}, which would block everybody while it goes on",
+            place,
+            "A stream is an AsyncIterator[T]: yield its items from an 'async def'.",
+        )
+    kind = type(error).__name__
+    if not comes_in:
+        return _wrong(
+            f"{name!r} is annotated {show(annotation)}, which nothing can encode ({kind})",
+            place,
+            "Return a type that pydantic knows: a model, a dataclass, a TypedDict.",
+        )
+    return _wrong(
+        f"{name!r} is annotated {show(annotation)}: no plugin, no provider and no model fills that ({kind})",
+        place,
+        "Enable the plugin that provides it, register a provider, or use a type pydantic knows.",
+    )
 
 
 def adapter_of(annotation: Any, *, comes_in: bool = True) -> TypeAdapter[Any]:
