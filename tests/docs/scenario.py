@@ -30,7 +30,7 @@ import httpx
 
 from docs.pages import blocks
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds after which a command that says nothing is taken to hang."""
 
 
