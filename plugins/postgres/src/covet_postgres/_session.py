@@ -17,6 +17,8 @@ from covet_sql.driver import Statements
 class PostgresSession:
     """Every statement on the transaction's connection, for the task that began it."""
 
+    dialect = "postgresql"
+
     def __init__(
         self, connection: Connection, statements: Statements[PostgresStatement], task: int
     ) -> None:

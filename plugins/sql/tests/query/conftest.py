@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from services import postgres
 
 from covet_kernel.contracts import SQL, SqlDatabase
 from covet_kernel.testing import run_kernel
+from covet_postgres import Postgres
 from covet_sql import query as q
 from covet_sqlite import Sqlite
 
@@ -21,7 +23,14 @@ async def sqlite() -> AsyncIterator[SqlDatabase]:
         yield kernel.require(SQL)
 
 
-OPENERS = {"sqlite": sqlite}
+@asynccontextmanager
+async def postgresql() -> AsyncIterator[SqlDatabase]:
+    with postgres.database() as url:
+        async with run_kernel({"postgres": Postgres}, {"postgres": {"url": url}}) as kernel:
+            yield kernel.require(SQL)
+
+
+OPENERS = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 @pytest.fixture(params=sorted(OPENERS))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,29 @@ class _PostgresJsonb(postgresql_json.JSONB):
         return None
 
 
+class _PostgresNumeric(sa.Numeric[Any]):
+    """The driver reads numbers by their own type; SQLAlchemy would ask for that type's number."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        return _decimal if self.asdecimal else _float
+
+
+class _PostgresFloat(sa.Float[Any]):
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        return _decimal if self.asdecimal else None
+
+
+def _decimal(value: Any) -> Any:
+    return value if value is None or isinstance(value, Decimal) else Decimal(str(value))
+
+
+def _float(value: Any) -> Any:
+    return None if value is None else float(value)
+
+
 class _SQLite(SQLiteDialect):
     supports_statement_cache = True
     statement_compiler = _SQLiteCompiler
@@ -205,6 +229,8 @@ class _Postgres(PGDialect_psycopg):
     preparer = PGIdentifierPreparer  # type: ignore[assignment]
     colspecs = {  # noqa: RUF012 - as the base declares it
         **PGDialect_psycopg.colspecs,
+        sa.Numeric: _PostgresNumeric,
+        sa.Float: _PostgresFloat,
         sa.JSON: _PostgresJson,
         postgresql_json.JSON: _PostgresJson,
         postgresql_json.JSONB: _PostgresJsonb,
