@@ -30,7 +30,7 @@ PATIENCE = 30.0
 
 def copy_example(folder: Path) -> Path:
     """The bookshop's folder as a user would copy it, without what a run left behind."""
-    ignored = shutil.ignore_patterns("*.db*", "__pycache__", "tests")
+    ignored = shutil.ignore_patterns("*.db*", "covers", "__pycache__", "tests")
     return Path(shutil.copytree(EXAMPLE, folder, ignore=ignored))
 
 

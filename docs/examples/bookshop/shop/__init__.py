@@ -6,35 +6,51 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import covet_http as http
 from covet_kernel import Context, Plugin, PluginConfig
 from covet_kernel.contracts import SQL, Operation
 from covet_operations import operations_of
-from shop import books, orders
+from shop import books, covers, orders, ticker, versions
+from shop.covers import COVERS, open_covers
 from shop.seed import open_shop
+
+FRONT = Path(__file__).with_name("front")
 
 
 class ShopConfig(PluginConfig):
-    """The table ``[plugins.shop]``.
+    """The table ``[plugins.shop]``. Paths begin beside ``covet.toml``.
 
     Attributes:
-        catalogue: What an empty shop is stocked with, a CSV beside ``covet.toml``.
+        catalogue: What an empty shop is stocked with, a CSV.
+        covers: The folder of the books' covers; created if it is missing.
     """
 
     catalogue: Path = Path("books.csv")
+    covers: Path = Path("covers")
 
 
 class Shop(Plugin[ShopConfig]):
     """The application is a plugin: it needs a database and offers operations."""
 
     requires = (SQL,)
+    provides = (COVERS,)
     implies = ("operations",)
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        ctx.provide(COVERS, await open_covers(ctx.directory / self.config.covers))
         stocked = await open_shop(ctx.require(SQL), ctx.directory / self.config.catalogue)
         if stocked:
             ctx.log.info("a new shop, stocked with %d titles", stocked)
         yield
 
     def covet_operations(self) -> Iterable[Operation]:
-        return (*operations_of(books), *operations_of(orders))
+        for module in (books, covers, orders, ticker):
+            yield from operations_of(module)
+        yield from http.static_folder("/front", FRONT)
+
+    def covet_http_fixed(self) -> Iterable[http.Fixed]:
+        yield http.redirect("/", "/front/", status=307)
+
+    def covet_http_version_changes(self) -> Iterable[http.VersionChange]:
+        return http.version_changes_of(versions)

@@ -21,7 +21,7 @@ MATCHING = r"title LIKE :pattern ESCAPE '\' OR name LIKE :pattern ESCAPE '\'"
 
 
 @operation(transaction="read")
-@http.get("/books")
+@http.get("/books", versions="*")
 async def find_books(
     db: SqlSession,
     q: Search = "",
@@ -38,7 +38,7 @@ async def find_books(
 
 
 @operation(transaction="read", errors=(NoSuchBook,))
-@http.get("/books/{id}")
+@http.get("/books/{id}", versions="*")
 async def get_book(db: SqlSession, id: Id) -> Book:
     """One book."""
     row = await db.fetch_one(f"{BOOKS} WHERE books.id = :id", {"id": id})
@@ -48,7 +48,7 @@ async def get_book(db: SqlSession, id: Id) -> Book:
 
 
 @operation(transaction="write", errors=(BookExists,))
-@http.post("/books", status=201, location="/books/{id}")
+@http.post("/books", status=201, location="/books/{id}", versions="*")
 async def add_book(db: SqlSession, new: NewBook) -> Book:
     """Take a title into the catalogue, and its author if the shop did not know them."""
     values = new.model_dump()
@@ -71,7 +71,7 @@ async def add_book(db: SqlSession, new: NewBook) -> Book:
 
 
 @operation(transaction="write", effect="idempotent", errors=(NoSuchBook,))
-@http.patch("/books/{id}")
+@http.patch("/books/{id}", versions="*")
 async def change_book(db: SqlSession, id: Id, change: BookChange) -> Book:
     """Set the price, the stock or both."""
     await db.execute(
@@ -87,7 +87,7 @@ async def change_book(db: SqlSession, id: Id, change: BookChange) -> Book:
 
 
 @operation(transaction="read", errors=(NoSuchAuthor,))
-@http.get("/authors/{id}")
+@http.get("/authors/{id}", versions="*")
 async def get_author(db: SqlSession, id: Id) -> Author:
     """An author, with everything of theirs that the shop has."""
     row = await db.fetch_one("SELECT id, name, born, died FROM authors WHERE id = :id", {"id": id})

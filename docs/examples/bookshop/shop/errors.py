@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from covet_operations import Conflict, NotFound
+from covet_operations import Conflict, NotFound, Unsupported
 
 
 class NoSuchBook(NotFound):
@@ -35,3 +35,13 @@ class OutOfStock(Conflict):
     book_id: int
     available: int
     requested: int
+
+
+class NoCover(NotFound):
+    """The shop has no cover of this book."""
+
+    book_id: int
+
+
+class NotAnImage(Unsupported):
+    """A cover is a PNG, JPEG or WebP image."""

@@ -47,7 +47,9 @@ class Wanted(Input):
     quantity: Annotated[int, Field(ge=1, le=100)]
 
 
-class Book(BaseModel):
+class Title(BaseModel):
+    """What every version of the API says of a book."""
+
     id: int
     title: str
     author_id: int
@@ -55,6 +57,9 @@ class Book(BaseModel):
     published: int
     language: str
     price_cents: int
+
+
+class Book(Title):
     stock: int
 
 
@@ -89,3 +94,11 @@ class Order(BaseModel):
     placed_at: datetime
     total_cents: int
     lines: list[OrderLine]
+
+
+class StockChange(BaseModel):
+    """How many copies are left now."""
+
+    book_id: int
+    title: str
+    stock: int

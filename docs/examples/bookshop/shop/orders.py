@@ -17,7 +17,7 @@ from shop.models import Id, Order, OrderLine, Wanted
 
 
 @operation(transaction="write", errors=(NoSuchBook, OutOfStock))
-@http.post("/orders", status=201, location="/orders/{id}")
+@http.post("/orders", status=201, location="/orders/{id}", idempotency="optional")
 async def place_order(
     db: SqlSession, lines: Annotated[list[Wanted], Field(min_length=1, max_length=50)]
 ) -> Order:

@@ -48,6 +48,22 @@ SCHEMA = (
         PRIMARY KEY (order_id, book_id)
     )
     """,
+    # What the ticker tells, recorded by whatever changes the stock; the last thousand are kept.
+    """
+    CREATE TABLE IF NOT EXISTS stock_changes (
+        id INTEGER PRIMARY KEY,
+        book_id INTEGER NOT NULL REFERENCES books,
+        stock INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TRIGGER IF NOT EXISTS stock_has_changed AFTER UPDATE OF stock ON books
+    WHEN new.stock <> old.stock
+    BEGIN
+        INSERT INTO stock_changes (book_id, stock) VALUES (new.id, new.stock);
+        DELETE FROM stock_changes WHERE id <= (SELECT max(id) FROM stock_changes) - 1000;
+    END
+    """,
 )
 
 
