@@ -89,7 +89,7 @@ def essence(response: httpx.Response) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/books/", "/books/1/pages", "/nowhere"])
+@pytest.mark.parametrize("path", ["/books/", "/books/1/pages", "/stock", "/nowhere"])
 def test_other_paths_are_not_found(shop: Service, path: str) -> None:
     response = shop.request("GET", path)
     assert response.status_code == 404

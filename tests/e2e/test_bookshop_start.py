@@ -106,6 +106,8 @@ def refused(folder: Path, backend: str, *overrides: str) -> str:
         (["plugins.shop.use=shopp:Shop"], ["COVET-PLUGIN-IMPORT", "shopp"]),
         (["plugin.http.port=1"], ["COVET-CONFIG-KEY", "plugin", "plugins"]),
         (["plugins.shop.catalogue=nothing.csv"], ["SHOP-CATALOGUE", "nothing.csv"]),
+        (["plugins.shop.covers=books.csv"], ["SHOP-COVERS", "books.csv"]),
+        (["plugins.shop.covers=nowhere/covers"], ["SHOP-COVERS", "nowhere"]),
         (["plugins.sqlite.path=nowhere/shop.db"], ["COVET-SQLITE-", "nowhere"]),
         (["plugins.sqlite.path=shop"], ["COVET-SQLITE-", "shop"]),
         (["plugins.sqlite.path=books.csv"], ["COVET-SQLITE-", "books.csv"]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, NotRequired, TypeVar
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -281,6 +282,49 @@ async def test_versions_by_media_type(web: Any) -> None:
         assert (made.status, made.json["code"]) == (415, "unsupported-version")
         problem = await client.ask("GET", "/books/8", headers=accept)
         assert problem.headers["content-type"] == "application/problem+json"
+
+
+V = "application/vnd.api.v{}+json"
+REFUSED = {
+    "header": [
+        ("GET", "/books/7", {}, 400),
+        ("GET", "/books/7", {"API-Version": "9"}, 400),
+        ("GET", "/books/7", {"API-Version": "0"}, 410),
+        ("GET", "/shelf", {"API-Version": "1"}, 404),
+    ],
+    "media-type": [
+        ("GET", "/books/7", {}, 400),
+        ("GET", "/books/7", {"Accept": V.format(9)}, 406),
+        ("GET", "/books/7", {"Accept": V.format(0)}, 410),
+        ("GET", "/shelf", {"Accept": V.format(1)}, 404),
+        ("POST", "/books", {"Content-Type": V.format(9)}, 415),
+        ("POST", "/books", {"Content-Type": V.format(1), "Accept": V.format(2)}, 400),
+    ],
+}
+
+
+@pytest.mark.parametrize("by", list(REFUSED))
+async def test_the_document_knows_how_versions_are_refused(web: Any, by: str) -> None:
+    async with service(web, *ALL, by=by) as shop, shop.connect() as client:
+        document = (await client.ask("GET", "/openapi.json")).json
+        neutral = document["paths"]["/neutral"]["get"]["responses"]
+        assert not {"406", "410"} & neutral.keys()
+        for method, path, headers, status in REFUSED[by]:
+            answer = await client.ask(method, path, headers=headers)
+            assert answer.status == status, (path, headers)
+            template = path.replace("7", "{id}")
+            said = document["paths"][template][method.lower()]["responses"][str(status)]
+            if "$ref" in said:
+                said = document["components"]["responses"][said["$ref"].rpartition("/")[2]]
+            schema = said["content"]["application/problem+json"]["schema"]
+            whole = {**schema, "components": {"schemas": document["components"]["schemas"]}}
+            jsonschema_rs.validate(whole, answer.json)
+
+
+async def test_paths_refuse_versions_without_a_word_of_it(web: Any) -> None:
+    async with service(web, *ALL, by="path") as shop, shop.connect() as client:
+        document = (await client.ask("GET", "/openapi.json")).json
+    assert "UnsupportedVersion" not in document["components"]["schemas"]
 
 
 async def test_models_within_models_and_streams(web: Any) -> None:

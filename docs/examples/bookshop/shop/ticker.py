@@ -17,7 +17,7 @@ EVERY = 1.0
 CHANGES = """
     SELECT stock_changes.id AS number, book_id, title, stock_changes.stock
     FROM stock_changes JOIN books ON books.id = book_id
-    WHERE stock_changes.id > :last ORDER BY stock_changes.id LIMIT 100
+    WHERE stock_changes.id > :last ORDER BY stock_changes.id
 """
 
 

@@ -151,7 +151,7 @@ class Idempotency:
             description.parameter(
                 "Idempotency-Key",
                 "header",
-                {"type": "string", "minLength": 1, "maxLength": 255},
+                {"type": "string", "pattern": r'^"?[!#-\[\]-~]{1,255}"?$'},
                 required=taken == "required",
                 description="A name for this attempt; sent again with it, the request runs once.",
             )

@@ -222,7 +222,7 @@ class Versions:
         return signature
 
     def describe(self, description: Description) -> None:
-        """Say in a document how the version of a route is named, and whether it is deprecated."""
+        """Say in a document how the version of a route is named, and whether it is deprecated or refused."""
         name = description.binding.version
         if not name:
             return
@@ -232,6 +232,10 @@ class Versions:
             schema = {"type": "string", "enum": [name]}
             required = name != self.config.default
             description.parameter(self.config.header, "header", schema, required=required)
+        from covet_http._versions._errors import refusals
+
+        routed = self.range(description.operation, description.binding)
+        description.error(*refusals(self.config, routed))
 
 
 def _taking(
