@@ -153,7 +153,8 @@ def bookshop(arguments: Sequence[str]) -> None:
     python = environment(".venv-bookshop", digest(sources(needed)), *command)
     port = re.search(r"plugins\.http\.port=(\d+)", " ".join(arguments))
     url = f"http://127.0.0.1:{port[1] if port else 8000}"
-    print(f"Open  {url}/books?q=adventures")
+    print(f"Open  {url}")
+    print(f"API   {url}/docs")
     print(f"""Try   curl -i {url}/orders --json '{{"lines": [{{"book_id": 1, "quantity": 2}}]}}'""")
     print("Stop  Ctrl-C", flush=True)
     config = ROOT / "docs" / "examples" / "bookshop" / "covet.toml"

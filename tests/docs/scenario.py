@@ -77,6 +77,8 @@ def curl(arguments: list[str], folder: Path = Path()) -> str:
     parser = ArgumentParser(prog="curl")
     parser.add_argument("url")
     parser.add_argument("-i", action="store_true")
+    parser.add_argument("-I", dest="head", action="store_true")
+    parser.add_argument("-N", action="store_true")
     parser.add_argument("-s", action="store_true")
     parser.add_argument("-X", dest="method")
     parser.add_argument("-H", dest="headers", action="append", default=[])
@@ -95,6 +97,7 @@ def curl(arguments: list[str], folder: Path = Path()) -> str:
         headers.setdefault("content-type", form)
     parts = [form_part(each, folder) for each in options.form]
     method = options.method or ("GET" if body is None and not parts else "POST")
+    method = "HEAD" if options.head else method
     verify = ssl.create_default_context(
         cafile=str(folder / options.cacert) if options.cacert else None
     )
@@ -105,7 +108,7 @@ def curl(arguments: list[str], folder: Path = Path()) -> str:
         trust_env=False, verify=verify,
     )  # fmt: skip
     head = [f"HTTP/1.1 {reply.status_code}", *(f"{k}: {v}" for k, v in reply.headers.items()), ""]
-    return "\n".join([*(head if options.i else []), reply.text])
+    return "\n".join([*(head if options.i or options.head else []), reply.text])
 
 
 @dataclass

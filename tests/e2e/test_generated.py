@@ -61,7 +61,7 @@ def generate(service: Service, folder: Path, left_out: str, examples: int, *more
 def test_the_bookshop(tmp_path: Path) -> None:
     folder = copy_example(tmp_path / "bookshop")
     with bookshop(folder, "asyncio", CONTRACT) as service:
-        generate(service, tmp_path, STRICT, 30)
+        generate(service, tmp_path, STRICT, 20)
 
 
 @pytest.mark.once

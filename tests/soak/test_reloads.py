@@ -14,15 +14,14 @@ from e2e.load import load
 from e2e.service import bookshop
 from soak.ledger import audit, stock_up
 
-MEMORY = "\n[plugins.memory]\n"
 VARIANTS = [
     # What replaces the database and all that stands on it, the shop alone, or neither.
     ("", ""),
     ('path = "bookshop.db"', 'path = "bookshop.db"\nreaders = 2'),
     ('path = "bookshop.db"', 'path = "bookshop.db"\nbusy_timeout = 4'),
     ('catalogue = "books.csv"', 'catalogue = "books2.csv"'),
-    ("[plugins.shop]", f"{MEMORY}[plugins.shop]"),
-    ("[plugins.shop]", f"{MEMORY}store = {{ entries = 10 }}\n[plugins.shop]"),
+    ("[plugins.memory]", "[plugins.memory]\nstore = { entries = 10 }"),
+    ("[plugins.memory]", "[plugins.memory]\nstore = { entries = 20 }"),
 ]
 FAULTS = [
     # What is refused at once, and what only when the new instances start.

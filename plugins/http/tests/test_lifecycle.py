@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import asynccontextmanager
+from random import random
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ from covet_http import HTTP, Http
 from covet_kernel import Kernel, Plugin, PluginConfig
 from covet_kernel.contracts import Operation
 from covet_kernel.testing import assembly_of
+from covet_memory import Memory
 from covet_operations import Operations, operation, operations_of
 
 
@@ -301,3 +303,32 @@ async def test_a_reload_that_does_not_compile_leaves_the_old_routes(web: Any) ->
             with pytest.raises(ExceptionGroup, match="former configuration"):
                 await kernel.reload(assembly_of(classes, tables))
             assert (await client.ask("GET", "/version")).json == 1
+
+
+@http.post("/orders", status=201, idempotency="required")
+async def order() -> float:
+    return random()
+
+
+def storing(web: Any, entries: int) -> Any:
+    classes = {
+        "operations": Operations, **web.servers, "http": Http, "memory": Memory,
+        "shop": web.plugin_of(order),
+    }  # fmt: skip
+    http = {"port": 0, "server": web.server}
+    return assembly_of(classes, {"http": http, "memory": {"store": {"entries": entries}}})
+
+
+async def test_another_store_of_answers_closes_no_connection(web: Any) -> None:
+    headers = {"Idempotency-Key": "k"}
+    async with Kernel(storing(web, 10)).running() as kernel:
+        port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            client = web.Client(stream)
+            first = await client.ask("POST", "/orders", headers=headers)
+            assert (await client.ask("POST", "/orders", headers=headers)).body == first.body
+            assert "http" not in await kernel.reload(storing(web, 20))
+            # The new store is empty, and it is the one that is asked.
+            other = await client.ask("POST", "/orders", headers=headers)
+            assert (other.status, other.body == first.body) == (201, False)
+            assert (await client.ask("POST", "/orders", headers=headers)).body == other.body

@@ -14,7 +14,7 @@ from anyio import to_thread
 
 import covet_http as http
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import Capability, SqlSession
+from covet_kernel.contracts import Capability, SqlDatabase
 from covet_operations import operation
 from shop.books import get_book
 from shop.errors import NoCover, NoSuchBook, NotAnImage
@@ -88,9 +88,9 @@ def kind_of(file: BinaryIO) -> str | None:
     return next((kind for kind, begins in KINDS.items() if begins.match(start)), None)
 
 
-@operation(transaction="read", errors=(NoSuchBook, NotAnImage))
+@operation(errors=(NoSuchBook, NotAnImage))
 @http.put("/books/{id}/cover", max_body=MAX_BYTES)
-async def set_cover(db: SqlSession, covers: Covers, id: Id, cover: http.Upload) -> None:
+async def set_cover(db: SqlDatabase, covers: Covers, id: Id, cover: http.Upload) -> None:
     """Give a book a cover, in place of the one it may have."""
     await get_book(db, id)
     content = cover.open()

@@ -90,7 +90,6 @@ class Http(Plugin[HttpConfig]):
 
     provides = (HTTP,)
     requires = (OPERATIONS, HTTP_SERVER)
-    wants = (KEY_VALUE,)
 
     def __init__(self, config: HttpConfig) -> None:
         super().__init__(config)
@@ -129,7 +128,6 @@ class Http(Plugin[HttpConfig]):
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         pipeline = ctx.require(OPERATIONS)
         server = ctx.require(HTTP_SERVER)
-        self._rules.idempotency.store = ctx.get(KEY_VALUE)
         sockets = await self._bind()
         scheme = getattr(server, "scheme", "http")
         urls = tuple(_url(bound, scheme) for bound in sockets)
@@ -153,6 +151,8 @@ class Http(Plugin[HttpConfig]):
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
         check_folders((each, serving.owner(each)) for each in serving.operations)
         rules = self._rules
+        # Asked for here and not wanted: another store replaces that of a phase, and no listener.
+        rules.idempotency.store = serving.provided.get(KEY_VALUE)
         problems = Problems(
             self.config.problem_base,
             rules.common,
