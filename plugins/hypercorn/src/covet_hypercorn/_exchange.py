@@ -69,21 +69,21 @@ class Exchange:
         self._size = 0
 
     async def put(self, message: Any) -> None:
-        """Take a message from the connection; waits while the application lags behind."""
-        if message["type"] == "http.disconnect":
-            self._gone = True
-            self._left = not (self._answered or self._returned)
-            if self._on_disconnect is not None and not self._answered:
-                self._on_disconnect()
-        else:
-            while len(self._messages) >= _QUEUE and not self._returned and not self._gone:
-                self._room = anyio.Event()
-                await self._room.wait()
-            self._messages.append(message)
-        if self._arrived is not None:
-            self._arrived.set()
-        if self._gone and self._room is not None:
-            self._room.set()
+        """Take a piece of the body; waits while the application lags behind."""
+        while len(self._messages) >= _QUEUE and not self._returned and not self._gone:
+            self._room = anyio.Event()
+            await self._room.wait()
+        self.offer(message)
+
+    def disconnect(self) -> None:
+        """The client is gone; the application may hear of it."""
+        self._gone = True
+        self._left = not (self._answered or self._returned)
+        if self._on_disconnect is not None and not self._answered:
+            self._on_disconnect()
+        for waiting in (self._arrived, self._room):
+            if waiting is not None:
+                waiting.set()
 
     def offer(self, message: Any, *, join: int = 0) -> None:
         """Take a piece of the body without waiting, from a connection that counts what is taken.

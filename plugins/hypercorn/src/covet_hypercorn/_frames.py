@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from covet_hypercorn._budget import BYTES_A_WINDOW, CONTROL, RESETS, WINDOWS, Budget, FloodError
+
 _PREFACE: Final = 24
 _HEADER: Final = 9
 _DATA, _HEADERS, _PRIORITY, _RST, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(
@@ -19,38 +21,6 @@ _END_HEADERS = 0x4
 # RFC 9113 (4.2): what may be sent to us, since we announce nothing else.
 _MAX_FRAME: Final = 16_384
 _MOST_CONTINUATIONS: Final = 16
-
-# Both sides' resets in one budget (Rapid Reset, MadeYouReset): so many at once, so many a second.
-_RESETS: Final = (500, 50.0)
-# Frames that ask for work or an answer and carry nothing for the application.
-_CONTROL: Final = (1000, 200.0)
-# Windows opened further: free for as much as is sent, one for so many bytes.
-_WINDOWS: Final = (2000, 50.0)
-_BYTES_A_WINDOW: Final = 512
-
-
-class FloodError(Exception):
-    """The client sends more of a kind of frame than a conversation needs."""
-
-
-class _Budget:
-    """So many at once, refilled at a rate per second."""
-
-    __slots__ = ("_at", "_left", "_most", "_rate")
-
-    def __init__(self, most: int, rate: float, now: float) -> None:
-        self._most = self._left = float(most)
-        self._rate = rate
-        self._at = now
-
-    def spend(self, what: str, now: float) -> None:
-        self._left = min(self._most, self._left + (now - self._at) * self._rate) - 1
-        self._at = now
-        if self._left < 0:
-            raise FloodError(what)
-
-    def earn(self, amount: float) -> None:
-        self._left = min(self._most, self._left + amount)
 
 
 class FrameGuard:
@@ -65,9 +35,9 @@ class FrameGuard:
         self._max_block = max_header_bytes
         self._clock = clock
         now = clock()
-        self._resets = _Budget(*_RESETS, now)
-        self._control = _Budget(*_CONTROL, now)
-        self._windows = _Budget(*_WINDOWS, now)
+        self._resets = Budget(*RESETS, now)
+        self._control = Budget(*CONTROL, now)
+        self._windows = Budget(*WINDOWS, now)
         self._skip = _PREFACE
         self._head = b""
         self._block = 0
@@ -109,7 +79,7 @@ class FrameGuard:
             if kind == _RST:
                 self._resets.spend("streams that are reset", self._clock())
             elif kind == _DATA:
-                self._windows.earn(length / _BYTES_A_WINDOW)
+                self._windows.earn(length / BYTES_A_WINDOW)
             at += _HEADER + length
 
     def _frame(self, kind: int, flags: int, length: int) -> None:

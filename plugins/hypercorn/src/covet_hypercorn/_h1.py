@@ -139,7 +139,7 @@ class H1:
     async def gone(self) -> None:
         """The client is no longer there."""
         if self._exchange is not None:
-            await self._exchange.put({"type": "http.disconnect"})
+            self._exchange.disconnect()
 
     async def _put(self, body: bytes, *, more: bool) -> None:
         if self._exchange is not None:
@@ -201,7 +201,7 @@ class H1:
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._head is None:
             await self._write(self._plain(status))
         if exchange is not None:
-            await exchange.put({"type": "http.disconnect"})
+            exchange.disconnect()
         self._connection.finish()
 
     def _plain(self, status: int) -> bytes:
@@ -228,7 +228,7 @@ class H1:
             raise RuntimeError(f"no message {message['type']!r} over HTTP/1.1")
 
     def _response(self, status: int, headers: Headers) -> h11.Response:
-        lines = [*headers, self._listener.clock.line]
+        lines = self._listener.complete(headers)
         return h11.Response(status_code=status, headers=lines, reason=_REASONS.get(status, b""))
 
     def _begin(self, response: h11.Response, *, close: bool) -> bytes:

@@ -9,8 +9,6 @@ given up stream by stream, and what is sent for no purpose but to be dealt with 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +22,10 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from covet_hypercorn._budget import FloodError
 from covet_hypercorn._exchange import Exchange
-from covet_hypercorn._frames import FloodError, FrameGuard
+from covet_hypercorn._fields import answer_fields, is_sound, put_host
+from covet_hypercorn._frames import FrameGuard
 from covet_hypercorn._scope import make_scope
 
 if TYPE_CHECKING:
@@ -43,14 +43,6 @@ _JOINED: Final = 16_384
 # A stream is not held up if so much of its answer has left since.
 _PROGRESS: Final = 1024
 _NEVER: Final = float("inf")
-
-_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*\Z")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
-_LENGTH = re.compile(rb"\d{1,18}\Z")
-_AUTHORITY = re.compile(rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?)?\Z")
-_SCHEMES: Final = frozenset((b"http", b"https"))
 
 
 class _Stream:
@@ -207,7 +199,7 @@ class H2:
         stream_id = event.stream_id
         pseudo = {name: value for name, value in event.headers if name[:1] == b":"}
         headers = [(name, value) for name, value in event.headers if name[:1] != b":"]
-        if not _is_sound(pseudo, headers):
+        if not is_sound(pseudo, headers):
             self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
             return
         if self._running >= self._listener.max_streams:
@@ -217,13 +209,10 @@ class H2:
         if pseudo[b":method"] == b"CONNECT":
             self._h2.send_headers(stream_id, [(b":status", b"501")], end_stream=True)
             return
-        authority = pseudo.get(b":authority")
-        if authority is not None:
-            headers = [(b"host", authority), *(each for each in headers if each[0] != b"host")]
         connection, listener = self._connection, self._listener
         method = pseudo[b":method"]
         stream = _Stream(stream_id, head_only=method == b"HEAD")
-        scope = make_scope(connection, "2", method, pseudo[b":path"], headers)
+        scope = make_scope(connection, "2", method, pseudo[b":path"], put_host(pseudo, headers))
         scope["extensions"]["http.response.trailers"] = {}
 
         async def send(message: Any) -> None:
@@ -280,7 +269,7 @@ class H2:
         stream.over = True
         if stream.room is not None:
             stream.room.set()
-        await stream.exchange.put({"type": "http.disconnect"})
+        stream.exchange.disconnect()
         self._release(stream)
 
     # From the application.
@@ -313,16 +302,10 @@ class H2:
     def _start(self, stream: _Stream, message: Any) -> None:
         if stream.head is not None or stream.started:
             raise RuntimeError("the answer has begun already")
-        headers = list(message.get("headers", ()))
-        for name, value in headers:
-            if not (_NAME.match(name.lower()) and _VALUE.match(value)):
-                raise ValueError(f"{name!r}: {value!r} cannot be a header")
         # ASGI has servers hold the head back until the first piece of the body: one write.
-        stream.head = [
-            (b":status", b"%d" % message["status"]),
-            *((name.lower(), value) for name, value in headers),
-            self._listener.clock.line,
-        ]
+        stream.head = answer_fields(
+            message["status"], self._listener.complete(message.get("headers", ()))
+        )
         stream.trailers = message.get("trailers", False)
 
     async def _body(self, stream: _Stream, body: bytes, more: bool) -> None:
@@ -385,8 +368,8 @@ class H2:
 
     async def _returned(self, stream: _Stream) -> None:
         if not stream.started:
-            status = [(b":status", b"500"), (b"content-length", b"0"), self._listener.clock.line]
-            self._h2.send_headers(stream.id, status, end_stream=True)
+            head = answer_fields(500, self._listener.complete([(b"content-length", b"0")]))
+            self._h2.send_headers(stream.id, head, end_stream=True)
             await self._complete(stream)
             return
         # An answer has begun and is not complete: a reset is the only honest end.
@@ -425,23 +408,3 @@ class H2:
             await self._flush()
         except FloodError:
             await self._end(ErrorCodes.ENHANCE_YOUR_CALM)
-
-
-def _is_sound(pseudo: dict[bytes, bytes], headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether nothing in a request could be taken for something else where it is HTTP/1 shaped."""
-    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    if not _METHOD.match(method) or b":protocol" in pseudo:
-        return False
-    if method != b"CONNECT":
-        asterisk = path == b"*" and method == b"OPTIONS"
-        if not (_PATH.match(path) or asterisk) or pseudo.get(b":scheme") not in _SCHEMES:
-            return False
-    hosts = [value for name, value in headers if name == b"host"]
-    authority = pseudo.get(b":authority")
-    named = [*hosts, *([authority] if authority is not None else [])]
-    if not named or len(hosts) > 1 or not all(_AUTHORITY.match(each) for each in named):
-        return False
-    lengths = [value for name, value in headers if name == b"content-length"]
-    if len(lengths) > 1 or not all(_LENGTH.match(each) for each in lengths):
-        return False
-    return all(_NAME.match(name) and _VALUE.match(value) for name, value in headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -122,6 +122,10 @@ class Listener:
         self._opening += 1
         self._tasks.start_soon(self._run, server, None, None)
         return client
+
+    def complete(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """An answer's headers with those that the server adds."""
+        return [*headers, self.clock.line]
 
     @property
     def patience(self) -> float:
