@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import anyio.abc
@@ -20,6 +20,8 @@ from covet_hypercorn._h1 import Clock
 from covet_hypercorn._memory import pair
 
 if TYPE_CHECKING:
+    from covet_hypercorn._endpoint import Endpoint
+    from covet_hypercorn._h3_connection import Http3Connection
     from covet_hypercorn._tls import Tls
 
 log = logging.getLogger("covet.hypercorn")
@@ -34,6 +36,17 @@ _SHORTEST = 0.01
 _PASSES = 4
 # A listener that is left without `stop` gives the requests it holds this long to hear so.
 _FAREWELL = 1.0
+# Seconds for which clients may remember that HTTP/3 is spoken here.
+_ADVERTISED = 86_400
+
+
+class _Held(Protocol):
+    """A connection, by whatever it has come."""
+
+    async def run(self) -> None: ...
+    def is_due(self, now: float) -> bool: ...
+    def expire(self, now: float) -> None: ...
+    def drain(self, now: float) -> None: ...
 
 
 class Listener:
@@ -58,7 +71,9 @@ class Listener:
         self.calls = Calls()
         self.draining = False
         self._sockets = list(sockets)
-        self._connections: set[Connection] = set()
+        self.endpoint: Endpoint | None = None
+        self._advertisement: tuple[bytes, bytes] | None = None
+        self._connections: set[_Held] = set()
         self._opening = 0
         self._emptied = anyio.Event()
         self._room = anyio.Event()
@@ -87,10 +102,14 @@ class Listener:
         if self._begun and self.tls is not None:
             # A reload: certificates are renewed without a change of the configuration.
             self.tls.reload()
+            if self.endpoint is not None:
+                self.endpoint.reload()
         self.calls.open(application)
         if not self._begun:
             self._begun = True
             self._tasks.start_soon(self._accept_all)
+            if self.endpoint is not None:
+                self._tasks.start_soon(self.endpoint.run)
 
     async def pause(self) -> None:
         await self.calls.close()
@@ -103,7 +122,11 @@ class Listener:
             for listening in self._sockets:
                 while self._accept(listening):
                     pass
-        self._close_sockets()
+        for listening in self._sockets:
+            listening.close()
+        self._sockets = []
+        if self.endpoint is not None:
+            self.endpoint.refuse()
         self.draining = True
         now = monotonic()
         for connection in self._connections:
@@ -113,10 +136,33 @@ class Listener:
             with anyio.move_on_after(max(_SHORTEST, self.options.linger / 4)):
                 await self._emptied.wait()
             await self._expire()
+        if self.endpoint is not None:
+            await self.endpoint.linger(self.options.linger)
+            self.endpoint.close()
+
+    def speak_http3(self, endpoint: Endpoint, port: int) -> None:
+        """Take HTTP/3 by these sockets too, and say so in answers to clients that do not speak it.
+
+        Args:
+            endpoint: Of this listener.
+            port: The one clients are told.
+        """
+        self.endpoint = endpoint
+        self._advertisement = (b"alt-svc", b'h3=":%d"; ma=%d' % (port, _ADVERTISED))
+
+    def adopt(self, connection: Http3Connection) -> None:
+        """Hold a connection that has not come by a listening socket."""
+        self._connections.add(connection)
+        self._tasks.start_soon(self._hold, connection)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another connection may be taken."""
+        return self._count < self.options.max_connections
 
     def connect(self) -> anyio.abc.ByteStream:
         """The client's side of a connection without a socket."""
-        if self.draining or self._count >= self.options.max_connections:
+        if self.draining or not self.has_room:
             raise ConnectionRefusedError("there are too many connections, or no more are taken")
         client, server = pair()
         self._opening += 1
@@ -125,7 +171,11 @@ class Listener:
 
     def complete(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """An answer's headers with those that the server adds."""
-        return [*headers, self.clock.line]
+        fields = [*headers, self.clock.line]
+        ours = None if self.draining else self._advertisement
+        if ours is not None and all(name.lower() != ours[0] for name, _ in fields):
+            fields.append(ours)
+        return fields
 
     @property
     def patience(self) -> float:
@@ -140,6 +190,8 @@ class Listener:
         for listening in self._sockets:
             listening.close()
         self._sockets = []
+        if self.endpoint is not None:
+            self.endpoint.close()
 
     async def _accept_all(self) -> None:
         try:
@@ -154,7 +206,7 @@ class Listener:
         while True:
             await anyio.wait_readable(listening)
             for _ in range(_BATCH):
-                if self._count >= self.options.max_connections:
+                if not self.has_room:
                     self._room = anyio.Event()
                     await self._room.wait()
                 try:
@@ -201,6 +253,9 @@ class Listener:
         connection = Connection(self, stream, client, server)
         self._connections.add(connection)
         self._opening -= 1
+        await self._hold(connection)
+
+    async def _hold(self, connection: _Held) -> None:
         try:
             await connection.run()
         finally:

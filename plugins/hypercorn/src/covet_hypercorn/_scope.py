@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import unquote
 
-if TYPE_CHECKING:
-    from covet_hypercorn._connection import Connection
+
+class Origin(Protocol):
+    """What a scope says of the connection that its request has come by."""
+
+    @property
+    def scheme(self) -> str: ...
+    @property
+    def client(self) -> tuple[str, int] | None: ...
+    @property
+    def server(self) -> tuple[str, int] | None: ...
+    @property
+    def extensions(self) -> Mapping[str, Any]: ...
 
 
 def make_scope(
-    connection: Connection,
+    connection: Origin,
     version: str,
     method: bytes,
     target: bytes,

@@ -65,6 +65,12 @@ class Tls:
         except ConfigurationError as error:
             log.error("the former certificate stays in use: %s", error)
 
+    def files(self) -> tuple[Path, Path, str]:
+        """Where the certificate and its key are, and the password of the key."""
+        certificate = self._directory / self._config.certificate
+        key = self._config.key
+        return certificate, self._directory / key if key else certificate, self._password()
+
     async def wrap(self, stream: anyio.abc.ByteStream) -> TLSStream:
         """Shake hands with a client.
 
@@ -83,20 +89,18 @@ class Tls:
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.set_ciphers(_CIPHERS)
         context.set_alpn_protocols(["h2", "http/1.1"] if self._http2 else ["http/1.1"])
-        password = self._password()
-        certificate = self._directory / config.certificate
-        key = self._directory / config.key if config.key else certificate
+        certificate, key, password = self.files()
         try:
             # A function, because OpenSSL would ask at the terminal where there is no password.
             context.load_cert_chain(certificate, key, lambda: password)
         except (OSError, ValueError) as error:
             place = "key" if config.key and certificate.is_file() else "certificate"
-            raise _unusable(place, getattr(config, place), error) from error
+            raise unusable(place, getattr(config, place), error) from error
         if config.client_ca is not None:
             try:
                 context.load_verify_locations(self._directory / config.client_ca)
             except (OSError, ValueError) as error:
-                raise _unusable("client_ca", config.client_ca, error) from error
+                raise unusable("client_ca", config.client_ca, error) from error
             required = config.clients == "required"
             context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         return context
@@ -115,10 +119,11 @@ class Tls:
                 .rstrip("\r")
             )
         except (OSError, ValueError) as error:
-            raise _unusable("password_file", config.password_file, error) from error
+            raise unusable("password_file", config.password_file, error) from error
 
 
-def _unusable(key: str, path: object, error: Exception) -> ConfigurationError:
+def unusable(key: str, path: object, error: Exception) -> ConfigurationError:
+    """What is said of a file that cannot be used."""
     return ConfigurationError(
         "COVET-HYPERCORN-TLS",
         f"{str(path)!r} cannot be used for TLS: {_reason(error)}.",
