@@ -270,7 +270,7 @@ class H3:
         if not size or stream.over:
             return
         stream.unread -= size
-        self._quic.take(stream.id, size)
+        self._quic.take(stream.id, size, widens=True)
         if stream.incomplete and not stream.unread:
             stream.read_by = monotonic() + self._listener.options.read_timeout
         self._connection.wake()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 from aioquic.quic.events import (
     ConnectionIdIssued,
     ConnectionIdRetired,
@@ -33,6 +34,10 @@ _NEVER: Final = float("inf")
 _PINGS: Final = 3
 # The finest grain of its timers, in seconds.
 _GRAIN: Final = 0.001
+# So late a timer may be, or the thread was busy with something else.
+_LATE: Final = 0.1
+# Turns of the event loop between a datagram coming and its being dealt with.
+_PASSES: Final = 4
 _TLS: Final[Mapping[str, Any]] = {
     "tls": {
         "server_cert": None,
@@ -153,6 +158,11 @@ class Http3Connection:
                 with anyio.move_on_after(wait):
                     await self._wake.wait()
             self._wake = anyio.Event()
+            if due is not None and monotonic() - due > _LATE:
+                # This thread was busy: what has come in time may not have been read yet.
+                for _ in range(_PASSES):
+                    await anyio.lowlevel.checkpoint()
+                due = quic.get_timer()
             now = monotonic()
             if due is not None and now >= due:
                 quic.handle_timer(now)

@@ -89,7 +89,7 @@ class HypercornServer:
         from covet_hypercorn._udp import bind_beside
 
         assert self._tls is not None
-        credentials = Credentials(self._tls, listener.options)
+        credentials = Credentials(self._tls, listener.options, listener.max_streams)
         port = self._config.http3_port or sockets[0].getsockname()[1]
         endpoint = Endpoint(bind_beside(sockets), listener, credentials)
         listener.speak_http3(endpoint, port)

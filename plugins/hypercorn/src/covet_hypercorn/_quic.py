@@ -30,9 +30,11 @@ from aioquic.quic.stream import QuicStream
 from covet_hypercorn._budget import BYTES_A_WINDOW, CONTROL, WINDOWS, Budget, FloodError
 from covet_hypercorn._h3_frames import Code
 
-# What a client may have sent of one stream, and of all, that nobody has taken.
-STREAM_WINDOW: Final = 65_536
-CONNECTION_WINDOW: Final = 1 << 20
+# What a client may have sent of one stream that nobody has taken: to begin with, and once some has
+# been taken; what there is for all beyond their beginnings.
+FIRST_WINDOW: Final = 16_384
+STREAM_WINDOW: Final = 262_144
+SHARED_WINDOW: Final = 1 << 20
 # Its control stream, both of QPACK's, and some that nobody knows.
 _UNI_STREAMS: Final = 8
 # Windows are opened in steps of this part of them.
@@ -52,6 +54,15 @@ class _OnlyWhenDebugging(logging.Filter):
 
 
 logging.getLogger("quic").addFilter(_OnlyWhenDebugging())
+
+
+def connection_window(max_streams: int) -> int:
+    """What all streams may have sent that nobody has taken.
+
+    In HTTP/3 headers count too. So it is as much as all streams of a connection can have sent at
+    worst: however many of them nobody reads, another request comes through.
+    """
+    return FIRST_WINDOW * (max_streams + _UNI_STREAMS) + SHARED_WINDOW
 
 
 def _counted(name: str) -> Any:
@@ -111,7 +122,10 @@ class Quic(QuicConnection):
         self.windows = Budget(*WINDOWS, now)
         self.flood = ""
         self._taken: dict[int, int] = {}
+        self._windows: dict[int, int] = {}
+        self._shared = SHARED_WINDOW
         self._owed = 0
+        self._step = connection_window(max_streams) // _STEPS
         self._acks = 0
 
     @property
@@ -140,15 +154,32 @@ class Quic(QuicConnection):
 
     # What comes.
 
-    def take(self, stream_id: int, size: int) -> None:
-        """So much of a stream is dealt with: the client may send as much again."""
+    def take(self, stream_id: int, size: int, *, widens: bool = False) -> None:
+        """So much of a stream is dealt with: the client may send as much again.
+
+        Args:
+            stream_id: Of the stream.
+            size: In bytes.
+            widens: It is known by now that somebody takes what comes: the client may be ahead of
+                them by more than to begin with, if there is more for this stream.
+        """
         self._credit(size)
         stream = self._streams.get(stream_id)
         if stream is None or stream.receiver.is_finished:
             return
         taken = self._taken[stream_id] = self._taken.get(stream_id, 0) + size
-        if taken + STREAM_WINDOW - stream.max_stream_data_local >= STREAM_WINDOW // _STEPS:
-            stream.max_stream_data_local = taken + STREAM_WINDOW
+        window = self._windows.get(stream_id, FIRST_WINDOW)
+        if widens:
+            window = self._widen(stream_id, window)
+        if taken + window - stream.max_stream_data_local >= window // _STEPS:
+            stream.max_stream_data_local = taken + window
+
+    def _widen(self, stream_id: int, window: int) -> int:
+        more = min(STREAM_WINDOW - window, self._shared)
+        if more > 0:
+            self._shared -= more
+            self._windows[stream_id] = window + more
+        return window + more
 
     def take_rest(self, stream_id: int) -> None:
         """The client has given a stream up: what it has sent and nobody got counts as dealt with."""
@@ -160,10 +191,11 @@ class Quic(QuicConnection):
     def forget(self, stream_id: int) -> None:
         """Nothing more is to come or to be taken of a stream."""
         self._taken.pop(stream_id, None)
+        self._shared += self._windows.pop(stream_id, FIRST_WINDOW) - FIRST_WINDOW
 
     def _credit(self, size: int) -> None:
         self._owed += size
-        if self._owed >= CONNECTION_WINDOW // _STEPS:
+        if self._owed >= self._step:
             self._local_max_data.value += self._owed
             self._owed = 0
 

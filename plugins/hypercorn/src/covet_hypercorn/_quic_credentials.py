@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from covet_http import ServerOptions
-from covet_hypercorn._quic import CONNECTION_WINDOW, STREAM_WINDOW
+from covet_hypercorn._quic import FIRST_WINDOW, connection_window
 from covet_hypercorn._tls import Tls, unusable
 from covet_kernel import ConfigurationError
 
@@ -26,6 +26,7 @@ class Credentials:
     Args:
         tls: Knows the files; they belong together, as it has found.
         options: Limits.
+        max_streams: Requests that a connection may have open at once.
 
     Attributes:
         configuration: For the connections to come.
@@ -34,9 +35,10 @@ class Credentials:
         ConfigurationError: HTTP/3 cannot be spoken with this certificate.
     """
 
-    def __init__(self, tls: Tls, options: ServerOptions) -> None:
+    def __init__(self, tls: Tls, options: ServerOptions, max_streams: int) -> None:
         self._tls = tls
         self._options = options
+        self._max_streams = max_streams
         self.configuration = self._make()
 
     def reload(self) -> None:
@@ -54,8 +56,8 @@ class Credentials:
             idle_timeout=max(
                 options.keep_alive_timeout, options.read_timeout, options.write_timeout
             ),
-            max_data=CONNECTION_WINDOW,
-            max_stream_data=STREAM_WINDOW,
+            max_data=connection_window(self._max_streams),
+            max_stream_data=FIRST_WINDOW,
         )
         certificate, path, password = self._tls.files()
         try:

@@ -81,6 +81,18 @@ class PatientQuic(QuicConnection):
             super()._write_connection_limits(*args, **more)
 
 
+class H3Client(H3Connection):
+    """aioquic's, which does not know that the answer to HEAD has no body."""
+
+    def __init__(self, quic: QuicConnection) -> None:
+        super().__init__(quic)
+        self.bodiless: set[int] = set()
+
+    def _check_content_length(self, stream: Any) -> None:
+        if stream.stream_id not in self.bodiless:
+            super()._check_content_length(stream)
+
+
 class Client:
     """One connection. What comes is kept until it is asked for.
 
@@ -99,7 +111,7 @@ class Client:
         self, port: int, configuration: QuicConfiguration, host: str, wire: Wire | None
     ) -> None:
         self.quic = PatientQuic(configuration=configuration)
-        self.h3: H3Connection | None = None
+        self.h3: H3Client | None = None
         self.wire = wire or Wire()
         self.address: Any = (host, port)
         self.socket = self.open_socket()
@@ -177,7 +189,7 @@ class Client:
     def _take(self) -> None:
         while (event := self.quic.next_event()) is not None:
             if isinstance(event, HandshakeCompleted):
-                self.h3 = H3Connection(self.quic)
+                self.h3 = H3Client(self.quic)
                 self.opened = True
             elif isinstance(event, StreamReset):
                 self.reset[event.stream_id] = event.error_code
@@ -217,12 +229,18 @@ class Client:
     async def until(self, happened: Callable[[], Any]) -> None:
         """Until something is the case."""
         while not happened():
-            await self._changed.wait()
+            with anyio.move_on_after(0.02):
+                await self._changed.wait()
 
     def wake(self) -> None:
         """Something is to be sent."""
         self._wake.set()
         self.flush()
+
+    def read(self, reads: bool = True) -> None:
+        """Let the server send more, or no more."""
+        self.quic.reads = reads
+        self.wake()
 
     def next_id(self) -> int:
         return self.quic.get_next_available_stream_id()
@@ -238,6 +256,8 @@ class Client:
         """Send a request; its body is to follow if it is ``None``."""
         assert self.h3 is not None
         stream = self.next_id()
+        if method == "HEAD":
+            self.h3.bodiless.add(stream)
         fields = [(":method", method), (":scheme", "https"), (":authority", "a"), (":path", path)]
         self.h3.send_headers(
             stream,
@@ -356,17 +376,19 @@ def http3(server: SimpleNamespace, files: Files) -> SimpleNamespace:
             alpn_protocols=["h3"], server_name="localhost", cadata=files.trusted, **more
         )
         client = Client(port, configuration, host, wire)
-        with anyio.fail_after(PATIENCE):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(client.run)
-                if opens:
-                    await client.until(lambda: client.opened)
-                yield client
-                tasks.cancel_scope.cancel()
-        if client.closed is None:
-            client.quic.close()
-            client.flush()
-        client.socket.close()
+        try:
+            with anyio.fail_after(PATIENCE):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(client.run)
+                    if opens:
+                        await client.until(lambda: client.opened)
+                    yield client
+                    tasks.cancel_scope.cancel()
+            if client.closed is None:
+                client.quic.close()
+                client.flush()
+        finally:
+            client.socket.close()
 
     return SimpleNamespace(
         listening=listening,
