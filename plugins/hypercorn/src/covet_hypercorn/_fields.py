@@ -74,10 +74,9 @@ def read_request(fields: Iterable[Field]) -> tuple[dict[bytes, bytes], list[Fiel
         headers.append((b"cookie", b"; ".join(crumbs)))
     if not is_sound(pseudo, headers):
         return None
-    authority = pseudo.get(b":authority")
-    if authority is not None and any(n == b"host" and v != authority for n, v in headers):
-        return None
-    return pseudo, headers
+    hosts = {value for name, value in headers if name == b"host"}
+    hosts |= {value for name, value in pseudo.items() if name == b":authority"}
+    return (pseudo, headers) if len(hosts) == 1 and b"" not in hosts else None
 
 
 def are_trailers(fields: Iterable[Field]) -> bool:

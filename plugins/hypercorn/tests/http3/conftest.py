@@ -112,11 +112,12 @@ class Client:
     ) -> None:
         self.quic = PatientQuic(configuration=configuration)
         self.h3: H3Client | None = None
+        self.says_nothing = False
         self.wire = wire or Wire()
         self.address: Any = (host, port)
         self.socket = self.open_socket()
         self.opened = False
-        self.body: dict[int, bytes] = {}
+        self.body: dict[int, bytearray] = {}
         self.headers: dict[int, dict[bytes, bytes]] = {}
         self.trailers: dict[int, Headers] = {}
         self.ended: set[int] = set()
@@ -189,8 +190,9 @@ class Client:
     def _take(self) -> None:
         while (event := self.quic.next_event()) is not None:
             if isinstance(event, HandshakeCompleted):
-                self.h3 = H3Client(self.quic)
                 self.opened = True
+                if not self.says_nothing:
+                    self.h3 = H3Client(self.quic)
             elif isinstance(event, StreamReset):
                 self.reset[event.stream_id] = event.error_code
             elif isinstance(event, StopSendingReceived):
@@ -212,7 +214,7 @@ class Client:
             else:
                 self.headers[stream] = dict(event.headers)
         elif isinstance(event, DataReceived):
-            self.body[stream] = self.body.get(stream, b"") + event.data
+            self.body.setdefault(stream, bytearray()).extend(event.data)
         if event.stream_ended:
             self.ended.add(stream)
 
@@ -301,7 +303,7 @@ class Client:
         stream = self.request(path, method, **more)
         await self.until_over(stream)
         assert stream not in self.reset, f"reset with {self.reset[stream]}"
-        return self.status(stream), self.body.get(stream, b"")
+        return self.status(stream), bytes(self.body.get(stream, b""))
 
 
 def varint(value: int) -> bytes:
@@ -370,12 +372,14 @@ def http3(server: SimpleNamespace, files: Files) -> SimpleNamespace:
         host: str = "127.0.0.1",
         wire: Wire | None = None,
         opens: bool = True,
+        says_nothing: bool = False,
         **more: Any,
     ) -> AsyncIterator[Client]:
         configuration = QuicConfiguration(
             alpn_protocols=["h3"], server_name="localhost", cadata=files.trusted, **more
         )
         client = Client(port, configuration, host, wire)
+        client.says_nothing = says_nothing
         try:
             with anyio.fail_after(PATIENCE):
                 async with anyio.create_task_group() as tasks:
