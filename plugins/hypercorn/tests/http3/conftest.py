@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
@@ -171,10 +171,8 @@ class Client:
                     self.send_datagram(each)
 
     def send_datagram(self, data: bytes) -> None:
-        try:
+        with suppress(BlockingIOError, ConnectionError):
             self.socket.send(data)
-        except (BlockingIOError, ConnectionError):
-            pass
 
     def _receive(self) -> bytes | None:
         while True:

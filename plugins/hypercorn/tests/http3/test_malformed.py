@@ -270,7 +270,7 @@ ON_A_REQUEST: dict[str, tuple[bytes, int]] = {
 async def test_frames_out_of_place_end_the_connection(http3: Any, name: str) -> None:
     data, code = ON_A_REQUEST[name]
     application = Counting()
-    async with http3.listening(application) as (listener, port):
+    async with http3.listening(application) as (_, port):
         async with http3.connected(port) as client:
             client.raw(data)
             assert await client.until_closed() == code
@@ -472,7 +472,7 @@ async def test_a_failure_of_ours_ends_its_connection_only(
                 pass
         await http3.hello(scope, receive, send)
 
-    async with http3.listening(application) as (listener, port):
+    async with http3.listening(application) as (_, port):
         async with http3.connected(port) as bystander, http3.connected(port) as client:
             assert await bystander.ask() == (200, b"ok")
             stream = client.request("/wait", "POST", body=None)
