@@ -9,19 +9,24 @@ from pydantic import BaseModel
 
 from covet_kernel.contracts import SQL
 from covet_kernel.testing import run_kernel
+from covet_operations import CursorQuery, Paging, Sort, SortBy
 from covet_sql import Column
 from covet_sql import query as q
 from covet_sqlite import Sqlite
 
 
 class Book(BaseModel):
-    id: Annotated[int | None, Column(primary_key=True)] = None
+    id: Annotated[int, Column(primary_key=True)]
     title: str
 
 
 @dataclass
 class Title:
     title: str
+
+
+class Listing(CursorQuery[Book]):
+    sort: Annotated[Sort, SortBy("title", key="id")] = Sort("title")
 
 
 books = q.table(Book, "books")
@@ -32,7 +37,7 @@ async def test_the_class_that_is_given_is_the_class_that_comes_back() -> None:
         db = kernel.require(SQL)
         for text in q.ddl(books, dialect=db.dialect):
             await db.execute(text)
-        await q.insert_many(db, books, [Book(title="Emma")])
+        await q.insert_many(db, books, [{"title": "Emma"}])
         emma = Book(id=1, title="Emma")
         statement = q.select(books).where(books.c.title == "Emma").order_by(books.c.id)
 
@@ -60,6 +65,9 @@ async def test_the_class_that_is_given_is_the_class_that_comes_back() -> None:
         async for each in q.stream(db, statement):
             assert_type(each, Book)
             assert each == emma
+        page = q.page(q.select(books), Paging().select(Listing()))
+        assert_type(page, q.Select[Book])
+        assert await q.fetch_all(db, page) == [emma]
         prepared = q.prepare(statement)
         assert_type(prepared, q.Prepared[Book])
         assert await prepared.fetch_all(db) == [emma]

@@ -42,6 +42,8 @@ def json_text(value: Any) -> str:
 
 
 def _struct(value: Any) -> Any:
+    if not hasattr(value, "__struct_fields__"):
+        raise TypeError(f"{type(value).__name__} cannot be written as JSON")
     import msgspec
 
     return msgspec.to_builtins(value)

@@ -281,7 +281,7 @@ def _compiled(statement: Any, name: str, cache_key: Any, columns: tuple[str, ...
         )
     except sa.exc.SQLAlchemyError as error:
         raise SqlError(
-            f"the statement cannot be written for {name}: {error}", sqlstate="42000"
+            f"the statement cannot be written for {name}: {error.args[0]}", sqlstate="42000"
         ) from error
     return _shape(compiler, chosen, [] if cache_key is None else cache_key.bindparams)
 
