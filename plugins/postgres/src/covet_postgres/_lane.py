@@ -90,7 +90,7 @@ class Lane:
             link = self._pick()
         sent = monotonic()
         try:
-            prepared = link.known(statement.text) or await link.prepared(statement)
+            prepared = link.known(statement.text) or await self._prepared(link, statement)
             prepared.check_names()
             result = await link.ask(link.run(prepared, prepared.values(values)))
         except LostError:
@@ -115,10 +115,18 @@ class Lane:
                 self._next()
         return prepared, result
 
+    async def _prepared(self, link: Link, statement: PostgresStatement) -> Prepared:
+        # Those who wait for the same description will send all at once.
+        link.coming += 1
+        try:
+            return await link.prepared(statement)
+        finally:
+            link.coming -= 1
+
     def _pick(self) -> Link | None:
         best, least, now = None, self._depth, 0.0
         for link in self.links:
-            depth = link.depth
+            depth = link.depth + link.coming
             if not depth:
                 if link.lost:
                     continue
@@ -136,7 +144,10 @@ class Lane:
     def waiting_helps(self) -> bool:
         """Whether some connection is merely full, rather than stuck."""
         now = monotonic()
-        return any(link.depth >= self._depth and now - link.since < STUCK for link in self.links)
+        return any(
+            link.depth + link.coming >= self._depth and now - link.since < STUCK
+            for link in self.links
+        )
 
     def _grow(self) -> None:
         if not self._closed and monotonic() >= self._not_before:

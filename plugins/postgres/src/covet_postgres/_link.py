@@ -7,6 +7,7 @@ dropped, and the connection lives on.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from covet_kernel.contracts import SqlError
@@ -28,6 +29,7 @@ T = TypeVar("T")
 SYNC = ExecStatus.PIPELINE_SYNC
 COPIES = frozenset((ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH))
 IDLE = TransactionStatus.IDLE
+SQLSTATE = DiagnosticField.SQLSTATE
 
 
 @dataclass
@@ -61,6 +63,9 @@ class Link:
     Attributes:
         raw: libpq's connection.
         lost: It has ended, or was given up, and must not be used again.
+        coming: How many calls are about to send something.
+        since: When the server last answered, while something is under way; by the monotonic clock.
+        opened: When it was opened, by the same clock.
         limit: Seconds that the server may be silent while something is under way.
     """
 
@@ -72,7 +77,8 @@ class Link:
         self.lost = False
         self.limit = limit
         self._counts = counts
-        self._fd = raw.socket
+        # Libpq closes its socket whenever it likes; this one stays open as long as it is watched.
+        self._fd = os.dup(raw.socket)
         self._flight: deque[Any] = deque()
         self._results: list[PGresult] = []
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -81,6 +87,7 @@ class Link:
         self._writing = False
         self._quiet: list[Reply] = []
         self.since = 0.0
+        self.coming = 0
         self.opened = monotonic()
         raw.enter_pipeline_mode()
         loop.watch(self._fd, self._ready)
@@ -239,17 +246,18 @@ class Link:
 
     # Receiving
 
-    def _ready(self) -> None:
+    def _ready(self) -> bool:
         try:
             self.raw.consume_input()
         except psycopg.Error as error:
             self._read_on()
             self.give_up(str(error))
-            return
+            return False
         try:
             self._read_on()
         except Exception as error:
             self.give_up(f"its replies cannot be read: {error!r}")
+        return not self.lost
 
     def _read_on(self) -> None:
         raw, flight = self.raw, self._flight
@@ -311,9 +319,11 @@ class Link:
         self._counts.discarded += 1
         state, message = "08006", f"the connection to the database was lost: {reason.strip()}"
         for result in self._results:
-            if result.status == ExecStatus.FATAL_ERROR:
+            # What libpq itself has to say of it has no sqlstate.
+            if result.status == ExecStatus.FATAL_ERROR and result.error_field(SQLSTATE):
                 error = failure(result)
                 state, message = error.sqlstate, str(error)
+                break
         self._finish()
         while self._flight:
             reply = self._flight.popleft()
@@ -334,6 +344,7 @@ class Link:
     def _finish(self) -> None:
         self.forget_all()
         self.loop.unwatch(self._fd)
+        os.close(self._fd)
         self.raw.finish()
 
     # Asking and waiting

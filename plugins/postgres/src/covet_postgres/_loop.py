@@ -25,8 +25,11 @@ class Loop(Protocol):
     def reply(self) -> Reply:
         """Something to wait for once."""
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
-        """Call ``ready`` whenever the descriptor can be read, until `unwatch`."""
+    def watch(self, fd: int, ready: Callable[[], bool]) -> None:
+        """Call ``ready`` whenever the descriptor can be read, until `unwatch`.
+
+        It returns whether it still wants to be called; it does not after `unwatch`.
+        """
 
     def when_writable(self, fd: int, ready: Callable[[], None]) -> None:
         """Call ``ready`` once, when the descriptor can be written."""

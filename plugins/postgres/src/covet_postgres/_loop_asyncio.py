@@ -20,7 +20,7 @@ class AsyncioLoop:
         self._loop = asyncio.get_running_loop()
         self.reply: Callable[[], Reply] = self._loop.create_future
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+    def watch(self, fd: int, ready: Callable[[], bool]) -> None:
         self._loop.add_reader(fd, ready)
 
     def when_writable(self, fd: int, ready: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ which cost a set of tasks each.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -53,16 +54,16 @@ class TrioLoop:
     def reply(self) -> TrioReply:
         return TrioReply()
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+    def watch(self, fd: int, ready: Callable[[], bool]) -> None:
         self._tasks.start_soon(self._read, fd, ready)
 
-    async def _read(self, fd: int, ready: Callable[[], None]) -> None:
-        try:
+    async def _read(self, fd: int, ready: Callable[[], bool]) -> None:
+        with suppress(trio.ClosedResourceError):
             while True:
                 await trio.lowlevel.wait_readable(fd)
-                ready()
-        except trio.ClosedResourceError:
-            pass
+                # The descriptor may be closed by now, and another's have its number.
+                if not ready():
+                    return
 
     def when_writable(self, fd: int, ready: Callable[[], None]) -> None:
         self._tasks.start_soon(self._write, fd, ready)

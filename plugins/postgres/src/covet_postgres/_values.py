@@ -92,12 +92,9 @@ def _array(value: Sequence[Any], element: int) -> str:
         elif isinstance(item, (list, tuple)):
             parts.append(_array(item, element))
         else:
-            encoded = encode(item, element)
-            text = (
-                "\\x" + bytes(encoded).hex()
-                if element == BYTEA and encoded is not None
-                else bytes(encoded or b"").decode()
-            )
+            encoded = bytes(encode(item, element) or b"")
+            binary = isinstance(item, (bytes, bytearray, memoryview))
+            text = f"\\x{encoded.hex()}" if binary else encoded.decode()
             parts.append('"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"')
     return "{" + ",".join(parts) + "}"
 
