@@ -62,9 +62,20 @@ def test_long_heads_are_judged_in_linear_time() -> None:
     for value in (b"x" * size + b"\x10", b" " * size + b"\0", b"a: " * size):
         assert judge_head(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + value + b"\r\n\r\n") in (0, 400)
     assert judge_head(b"GET / HTTP/1.1\r\n" + b"Content-Length: 1\r\n" * 100_000 + b"\r\n") == 400
+    blanks = b"a" + b" " * size + b"b"
+    for name, status in ((b"Host", 400), (b"Content-Length", 400), (b"Expect", 417)):
+        assert judge_head(b"GET / HTTP/1.1\r\n" + name + b": " + blanks + b"\r\n\r\n") == status
 
 
-CHUNKED = b'3;a=b;c="d e"\r\nabc\r\n00A\r\n0123456789\r\n000\r\nX-Sum: 1\r\nY:\r\n\r\n'
+@pytest.mark.parametrize("member", [b';a=""', b';a="\\""', b";a=b", b";a", b'";', b'"\\'])
+def test_long_extensions_are_judged_in_linear_time(member: bytes) -> None:
+    # bad input 11, 24: with a second way to read each member there would be 2 ** 600 to read all
+    line = b"5" + member * (4000 // len(member))
+    for end in (b"X \r\n", b'"\r\n', b"\n"):
+        assert not accepts(line + end)
+
+
+CHUNKED = b'3;a=b;c="d e\\";f";g\r\nabc\r\n00A\r\n0123456789\r\n000\r\nX-Sum: 1\r\nY:\r\n\r\n'
 
 
 def accepts(*pieces: bytes) -> bool:
@@ -87,6 +98,9 @@ def test_good_chunks_pass_however_they_are_split(cuts: list[int]) -> None:
     "body",
     [
         # bad input 8, 9, 10, 11, 13
+        b"5 ;a\r\n", b"5; a\r\n", b"5\t;a=b\r\n", b"5;a =b\r\n", b'5;a="\r\n', b'5;a="b\\"\r\n',
+        b'5;a="b"c\r\n', b"5;a=\r\n", b"5;=b\r\n", b"0\r\nIF-Anything: x\r\n",
+        b"0\r\nX-Forwarded-For: 1.2.3.4\r\n", b"0\r\nForwarded: for=a\r\n",
         b"5;\r\n", b"5;a\r\rb\r\n", b"5;a\nb\r\n", b"5\n", b"5 \r\n", b" 5\r\n", b"5;a=\0\r\n",
         b"0x5\r\n", b"+5\r\n", b"\r\n", b"12345678901234567\r\n", b"ffffffffffffffff\r\n",
         b"5;" + b"a" * 5000, b"0\r\nHost: a\r\n", b"0\r\n cont\r\n", b"0\r\na b: c\r\n",

@@ -119,3 +119,22 @@ def test_a_part_knows_its_headers() -> None:
     }
     with pytest.raises(http.Malformed):
         part_head([])
+
+
+def test_long_lines_are_read_in_linear_time() -> None:
+    # bad input 48, 49: hundreds of times the bytes that a part's headers may have
+    size = 3_000_000
+    blanks = b"a" + b" " * size + b"b"
+    plain = b'Content-Disposition: form-data; name="a"'
+    assert len(part_head([plain, b"X: " + blanks]).headers["x"]) == size + 2
+    for line in (
+        b'Content-Disposition: form-data; name="a"' + b'; a=""' * (size // 6),
+        b'Content-Disposition: form-data; name="' + b'\\"' * size,
+        b"Content-Disposition: form-data; name=" + blanks,
+        b"Content-Type: " + blanks,
+        b"Content-Type: a/" + b"b" * size + b"/",
+        b"Content-Length: " + b"9" * size + b"x",
+    ):
+        lines = [line] if b"name=" in line else [plain, line]
+        with pytest.raises(http.Malformed):
+            part_head(lines)

@@ -14,7 +14,7 @@ from covet_http._problem import Malformed
 _FIELD: Final = re.compile(
     rb'Content-Disposition: form-data; name="([^"\\\x00-\x1f\x7f-\xff]*)"\Z', re.IGNORECASE
 )
-_LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*\Z")
+_LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MEDIA_TYPE: Final = re.compile(r"[!#$&^_.+0-9A-Za-z-]{1,127}/[!#$&^_.+0-9A-Za-z-]{1,127}\Z")
 # Encodings of the content that leave it as it is. RFC 7578, 4.7 has no use for others.
@@ -75,7 +75,7 @@ def part_head(lines: Sequence[bytes]) -> PartHead:
         name = found[1].lower()
         if name in headers:
             raise Malformed("a part has a header twice")
-        headers[name] = found[2]
+        headers[name] = found[2].strip(" \t")
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdecimal()):
         raise Malformed("Content-Length of a part is not a number")

@@ -9,7 +9,7 @@ from typing import Literal
 from covet_http.testing._headers import Headers
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ([\x20-\x7e]*)\Z")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\x80-\xff\t]*?)[ \t]*\Z")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\x20-\x7e\x80-\xff\t]*)\Z")
 _SIZE = re.compile(rb"[0-9a-fA-F]{1,16}\Z")
 # Fields of which there is one at most; others may be lists (RFC 9110, 5.3).
 _ONCE = frozenset(
@@ -206,7 +206,8 @@ def _fields(lines: Sequence[bytes]) -> Headers:
         found = _FIELD.match(line)
         if not found:
             raise WireError(f"no field: {line[:_SHOWN]!r}")
-        fields.append((found[1].decode("ascii").lower(), found[2].decode("latin-1")))
+        value = found[2].strip(b" \t").decode("latin-1")
+        fields.append((found[1].decode("ascii").lower(), value))
     headers = Headers(fields)
     for name in headers:
         if name in _ONCE and len(headers.all(name)) > 1:
