@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import struct
@@ -653,6 +654,38 @@ async def test_garbage_ends_the_connection(serve: Any) -> None:
                 await client.until_closed()
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+BEHIND = PREFACE + b"SM\r\n\r\n" + frame(4, 0)
+NO_PREFACES = {
+    "behind-a-request": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + BEHIND, 200, 505),
+    "another-target": (BEHIND.replace(b"*", b"/x"), 505),
+    "another-version": (BEHIND.replace(b"2.0", b"3.7"), 505),
+    "no-version-of-ours": (BEHIND.replace(b"2.0", b"1.2"), 505),
+    "with-fields": (BEHIND.replace(b"0\r\n\r", b"0\r\nHost: u@h\r\n\r"), 505),
+    "http-1": (BEHIND.replace(b"2.0", b"1.1"), 400),
+}
+
+
+@pytest.mark.parametrize("piece", [0, 1])
+@pytest.mark.parametrize("case", NO_PREFACES)
+async def test_http2_begins_only_with_its_preface(
+    server: Any, serve: Any, case: str, piece: int
+) -> None:
+    # bad input 16, 34
+    data, *statuses = NO_PREFACES[case]
+    async with serve(server.hello) as listener:
+        client = server.client(listener.connect())
+        for at in range(0, len(data), piece or len(data)):
+            with contextlib.suppress(anyio.BrokenResourceError):
+                await client.send(data[at : at + (piece or len(data))])
+            await anyio.lowlevel.checkpoint()
+        answers = await client.until_closed()
+    found = [int(each[:3]) for each in answers.split(b"HTTP/1.1 ")[1:]]
+    assert found == statuses
+    assert answers.startswith(b"HTTP/1.1")
+    assert b"\x00\x00" not in answers
+
+
 # The guard
 
 
@@ -764,6 +797,8 @@ async def test_clients_choose_http2_over_tls(server: Any, tmp_path: Any) -> None
                 else:
                     await stream.send(server.GET)
                     assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+                    await stream.send(BEHIND)  # which it has not chosen
+                    assert (await stream.receive()).startswith(b"HTTP/1.1 505")
             await raw.aclose()
     assert seen[0] == ("2", "https")
     assert seen[-2:] == [("1.1", "https"), ("1.1", "https")]

@@ -68,6 +68,8 @@ class H1:
         self._h11 = h11.Connection(
             h11.SERVER, max_incomplete_event_size=self._listener.options.max_header_bytes
         )
+        # HTTP/2 begins a connection, and over TLS it was chosen before (RFC 9113, 3.2 and 3.3).
+        self._may_switch = self._listener.http2 and self._listener.tls is None
         self._exchange: Exchange | None = None
         self._answered = anyio.Event()
         self.passing_over = False
@@ -153,7 +155,11 @@ class H1:
             waiting: The bytes it begins.
         """
         rest: bytes = self._h11.trailing_data[0]
-        refused = self._unacceptable(event) or judge_head(waiting[: len(waiting) - len(rest)])
+        head = waiting[: len(waiting) - len(rest)]
+        if head == _PREFACE and self._may_switch:
+            raise Http2WantedError(_PREFACE + rest)
+        self._may_switch = False
+        refused = self._unacceptable(event) or judge_head(head)
         if not refused and any(name == b"transfer-encoding" for name, _ in event.headers):
             self._chunks = ChunkScanner()
             refused = 0 if self._chunks.accepts(rest) else 400
@@ -184,8 +190,6 @@ class H1:
     def _unacceptable(self, event: h11.Request) -> int:
         """The status to refuse a request with that h11 would take, 0 for none."""
         if event.http_version not in (b"1.1", b"1.0"):
-            if self._listener.http2 and event.method == b"PRI":
-                raise Http2WantedError(_PREFACE + self._h11.trailing_data[0])
             return 505
         names = [name for name, _ in event.headers]
         if b"transfer-encoding" in names and (
