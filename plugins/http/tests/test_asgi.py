@@ -143,14 +143,31 @@ async def test_raw_path_counts_where_there_is_one(web: Any) -> None:
         assert exchange.body == b'"a/b"'
 
 
+@pytest.mark.parametrize("pieces", [(b'{"text"', b':"t"}'), (b'{"text":"t"}',), (b"",)])
 @pytest.mark.parametrize("length", [b"3", b"30", b"x", b"-1", b"+7", b"9" * 30])
-async def test_a_content_length_that_lies(web: Any, length: bytes) -> None:
+async def test_a_content_length_that_lies(
+    web: Any, length: bytes, pieces: tuple[bytes, ...]
+) -> None:
     # bad input 3: at this boundary too, where the server in front may be a lax one
     async with application(web, echo) as app:
-        exchange = Exchange(b'{"text"', b':"t"}')
+        exchange = Exchange(*pieces)
         given = scope("POST", "/echo", headers=[*JSON, (b"content-length", length)])
         await app(given, exchange.receive, exchange.send)
         assert exchange.status == 400
+
+
+async def test_an_announced_body_that_is_not_there_is_no_empty_one(web: Any) -> None:
+    # bad input 12
+    @http.post("/optional")
+    async def optional(text: str = "none") -> str:
+        return text
+
+    async with application(web, optional) as app:
+        for length, status in ((b"0", 200), (b"5", 400)):
+            exchange = Exchange(b"")
+            headers = [*JSON, (b"content-length", length)]
+            await app(scope("POST", "/optional", headers=headers), exchange.receive, exchange.send)
+            assert exchange.status == status
 
 
 @pytest.mark.parametrize("name", [b"content-length", b"content-type", b"host", b"authorization"])

@@ -471,7 +471,23 @@ def floods() -> dict[str, Iterable[bytes]]:
         "made-to-reset-by-path": (
             frame(1, n, bytes.fromhex("8386040141410161"), 0x5) for n in streams
         ),
+        "made-to-reset-by-content": (
+            frame(1, n, BLOCK + b"\x0f\x0d\x015", 0x5) for n in streams  # a length, and no body
+        ),
+        "made-to-reset-by-more": (
+            frame(1, n, BLOCK, 0x5) + frame(0, n, b"x") for n in streams
+        ),
+        "made-to-reset-by-no-window": (
+            frame(1, n, BLOCK, 0x4) + frame(8, n, b"\0\0\0\0") for n in streams
+        ),
+        "made-to-reset-by-priority": (
+            frame(1, n, struct.pack("!IB", n, 1) + BLOCK, 0x25) for n in streams
+        ),
         # bad input 29
+        "continuation-of-a-reset-stream": (
+            [frame(1, 1, BLOCK, 0x4) + frame(3, 1, b"\0\0\0\x08") + frame(1, 3, BLOCK)]
+            + [frame(9, 3, b"\x40\x01a\x01b") * 100 for _ in range(1000)]
+        ),
         "continuation": (
             frame(1, 1, BLOCK) + frame(9, 1, b"\x40\x01a\x01b" * 10) * 100 for _ in range(1000)
         ),
@@ -485,6 +501,10 @@ def floods() -> dict[str, Iterable[bytes]]:
             [frame(1, 1, BLOCK, 0x4)] + [frame(0, 1) * 100 for _ in range(1000)]
         ),
         "window-dribble": (frame(8, 0, b"\0\0\0\x01") * 100 for _ in range(1000)),
+        "window-dribble-of-a-stream": (
+            [frame(1, 1, BLOCK, 0x4)] + [frame(8, 1, b"\0\0\0\x01") * 100 for _ in range(1000)]
+        ),
+        "empty-headers": (frame(1, n, b"", 0x5) for n in streams),
         "unknown": (frame(99, 0, b"x") * 100 for _ in range(1000)),
         "oversized": iter([b"\xff\xff\xff\x00\x00\x00\x00\x00\x01", b"x" * 100_000]),
     }  # fmt: skip
@@ -504,7 +524,12 @@ async def test_floods_end_their_connection_and_no_other(serve: Any, name: str) -
         finally:
             running -= 1
 
-    code = PROTOCOL if name == "made-to-reset-by-header" else CALM
+    # h2 ends the whole connection for these, which is safe too, and sooner.
+    at_once = {
+        "made-to-reset-by-header", "made-to-reset-by-no-window", "made-to-reset-by-priority",
+        "empty-headers",
+    }  # fmt: skip
+    code = PROTOCOL if name in at_once else CALM
     async with serve(application) as listener, connected(listener) as bystander:
         assert (await bystander.ask())[0] == 200
         await flood(listener, floods()[name], code=code)
@@ -560,6 +585,40 @@ async def test_a_bomb_of_headers_is_refused_where_it_is_unpacked(serve: Any, mor
         assert client.goaway == CALM
 
 
+async def test_headers_of_all_calls_together_are_bounded(serve: Any) -> None:
+    # bad input 30: the cap of one block, times all streams, times all connections, would be no cap
+    running = 0
+    release = anyio.Event()
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal running
+        running += 1
+        await release.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serve(stubborn, max_header_bytes=4096) as listener, raw(listener) as client:
+        large = [*PSEUDO, ("a", "x" * 3500)]
+        for stream in range(1, 41, 2):
+            # Behind the first one each of them is a few bytes.
+            await client.send(frame(1, stream, client.block(large), 0x5))
+        while len(client.reset) < 20 - 8:
+            await client.step()
+        assert set(client.reset.values()) == {REFUSED}
+        assert running == 8
+        # It is the large ones that are too much, not the many.
+        await client.send(*(frame(1, n, client.block(PSEUDO), 0x5) for n in range(41, 61, 2)))
+        while running < 18:
+            await anyio.lowlevel.checkpoint()
+        release.set()
+        await client.until_over(1)
+        await client.until_over(59)
+        for stream in range(61, 101, 2):
+            await client.send(frame(1, stream, client.block(large), 0x5))
+            await client.until_over(stream)
+            assert client.status[stream] == 200
+
+
 # Broken requests
 
 
@@ -579,17 +638,37 @@ def broken() -> dict[str, Any]:
         "connection": [*good, ("connection", "close")],
         "transfer-encoding": [*good, ("transfer-encoding", "chunked")],
         "te": [*good, ("te", "gzip")],
+        "te-list": [*good, ("te", "trailers, gzip")],
+        "keep-alive": [*good, ("keep-alive", "1")],
+        "proxy-connection": [*good, ("proxy-connection", "close")],
+        "upgrade": [*good, ("upgrade", "h2c")],
+        "line-feed-in-value": [*good, ("x", "a\nb: c")],
+        "blank-before-value": [*good, ("x", " a")],
+        "tab-behind-value": [*good, ("x", "a\t")],
+        "escape-in-value": [*good, ("x", "a\x1b[31mb")],
+        "delete-in-value": [*good, ("x", "a\x7f")],
+        "nul-in-cookie": [*good, ("cookie", "a=b\0")],
+        "empty-name": [*good, ("", "a")],
+        "blank-in-name": [*good, ("x y", "a")],
+        "colon-in-name": [*good, ("x:y", "a")],
+        "name-beyond-ascii": [*good, ("é", "a")],
         "two-lengths": [*good, ("content-length", "1"), ("content-length", "1")],
         "signed-length": [*good, ("content-length", "+1")],
         "list-of-lengths": [*good, ("content-length", "1, 1")],
         # bad input 33
         "pseudo-behind": [*good[:-1], ("x", "a"), good[-1]],
         "two-paths": [*good, (":path", "/b")],
+        "two-methods": [*good, (":method", "GET")],
+        "two-authorities": [*good, (":authority", "a")],
+        "unknown-pseudo": [*good, (":x", "a")],
+        "length-and-no-body": [*good, ("content-length", "5")],
         "another-host": [*good, ("host", "b")],
         "two-hosts": [*good, ("host", "a"), ("host", "a")],
         "no-host": [each for each in good if each[0] != ":authority"],
         "no-path": good[:-1],
         "empty-path": those(path=""),
+        "empty-method": those(method=""),
+        "empty-authority": those(authority=""),
         "response": [*good, (":status", "200")],
         # bad input 36
         "bad-path": those(path="@evil.example"),
@@ -628,8 +707,9 @@ async def test_plain_connect_is_not_spoken(serve: Any) -> None:
         assert client.status.get(1) == 501 or client.reset.get(1) == PROTOCOL
 
 
+@pytest.mark.parametrize("trailers", [False, True])
 @pytest.mark.parametrize("sent", [0, 3, 7])
-async def test_a_body_that_is_not_as_long_as_it_says(serve: Any, sent: int) -> None:
+async def test_a_body_that_is_not_as_long_as_it_says(serve: Any, sent: int, trailers: bool) -> None:
     # bad input 33
     complete = []
 
@@ -641,9 +721,87 @@ async def test_a_body_that_is_not_as_long_as_it_says(serve: Any, sent: int) -> N
 
     async with serve(application) as listener, raw(listener) as client:
         block = client.block([*PSEUDO, ("content-length", "5")])
-        await client.send(frame(1, 1, block, 0x4), frame(0, 1, b"x" * sent, 0x1))
+        await client.send(frame(1, 1, block, 0x4), frame(0, 1, b"x" * sent, not trailers))
+        if trailers:
+            await client.send(frame(1, 1, client.block([("x-sum", "1")]), 0x5))
         await client.until_over(1)
+        assert PROTOCOL in (client.reset.get(1), client.goaway)
         assert complete == []
+
+
+BEHIND_THE_END = {
+    "data": lambda client: frame(0, 1, b"y", 0x1),
+    "request": lambda client: frame(1, 1, client.block(PSEUDO), 0x5),
+    "trailers": lambda client: frame(1, 1, client.block([("x", "a")]), 0x5),
+}
+
+
+@pytest.mark.parametrize("what", BEHIND_THE_END)
+async def test_nothing_comes_behind_the_trailers(server: Any, serve: Any, what: str) -> None:
+    # bad input 33
+    bodies = []
+    release = anyio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        bodies.append(await body_of(receive))
+        await release.wait()
+        await server.hello(scope, receive, send)
+
+    async with serve(application) as listener, raw(listener) as client:
+        await client.send(frame(1, 1, client.block(PSEUDO), 0x4), frame(0, 1, b"x"))
+        await client.send(frame(1, 1, client.block([("x-sum", "1")]), 0x5))
+        await client.send(BEHIND_THE_END[what](client))
+        await client.until_over(1)
+        assert client.reset == {1: 5}
+        release.set()
+        await client.send(frame(1, 3, client.block(PSEUDO), 0x5))
+        await client.until_over(3)
+        assert client.status == {3: 200}
+        assert bodies == [b"x", b""]
+
+
+BAD_TRAILERS = {
+    "pseudo": [(":path", "/b")],
+    "line-end": [("x", "1\r\ny: z")],
+    "upper-case": [("X", "1")],
+    "transfer-encoding": [("transfer-encoding", "chunked")],
+    "connection": [("connection", "close")],
+}
+
+
+@pytest.mark.parametrize("name", BAD_TRAILERS)
+async def test_bad_trailers_leave_a_body_incomplete(serve: Any, name: str) -> None:
+    # bad input 32, 33
+    complete = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        last: Any = {"more_body": True}
+        while last.get("more_body"):
+            last = await receive()
+        complete.extend([last] * (last["type"] == "http.request"))
+
+    async with serve(application) as listener, raw(listener) as client:
+        await client.send(frame(1, 1, client.block(PSEUDO), 0x4), frame(0, 1, b"x"))
+        await client.send(frame(1, 1, client.block(BAD_TRAILERS[name]), 0x5))
+        await client.until_over(1)
+        assert PROTOCOL in (client.reset.get(1), client.goaway)
+        assert complete == []
+
+
+async def test_trailers_are_not_headers(server: Any, serve: Any) -> None:
+    # bad input 33
+    said = [("host", "evil"), ("authorization", "x"), ("content-length", "9"), ("cookie", "a=b")]
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        assert await body_of(receive) == b"x"
+        assert [name for name, _ in scope["headers"]] == [b"host"]
+        await server.hello(scope, receive, send)
+
+    async with serve(application) as listener, raw(listener) as client:
+        await client.send(frame(1, 1, client.block(PSEUDO), 0x4), frame(0, 1, b"x"))
+        await client.send(frame(1, 1, client.block(said), 0x5))
+        await client.until_over(1)
+        assert client.status == {1: 200}
 
 
 async def test_garbage_ends_the_connection(serve: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -353,6 +354,25 @@ async def test_a_client_that_does_not_read_is_closed(server: Any) -> None:
             await client.send(server.GET)
             with anyio.fail_after(10):
                 await ended.wait()
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_a_long_answer(server: Any) -> None:
+    body = b"x" * (300 * 65536)  # far more than the system's buffers hold
+
+    async def long(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async with server.listening(long, write_timeout=2) as (_, port):
+        async with server.connected(port) as client:
+            await client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            got = bytearray()
+            with contextlib.suppress(anyio.EndOfStream):
+                while True:  # no piece of it takes as long, all of it does
+                    await anyio.sleep(0.01)
+                    got += await client.stream.receive(65536)
+            assert got.endswith(b"\r\n\r\n" + body)
 
 
 async def test_accepting_pauses_at_the_limit(server: Any) -> None:

@@ -17,7 +17,6 @@ GOOD = (
     b"POST /a?b=c HTTP/1.1\r\nhOST:\ta.example:80 \r\nContent-Length: 7\r\nX:\r\n\r\n",
     b"GET http://a/b HTTP/1.1\r\nHost: A\r\nX: \x80\xff\ta\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\nExpect: 100-Continue\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost:\r\n\r\n",
 )
 BAD = (
     # bad input 2, 3
@@ -38,6 +37,10 @@ BAD = (
     b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: :80\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a:\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a;b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a%2fb\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost:\r\n\r\n",
 )
 
 

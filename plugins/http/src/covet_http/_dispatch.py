@@ -247,7 +247,7 @@ class Dispatcher:
                 if host is not None:
                     raise BadTargetError("more than one Host header")
                 host = value
-        if host and host not in self._hosts:
+        if host is not None and host not in self._hosts:
             if not _HOST.match(host):
                 raise BadTargetError("a Host header that is no host")
             if len(self._hosts) < _KNOWN_HOSTS:

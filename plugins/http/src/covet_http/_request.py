@@ -328,26 +328,25 @@ class Request(Call):
         if declared is not None and declared > limit:
             raise TooLarge(f"the body may have {limit} bytes")
         first = await self.read()
-        if not first:
-            return first
         if len(first) > limit:
             raise TooLarge(f"the body may have {limit} bytes")
-        if declared == len(first):
+        if first and declared == len(first):
             self.body_complete()
             return first
-        pieces = [first]
-        size = len(first)
-        with anyio.move_on_after(self.limits.body_timeout) as patience:
-            while piece := await self.read():
-                size += len(piece)
-                if size > limit:
-                    raise TooLarge(f"the body may have {limit} bytes")
-                pieces.append(piece)
-        if patience.cancelled_caught:
-            raise BodyTimeout(f"the body has to arrive within {self.limits.body_timeout} seconds")
-        if declared is not None and declared != size:
+        # Not a list of pieces, which may be as small as a byte, and an object each.
+        body = bytearray(first)
+        if first:
+            with anyio.move_on_after(self.limits.body_timeout) as patience:
+                while piece := await self.read():
+                    body += piece
+                    if len(body) > limit:
+                        raise TooLarge(f"the body may have {limit} bytes")
+            if patience.cancelled_caught:
+                within = f"within {self.limits.body_timeout} seconds"
+                raise BodyTimeout(f"the body has to arrive {within}")
+        if declared is not None and declared != len(body):
             raise Malformed("the body is not as long as Content-Length says")
-        return b"".join(pieces)
+        return bytes(body)
 
     async def body_pieces(self, limit: int | None = None) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, decoded if it came compressed.

@@ -21,6 +21,8 @@ log = logging.getLogger("covet.hypercorn")
 
 _NEVER = float("inf")
 _READ = 65536
+# A client that takes so much in time reads, however long it takes for all of an answer.
+_WRITTEN = 65536
 # A refused request's remaining bytes are read and dropped up to here, so that closing does not
 # reset the connection under the answer.
 _DISCARD_BYTES = 256 * 1024
@@ -160,9 +162,10 @@ class Connection:
         if not data:
             return
         async with self._writing:
-            self.write_by = monotonic() + self._options.write_timeout
             try:
-                await self._stream.send(data)
+                for at in range(0, len(data), _WRITTEN):
+                    self.write_by = monotonic() + self._options.write_timeout
+                    await self._stream.send(data[at : at + _WRITTEN])
             except (*_LEFT, anyio.EndOfStream, OSError):
                 self._broken = True
                 self._reading.cancel()

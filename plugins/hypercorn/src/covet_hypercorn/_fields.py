@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from covet_hypercorn._strict import HOST
+
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*\Z")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 _LENGTH = re.compile(rb"\d{1,18}\Z")
-_AUTHORITY = re.compile(rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?)?\Z")
 _SCHEMES: Final = frozenset((b"http", b"https"))
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":authority", b":path"))
 # About one connection of HTTP/1.1 (RFC 9114, 4.2).
@@ -43,7 +44,7 @@ def is_sound(pseudo: dict[bytes, bytes], headers: Sequence[Field]) -> bool:
     hosts = [value for name, value in headers if name == b"host"]
     authority = pseudo.get(b":authority")
     named = [*hosts, *([authority] if authority is not None else [])]
-    if not named or len(hosts) > 1 or not all(_AUTHORITY.match(each) for each in named):
+    if not named or len(hosts) > 1 or not all(HOST.match(each) for each in named):
         return False
     lengths = [value for name, value in headers if name == b"content-length"]
     if len(lengths) > 1 or not all(_LENGTH.match(each) for each in lengths):

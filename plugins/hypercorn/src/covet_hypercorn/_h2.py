@@ -38,6 +38,10 @@ _GOAWAY: Final = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\
 _INITIAL_WINDOW: Final = 65_535
 # What all streams of a connection may have sent that no application has taken.
 _CONNECTION_WINDOW: Final = 1 << 20
+# How many times 'max_header_bytes' the headers of all calls of a connection may take, decoded: a
+# few bytes that refer to what was sent before become as much as that (RFC 7541, 7.3).
+_HEADERS: Final = 8
+_FIELD: Final = 32  # what each field counts besides its bytes (RFC 9113, 6.5.2)
 # Pieces of a body smaller than this are joined while they wait.
 _JOINED: Final = 16_384
 # A stream is not held up if so much of its answer has left since.
@@ -51,21 +55,27 @@ class _Stream:
     Attributes:
         id: Of the stream.
         exchange: Runs the application.
+        headers: Bytes that its headers take, decoded.
         unread: Bytes that have come and that the application has not taken.
+        missing: Bytes of its body that were announced and have not come; ``None``: none were announced.
         incomplete: Whether more of the body is to come.
         give_up: When to stop waiting for the client to read, on `monotonic`'s clock.
     """
 
     __slots__ = (
-        "exchange", "give_up", "head", "head_only", "id", "incomplete", "moved", "over", "room",
-        "started", "trailers", "unread",
+        "exchange", "give_up", "head", "head_only", "headers", "id", "incomplete", "missing", "moved",
+        "over", "room", "started", "trailers", "unread",
     )  # fmt: skip
 
-    def __init__(self, stream_id: int, *, head_only: bool) -> None:
+    def __init__(
+        self, stream_id: int, *, head_only: bool, headers: int, missing: int | None
+    ) -> None:
         self.id = stream_id
         self.exchange: Exchange
         self.head_only = head_only
+        self.headers = headers
         self.unread = 0
+        self.missing = missing
         self.incomplete = True
         self.head: list[tuple[bytes, bytes]] | None = None
         self.started = False
@@ -89,6 +99,7 @@ class H2:
         self._guard = FrameGuard(listener.options.max_header_bytes, monotonic)
         self._streams: dict[int, _Stream] = {}
         self._running = 0
+        self._headers = 0
         self._ended = False
         self._h2 = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=False, header_encoding=None)
@@ -181,8 +192,7 @@ class H2:
         elif isinstance(event, h2.events.StreamEnded):
             stream = self._streams.get(event.stream_id)
             if stream is not None:
-                stream.incomplete = False
-                stream.exchange.offer({"type": "http.request", "body": b"", "more_body": False})
+                self._body_ended(stream)
         elif isinstance(event, h2.events.StreamReset):
             stream = self._streams.get(event.stream_id)
             if stream is not None:
@@ -202,7 +212,13 @@ class H2:
         if not is_sound(pseudo, headers):
             self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
             return
-        if self._running >= self._listener.max_streams:
+        missing = next((int(value) for name, value in headers if name == b"content-length"), None)
+        if missing and event.stream_ended is not None:
+            self._reset(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            return
+        size = sum(len(name) + len(value) + _FIELD for name, value in event.headers)
+        most = _HEADERS * self._listener.options.max_header_bytes
+        if self._running >= self._listener.max_streams or self._headers + size > most:
             # Those that were reset count until their calls have ended.
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
@@ -211,7 +227,7 @@ class H2:
             return
         connection, listener = self._connection, self._listener
         method = pseudo[b":method"]
-        stream = _Stream(stream_id, head_only=method == b"HEAD")
+        stream = _Stream(stream_id, head_only=method == b"HEAD", headers=size, missing=missing)
         scope = make_scope(connection, "2", method, pseudo[b":path"], put_host(pseudo, headers))
         scope["extensions"]["http.response.trailers"] = {}
 
@@ -226,6 +242,7 @@ class H2:
         )
         self._streams[stream_id] = stream
         self._running += 1
+        self._headers += size
         connection.set_idle(False)
         connection.spawn(self._run, stream)
 
@@ -234,12 +251,24 @@ class H2:
             await stream.exchange.run()
         finally:
             self._running -= 1
+            self._headers -= stream.headers
             self._settle()
+
+    def _body_ended(self, stream: _Stream) -> None:
+        stream.incomplete = False
+        if stream.missing:
+            # h2 looks at lengths where a DATA frame ends the stream, and not where trailers do.
+            self._reset(stream.id, ErrorCodes.PROTOCOL_ERROR)
+            self._connection.spawn(self._lost, stream)
+            return
+        stream.exchange.offer({"type": "http.request", "body": b"", "more_body": False})
 
     def _data(self, event: h2.events.DataReceived) -> None:
         stream = self._streams.get(event.stream_id)
         size = len(event.data)
         held = size if stream is not None and not stream.over else 0
+        if stream is not None and stream.missing is not None:
+            stream.missing -= size
         if event.flow_controlled_length > held:
             self._h2.acknowledge_received_data(event.flow_controlled_length - held, event.stream_id)
         if stream is not None and held:

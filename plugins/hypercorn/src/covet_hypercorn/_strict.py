@@ -14,10 +14,9 @@ _HEAD = re.compile(
 )
 _LENGTH = re.compile(rb"\r\ncontent-length:([^\r]*+)", re.IGNORECASE)
 _PLAIN_LENGTH = re.compile(rb"\d{1,18}\Z")
-_HOST = re.compile(rb"\r\nhost:([^\r]*+)", re.IGNORECASE)
-_NAME_AND_PORT = re.compile(
-    rb"(?:(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?)?\Z"
-)
+_HOSTS = re.compile(rb"\r\nhost:([^\r]*+)", re.IGNORECASE)
+# A name or an address, and perhaps a port (RFC 3986, 3.2.2, but no percent signs and commas).
+HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(?:[/?]|\Z)", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:([^\r]*+)", re.IGNORECASE)
 
@@ -59,8 +58,8 @@ def judge_head(head: bytes) -> int:
     lengths = _values(_LENGTH, head)
     if lengths and (len(lengths) > 1 or not _PLAIN_LENGTH.match(lengths[0])):
         return 400
-    hosts = _values(_HOST, head)
-    if len(hosts) > 1 or (hosts and not _NAME_AND_PORT.match(hosts[0])):
+    hosts = _values(_HOSTS, head)
+    if len(hosts) > 1 or (hosts and not HOST.match(hosts[0])):
         return 400
     method, target = found["method"], found["target"]
     if target[:1] != b"/" and not (target == b"*" and method == b"OPTIONS"):
