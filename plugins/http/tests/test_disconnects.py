@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
@@ -56,6 +56,25 @@ class Shop:
         yield 1
         await self._wait("cancelled")
 
+    @http.get("/endless")
+    async def endless(self) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x" * 65_536
+        finally:
+            self.events.append("given up")
+
+    @http.post("/books")
+    async def add(self, title: str) -> str:
+        return title
+
+    @http.post("/pieces")
+    async def pieces(self, data: Annotated[AsyncIterator[bytes], http.Body("text/plain")]) -> int:
+        try:
+            return sum([len(each) async for each in data])
+        finally:
+            self.events.append("ended")
+
     @http.get("/broken-lines")
     async def broken_lines(self) -> AsyncIterator[int]:
         yield 1
@@ -89,9 +108,9 @@ class Shop:
         return "nobody reads this"
 
 
-def serving(web: Any, shop: Shop) -> Any:
+def serving(web: Any, shop: Shop, **http: Any) -> Any:
     plugins = {"more": web.plugin_of(covet_operations=lambda self: operations_of(shop))}
-    return web.serving(plugins=plugins, config={web.server: {"access_log": True}})
+    return web.serving(plugins=plugins, http=http, config={web.server: {"access_log": True}})
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -162,6 +181,55 @@ async def test_a_client_that_leaves_is_499(
         await happened(shop, event)
         (line,) = await logged(log)
     assert (line["target"], line["status"]) == (target, 499)
+
+
+def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [("/books", "application/json"), ("/pieces", "text/plain")]
+)
+async def test_a_client_that_stops_in_the_middle_of_a_body_is_told_408(
+    web: Any, log: pytest.LogCaptureFixture, target: str, kind: str
+) -> None:
+    shop = Shop()
+    head = f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 9\r\n\r\n"
+    async with serving(web, shop, read_timeout=0.1) as service:
+        async with service.connect() as client:
+            await client.send(f"{head}{{".encode())
+            assert (await client.answer("POST")).status == 408
+            await client.until_closed()
+        (line,) = await logged(log)
+    assert (line["target"], line["status"]) == (target, 408)
+    assert shop.events == (["ended"] if target == "/pieces" else [])
+    assert failures(log) == []
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_failure(
+    web: Any, log: pytest.LogCaptureFixture
+) -> None:
+    async with serving(web, Shop()) as service:
+        async with service.connect() as client:
+            await client.send(
+                b"POST /books HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                b"Content-Length: 9\r\n\r\n{"
+            )
+        assert (await service.ask("GET", "/books")).status == 200
+    # Whether there was a request at all, and whether anybody reads its answer, cannot be known.
+    assert {each["status"] for each in lines(log)} <= {200, 400, 499}
+    assert failures(log) == []
+
+
+async def test_a_client_that_does_not_read_is_499(web: Any, log: pytest.LogCaptureFixture) -> None:
+    shop = Shop()
+    async with serving(web, shop, write_timeout=0.2) as service:
+        async with service.connect() as client:
+            await client.send(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+            await happened(shop, "given up")
+            (line,) = await logged(log)
+    assert line["status"] == 499
+    assert failures(log) == []
 
 
 async def test_a_deadline_is_504(web: Any, log: pytest.LogCaptureFixture) -> None:

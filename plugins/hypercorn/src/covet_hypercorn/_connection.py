@@ -198,9 +198,14 @@ class Connection:
     def expire(self, now: float) -> None:
         """End the connection if one of its times has passed."""
         if now >= self.read_by:
-            self._reading.cancel()
+            self.read_by = _NEVER
+            if self._protocol.body_incomplete:
+                self._tasks.start_soon(self._protocol.too_slow)
+            else:
+                self._reading.cancel()
         self._protocol.expire(now)
         if now >= self.write_by:
+            self._protocol.not_read()
             self._tasks.cancel_scope.cancel()
 
     def drain(self, now: float) -> None:

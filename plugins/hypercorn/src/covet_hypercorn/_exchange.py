@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("covet.hypercorn")
 
+# The client left, or does not read: no answer has this status, access logs have.
+CLIENT_CLOSED_REQUEST = 499
 # Body chunks that may wait for a slow application before the connection is no longer read.
 _QUEUE = 8
 
@@ -38,7 +40,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_began", "_calls", "_gone", "_left", "_logs", "_messages",
+        "_answered", "_arrived", "_began", "_calls", "_ended", "_gone", "_logs", "_messages",
         "_on_disconnect", "_returned", "_room", "_scope", "_send", "_size", "_status", "_taken",
     )  # fmt: skip
 
@@ -63,7 +65,7 @@ class Exchange:
         self._answered = False
         self._returned = False
         self._logs = logs
-        self._left = False
+        self._ended = 0
         self._began = monotonic()
         self._status = 0
         self._size = 0
@@ -75,15 +77,24 @@ class Exchange:
             await self._room.wait()
         self.offer(message)
 
-    def disconnect(self) -> None:
-        """The client is gone; the application may hear of it."""
+    def disconnect(self, status: int = CLIENT_CLOSED_REQUEST) -> None:
+        """The client is gone, or has an answer already; the application may hear of it.
+
+        Args:
+            status: What the client was told in place of the application's answer, for the access log.
+        """
         self._gone = True
-        self._left = not (self._answered or self._returned)
+        if not (self._answered or self._returned):
+            self._ended = status
         if self._on_disconnect is not None and not self._answered:
             self._on_disconnect()
         for waiting in (self._arrived, self._room):
             if waiting is not None:
                 waiting.set()
+
+    def not_read(self) -> None:
+        """The client does not read its answer, however much of that is said already."""
+        self._ended = CLIENT_CLOSED_REQUEST
 
     def offer(self, message: Any, *, join: int = 0) -> None:
         """Take a piece of the body without waiting, from a connection that counts what is taken.
@@ -162,5 +173,4 @@ class Exchange:
         """Write one line of the access log."""
         if self._logs:
             self._logs = False
-            status = 499 if self._left else status
-            log_access(self._scope, status, monotonic() - self._began, self._size)
+            log_access(self._scope, self._ended or status, monotonic() - self._began, self._size)

@@ -99,6 +99,18 @@ class H1:
     def expire(self, now: float) -> None:
         """Nothing does."""
 
+    async def too_slow(self) -> None:
+        """The client has paused for too long: within a body it is told so."""
+        if self._exchange is not None and self.body_incomplete:
+            await self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        else:
+            self._connection.finish()
+
+    def not_read(self) -> None:
+        """The client does not read its answer."""
+        if self._exchange is not None:
+            self._exchange.not_read()
+
     # From the client.
 
     async def receive(self, data: bytes) -> None:
@@ -205,7 +217,7 @@ class H1:
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._head is None:
             await self._write(self._plain(status))
         if exchange is not None:
-            exchange.disconnect()
+            exchange.disconnect(status)
         self._connection.finish()
 
     def _plain(self, status: int) -> bytes:

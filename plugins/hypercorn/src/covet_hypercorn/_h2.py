@@ -168,6 +168,15 @@ class H2:
                 stream.give_up = _NEVER
                 self._connection.spawn(self._abandon, stream)
 
+    async def too_slow(self) -> None:
+        """The client has paused for too long, within a body or between two requests."""
+        self._connection.finish()
+
+    def not_read(self) -> None:
+        """The client reads nothing of the connection."""
+        for stream in self._streams.values():
+            stream.exchange.not_read()
+
     async def _abandon(self, stream: _Stream) -> None:
         self._reset(stream.id, ErrorCodes.CANCEL)
         await self._lost(stream)
