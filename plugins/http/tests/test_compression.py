@@ -148,14 +148,18 @@ async def test_nothing_is_unless_it_is_asked_for(web: Any) -> None:
 
 async def test_what_is_sent_another_way_is_sent_as_it_is(web: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text(TEXT * 100)
+    (tmp_path / "short.txt").write_text(TEXT)
     async with serving(web) as service:
         # Comments that keep it alive come from the server.
         stream = await service.ask("GET", "/events", headers=accept("gzip"))
         whole = await service.ask("GET", f"/file?path={tmp_path}/notes.txt", headers=accept("gzip"))
+        short = await service.ask("GET", f"/file?path={tmp_path}/short.txt", headers=accept("gzip"))
     assert "content-encoding" not in stream.headers
     assert TEXT.encode() in stream.body
     assert "content-encoding" not in whole.headers
     assert whole.body == TEXT.encode() * 100
+    assert "content-encoding" not in short.headers
+    assert short.body == TEXT.encode()
 
 
 async def test_tags_are_of_what_is_meant(web: Any) -> None:

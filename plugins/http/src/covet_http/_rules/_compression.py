@@ -136,7 +136,8 @@ class Compression:
 def _may_change(said: ResponseHead) -> bool:
     """Whether an answer with these headers may be sent in another form (RFC 9111, 5.2.2.6)."""
     for name, value in said.headers:
-        if name in (b"content-encoding", b"content-range"):
+        # Where parts can be asked for, they are parts of these bytes: of files, small ones too.
+        if name in (b"content-encoding", b"content-range", b"accept-ranges"):
             return False
         if name == b"cache-control" and b"no-transform" in value.lower():
             return False
