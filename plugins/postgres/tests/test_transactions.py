@@ -141,7 +141,7 @@ async def test_nothing_is_left_for_the_next_user(
 
 async def test_a_task_in_a_transaction_is_told_not_to_use_the_database(open_db: Opener) -> None:
     async with open_db() as db, db.transaction() as session:
-        with pytest.raises(SqlError, match="test_transactions.py") as caught:
+        with pytest.raises(SqlError, match=r"test_transactions\.py") as caught:
             await db.execute("INSERT INTO t (a) VALUES (1)")
         assert caught.value.sqlstate == "25001"
         with pytest.raises(SqlError, match="session"):
