@@ -51,6 +51,8 @@ def test_parameters_are_found_where_they_are(text: str, sent: str) -> None:
         ("? ?", (1, 2), [1, 2]),
         ("? ?", [1, None], [1, None]),
         (":a :b :a", {"b": 2, "a": 1}, [1, 2]),
+        (":a", {"a": 1, "b": 2}, [1]),
+        ("1", {"a": 1}, []),
         ("1", (), []),
         ("1", {}, []),
     ],
@@ -71,8 +73,6 @@ def test_values_are_in_the_order_of_the_placeholders(text: str, params: Any, val
         (":a", ()),
         (":a", {}),
         (":a", {"b": 1}),
-        (":a", {"a": 1, "b": 2}),
-        ("1", {"a": 1}),
         ("1", (1,)),
     ],
 )

@@ -72,6 +72,8 @@ class Statement:
     def values(self, params: Params) -> Sequence[Any]:
         """The values in the order of the placeholders.
 
+        A mapping may have more names than the statement, so that one can serve several statements.
+
         Raises:
             SqlError: There are too few or too many, or they are of the other kind.
         """
@@ -95,10 +97,6 @@ class Statement:
             raise SqlError(
                 "the statement's parameters have no names: give a sequence", sqlstate="07001"
             )
-        if len(params) != self.count:
-            for name in params:
-                if name not in self.names:
-                    raise SqlError(f"the statement has no parameter :{name}", sqlstate="07001")
         try:
             return [params[name] for name in self.names]
         except KeyError as error:
