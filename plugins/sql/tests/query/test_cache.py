@@ -43,3 +43,11 @@ async def test_the_plugin_sets_the_limit_while_it_runs_and_shows_the_counts() ->
 def test_the_door_does_not_load_sqlalchemy() -> None:
     program = "import sys, covet_sql; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_queries_say_what_to_install() -> None:
+    program = "import sys; sys.modules['sqlalchemy'] = None; import covet_sql.query"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
+    assert "pip install 'covet-sql[query]'" in done.stderr

@@ -180,10 +180,13 @@ def row_of(target: sa.FromClause, value: Any) -> dict[str, Any]:
 
     A key that the database counts and that is ``None`` is left out.
     """
-    names = target.c.keys()
     if isinstance(value, Mapping):
         return dict(value)
-    row = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    row = {
+        name: found
+        for name in target.c.keys()  # noqa: SIM118 - iterating the collection gives columns
+        if (found := getattr(value, name, _MISSING)) is not _MISSING
+    }
     counted = counted_key(target)
     if counted and row.get(counted, _MISSING) is None:
         del row[counted]
