@@ -24,6 +24,7 @@ EXTENDS: dict[str, set[str]] = {
     "hypercorn": {"http"},
     # Drivers share a pool and the reading of a statement's parameters.
     "postgres": {"sql"},
+    "sqlite": {"sql"},
 }
 """Which plugin may import which other, because it extends it. Nothing else goes sideways."""
 

@@ -71,7 +71,8 @@ class Connection:
     Only one task may use it at a time; the pool and the session see to that.
 
     Attributes:
-        lost: It was given up in the middle of something and must not be used again.
+        usable: It was not given up in the middle of something, and is in no transaction.
+        clean: Nothing of its last user's is left in it.
     """
 
     def __init__(
@@ -91,12 +92,15 @@ class Connection:
         self._worker = Worker("covet-sqlite", self._interrupt, config.cleanup_timeout)
 
     @property
-    def lost(self) -> bool:
-        return self._worker.lost
+    def usable(self) -> bool:
+        return not (self._worker.lost or self._in_transaction)
 
     @property
-    def in_transaction(self) -> bool:
-        return self._in_transaction
+    def clean(self) -> bool:
+        return True  # what a statement may set for a connection is the same for all of them
+
+    async def restore(self) -> None:
+        pass
 
     # For the event loop
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from covet_kernel.contracts import Params, Row, SqlError, SqlSession
+from covet_sql.driver import Pool
 from covet_sqlite._config import MEMORY, SqliteConfig
 from covet_sqlite._connection import Connection, Counts
-from covet_sqlite._pool import Pool
 from covet_sqlite._session import SqliteSession, first, value
 
 READS = re.compile(r"\s*(?:SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)
@@ -32,9 +32,12 @@ class SqliteDatabase:
         self._path = str(path) if path is not None else MEMORY
         self._config = config
         self.counts = Counts()
-        self.writer = Pool(self._open_writer, 1, config.acquire_timeout)
+        # Reads in a write transaction may take a reader besides, if one is free.
+        self.writer: Pool[Connection] = Pool(
+            self._open_writer, 1, config.acquire_timeout, nested=True
+        )
         self.readers = (
-            Pool(self._open_reader, config.readers, config.acquire_timeout)
+            Pool(self._open_reader, config.readers, config.acquire_timeout, nested=True)
             if path is not None
             else self.writer
         )
@@ -103,8 +106,7 @@ class SqliteDatabase:
         try:
             try:
                 await connection.begin(read_only=read_only)
-                session = SqliteSession(connection)
-                pool.holders[connection] = session.task
+                session = SqliteSession(connection, pool.hold(connection))
                 try:
                     yield session
                 finally:
@@ -130,7 +132,7 @@ class SqliteDatabase:
         finally:
             pool.give_back(connection)
 
-    def _pool(self, sql: str) -> Pool:
+    def _pool(self, sql: str) -> Pool[Connection]:
         reads = READS.match(sql) or READS_WITH.match(sql)
         return self.readers if reads else self.writer
 

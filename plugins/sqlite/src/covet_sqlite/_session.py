@@ -20,10 +20,10 @@ class SqliteSession:
 
     dialect = "sqlite"
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, task: int) -> None:
         self._connection = connection
         self._open = True
-        self.task = anyio.get_current_task().id
+        self._task = task
 
     def end(self) -> None:
         self._open = False
@@ -31,7 +31,7 @@ class SqliteSession:
     def _mine(self) -> Connection:
         if not self._open:
             raise SqlError("the session's transaction has ended", sqlstate="25000")
-        if anyio.get_current_task().id != self.task:
+        if anyio.get_current_task().id != self._task:
             raise SqlError(
                 "a session belongs to the task that began its transaction; another task needs its own",
                 sqlstate="25000",
