@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -32,6 +32,7 @@ PASSWORD = "open sesame/:@?&é"
 """Of the role ``locked``, the only one that is asked for it; with what a URL has to escape."""
 
 PR_SET_PDEATHSIG = 1
+PREFIX = "covet-postgres-"
 
 ACCESS = """
 local all all trust
@@ -79,6 +80,15 @@ def account() -> str | None:
     return next(name for name in ("postgres", "nobody") if name in names)
 
 
+def sweep() -> None:
+    """Remove what processes that were killed have left, an hour ago or more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            old = time.time() - folder.stat().st_mtime > 3600
+            if old and not (folder / "data" / "postmaster.pid").exists():
+                shutil.rmtree(folder)
+
+
 def free_port() -> int:
     """A port nobody listens at; somebody may be faster, so be ready to take another."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -102,7 +112,8 @@ class PostgresServer:
         self._programs = programs()
         self._user = account()
         self._settings = {**SETTINGS, **dict(settings)}
-        self._folder = Path(tempfile.mkdtemp(prefix="covet-postgres-"))
+        sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0

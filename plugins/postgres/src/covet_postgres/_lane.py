@@ -101,6 +101,7 @@ class Lane:
         except SqlError as error:
             if error.sqlstate in TOOK_LONG:
                 statement.took_long()
+                link.clogged = True
             elif error.sqlstate == CHANGES:
                 statement.shared = False
             else:
@@ -109,6 +110,7 @@ class Lane:
         except BaseException:
             if monotonic() - sent > STUCK:
                 statement.took_long()
+                link.clogged = True
             raise
         finally:
             if self.waiting:
@@ -127,6 +129,10 @@ class Lane:
         best, least, now = None, self._depth, 0.0
         for link in self.links:
             depth = link.depth + link.coming
+            if link.clogged:
+                if depth:
+                    continue
+                link.clogged = False
             if not depth:
                 if link.lost:
                     continue
@@ -145,7 +151,9 @@ class Lane:
         """Whether some connection is merely full, rather than stuck."""
         now = monotonic()
         return any(
-            link.depth + link.coming >= self._depth and now - link.since < STUCK
+            link.depth + link.coming >= self._depth
+            and not link.clogged
+            and now - link.since < STUCK
             for link in self.links
         )
 
@@ -185,7 +193,10 @@ class Lane:
                 return
 
     def tend(self) -> None:
-        """Forget connections that have ended; whoever waits looks anew."""
+        """Forget connections that have ended, or work for nobody; whoever waits looks anew."""
+        for link in self.links:
+            if link.clogged and link.deserted:
+                link.give_up("it runs long reads that nobody waits for", planned=True)
         self.links = [link for link in self.links if not link.lost]
         for _ in range(len(self.waiting)):
             self._next()

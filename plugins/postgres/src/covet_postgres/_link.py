@@ -64,6 +64,7 @@ class Link:
         raw: libpq's connection.
         lost: It has ended, or was given up, and must not be used again.
         coming: How many calls are about to send something.
+        clogged: Something long was met on it; others keep away until nothing is under way.
         since: When the server last answered, while something is under way; by the monotonic clock.
         opened: When it was opened, by the same clock.
         limit: Seconds that the server may be silent while something is under way.
@@ -88,6 +89,7 @@ class Link:
         self._quiet: list[Reply] = []
         self.since = 0.0
         self.coming = 0
+        self.clogged = False
         self.opened = monotonic()
         raw.enter_pipeline_mode()
         loop.watch(self._fd, self._ready)
@@ -96,6 +98,13 @@ class Link:
     def depth(self) -> int:
         """How much is under way."""
         return len(self._flight)
+
+    @property
+    def deserted(self) -> bool:
+        """Whether nobody waits for anything of what is under way."""
+        return bool(self._flight) and all(
+            reply.__class__ is not Prepared and reply.done() for reply in self._flight
+        )
 
     @property
     def in_transaction(self) -> bool:
@@ -311,12 +320,12 @@ class Link:
         """Whether the server has been silent for longer than it may be."""
         return bool(self._flight) and now - self.since > self.limit
 
-    def give_up(self, reason: str) -> None:
-        """End the connection at once; who waits for it is told."""
+    def give_up(self, reason: str, *, planned: bool = False) -> None:
+        """End the connection at once; who waits for it is told. What is planned is not counted."""
         if self.lost:
             return
         self.lost = True
-        self._counts.discarded += 1
+        self._counts.discarded += not planned
         state, message = "08006", f"the connection to the database was lost: {reason.strip()}"
         for result in self._results:
             # What libpq itself has to say of it has no sqlstate.
