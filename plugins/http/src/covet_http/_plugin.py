@@ -357,6 +357,7 @@ def route(
             mounted.append((owner, add_mount(routes, declared, owner)))
         except ConfigurationError as error:
             conflicts.append(error)
+    routes.share()
     if len(conflicts) == 1:
         raise conflicts[0]
     if conflicts:

@@ -145,6 +145,7 @@ class Router(Generic[R]):
         self._root: _Node[R] = _Node()
         self._depth = 0
         self._endless = False
+        self._everything: dict[str, tuple[R, str]] = {}
         self.leaves: list[Leaf[R]] = []
 
     def add(
@@ -211,6 +212,20 @@ class Router(Generic[R]):
                 raise _conflict(prefix or "/", prefix or "/", owner, first, place)
             leaf.rest = route
             leaf.owners[EVERYTHING] = owner
+        self._everything[prefix] = route, owner
+
+    def share(self) -> None:
+        """Let methods that are not at a path lead on to what has everything under its prefix.
+
+        So that an application is replaced one method at a time, too. A path that some hosts have for
+        themselves is not shared. To be called when everything is there.
+        """
+        for prefix, (route, owner) in sorted(self._everything.items(), reverse=True):
+            for leaf in self.leaves:
+                under = leaf.shape == prefix or leaf.shape.startswith(f"{prefix}/")
+                if under and leaf.rest is None and not leaf.hosts:
+                    leaf.rest = route
+                    leaf.owners[EVERYTHING] = owner
 
     def _leaf(self, path: str, segments: Sequence[Segment], letters: str) -> Leaf[R]:
         """The leaf at a template; made if nothing is there."""
