@@ -15,7 +15,7 @@ LINK = re.compile(
     r"(?<!!)\[[^]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|^\[[^]]+\]:\s+(\S+)", re.MULTILINE
 )
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
-FILE = re.compile(r"#\s*file:\s*(\S+)\s*")
+FILE = re.compile(r"(?:#|//|/\*|<!--)\s*file:\s*(\S+)\s*(?:\*/|-->)?\s*")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def file(self) -> str:
-        """The name in a first line ``# file: NAME``, or ``""``."""
+        """The name in a first line ``# file: NAME``, or such a comment of another language, or ``""``."""
         match = FILE.fullmatch(self.text.partition("\n")[0])
         return match[1] if match else ""
 

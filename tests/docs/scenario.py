@@ -2,10 +2,12 @@
 
 A page whose blocks carry these marks is a test:
 
-- a block whose first line is ``# file: NAME`` is written to ``NAME``;
+- a block whose first line is ``# file: NAME``, or ``//``, ``/* */`` or ``<!-- -->`` in place of ``#``, is
+  written to ``NAME``;
 - a block fenced as ``console run`` is typed: each ``$ command`` is run, and the lines below it are
-  its output, in which ``...`` stands for anything. A command that ends in ``&`` stays up until the
-  page ends, which waits until its port answers; it has to stop cleanly at SIGTERM.
+  its output, in which ``...`` stands for anything. A command that ends in ``&`` stays up until
+  ``kill %1`` or the end of the page, which waits until its port answers; it has to stop cleanly at
+  SIGTERM.
 
 Port 8000 of the page becomes a free one. ``curl`` is answered here, by httpx.
 """
@@ -123,7 +125,7 @@ class Shell:
         """As a reader's, with this Python's commands first."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         names = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-        if any("[plugins.http]" in each.read_text("utf-8") for each in self.folder.glob("*.toml")):
+        if any("[plugins.http" in each.read_text("utf-8") for each in self.folder.glob("*.toml")):
             names["COVET_PLUGINS__HTTP__PORT"] = str(self.port)
         return names
 
@@ -132,6 +134,10 @@ class Shell:
         words = shlex.split(command.replace(":8000", f":{self.port}"))
         if words[0] == "curl":
             return curl(words[1:], self.folder)
+        if words == ["kill", "%1"]:
+            assert len(self.running) == 1, f"{command} of {list(self.running)}"
+            self.stop()
+            return ""
         environment = self.environment()
         if words[-1] == "&":
             log = (self.folder / f".output-{len(self.running)}").open("w+")
@@ -179,6 +185,7 @@ class Shell:
                 process.kill()
                 code = process.wait()
             assert code == 0, f"{command} ended with {code}:\n{self.output(position)}"
+        self.running.clear()
 
 
 def play(text: str, folder: Path) -> None:

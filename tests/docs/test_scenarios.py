@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.pages import pages
+from docs.pages import blocks, pages
 from docs.scenario import commands, is_scenario, matches, play
 from layout.checkout import ROOT
 
@@ -52,6 +52,33 @@ def test_a_server_that_does_not_answer_is_found(tmp_path: Path) -> None:
     page = FILE + "```console run\n$ python hello.py &\n```\n"
     with pytest.raises(AssertionError, match="does not answer:\nhello 21"):
         play(page, tmp_path)
+
+
+SERVED = "```toml\n# file: covet.toml\n[plugins.http]\n```\n"
+
+
+def test_a_server_can_be_stopped_and_started_again(tmp_path: Path) -> None:
+    again = "$ covet run &\n$ curl -i localhost:8000/\nHTTP/1.1 404...\n$ kill %1\n"
+    play(f"{SERVED}\n```console run\n{again}{again}```\n", tmp_path)
+
+
+def test_a_server_that_does_not_stop_well_is_found(tmp_path: Path) -> None:
+    script = (
+        "# file: bad.py\nimport os, signal, socket, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        "s = socket.create_server(('127.0.0.1', int(os.environ['COVET_PLUGINS__HTTP__PORT'])))\n"
+        "while True: s.accept()\n"
+    )
+    page = f"{SERVED}```python\n{script}```\n```console run\n$ python bad.py &\n$ kill %1\n```\n"
+    with pytest.raises(AssertionError, match="ended with 3"):
+        play(page, tmp_path)
+
+
+@pytest.mark.parametrize("mark", ["# {}", "// {}", "/* {} */", "<!-- {} -->"])
+def test_files_are_marked_in_their_own_language(mark: str) -> None:
+    [block] = blocks("```\n" + mark.format("file: a/b.txt") + "\nrest\n```\n")
+    assert block.file == "a/b.txt"
+    assert blocks(f"```\n{mark.format('no file: b')}\n```\n")[0].file == ""
 
 
 def test_blocks_without_a_mark_are_not_run(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ def free_port() -> int:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This process's, without settings of covet's."""
+    """This process's, without settings of covet's, and with Python's cache, which users have."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("COVET_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, **extra}
 
 
