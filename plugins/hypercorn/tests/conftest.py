@@ -65,10 +65,11 @@ async def listening(
     application: Application | None = None,
     *,
     config: dict[str, Any] | None = None,
+    host: str = "127.0.0.1",
     **options: Any,
 ) -> AsyncIterator[Opened]:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.bind((host, 0))
     bound.listen(128)
     bound.setblocking(False)
     port = bound.getsockname()[1]

@@ -172,9 +172,11 @@ class Http3Connection:
         if self.quic.get_peer_address() is None:
             return []
         datagrams: list[tuple[bytes, Any]] = self.quic.datagrams_to_send(monotonic())
-        if datagrams and self.quic.is_over:
-            self._farewell = datagrams
         self._take_events()
+        if self.quic.is_over:
+            # aioquic says farewell to everybody, however much they have been sent.
+            datagrams = datagrams if self.quic.may_answer else []
+            self._farewell = datagrams or self._farewell
         return datagrams
 
     def _take_events(self) -> None:

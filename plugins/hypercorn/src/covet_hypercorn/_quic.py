@@ -139,6 +139,11 @@ class Quic(QuicConnection):
         return self._state in END_STATES
 
     @property
+    def may_answer(self) -> bool:
+        """Whether the client has shown where it is, or has been sent little enough."""
+        return not self._network_paths or self._network_paths[0].can_send(0)
+
+    @property
     def silence(self) -> float:
         """Seconds after which a side that has heard nothing takes the other to be gone."""
         return self._idle_timeout()
