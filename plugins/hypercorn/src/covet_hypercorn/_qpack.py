@@ -47,7 +47,10 @@ class Qpack:
             QpackError: It is malformed.
             FieldsTooLargeError: It is over the limit.
         """
-        if count_fields(block) * FIELD_OVERHEAD > self._limit:
+        count = count_fields(block)
+        if not count:
+            return ()  # which pylsqpack takes for an error
+        if count * FIELD_OVERHEAD > self._limit:
             raise FieldsTooLargeError
         try:
             _, fields = self._decoder.feed_header(stream_id, block)

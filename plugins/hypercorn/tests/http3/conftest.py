@@ -304,8 +304,12 @@ class Client:
 
     async def until_over(self, *streams: int) -> None:
         """Until these have ended or been reset."""
-        await self.until(lambda: self.over(*streams) or self.closed is not None)
+        await self.until_over_or_closed(*streams)
         assert self.over(*streams), f"closed with {self.closed}"
+
+    async def until_over_or_closed(self, *streams: int) -> None:
+        """Until these have ended or been reset, or the connection has."""
+        await self.until(lambda: self.over(*streams) or self.closed is not None)
 
     async def until_closed(self) -> int:
         await self.until(lambda: self.closed is not None)
@@ -359,6 +363,8 @@ class Files:
         certificate, key = folder / "server.pem", folder / "server.key"
         certificate.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(key))
+        self.both = folder / "both.pem"
+        self.both.write_bytes(certificate.read_bytes() + key.read_bytes())
         self.tls = {"certificate": str(certificate), "key": str(key)}
         self.trusted = self.authority.cert_pem.bytes()
 
@@ -391,9 +397,8 @@ def http3(server: SimpleNamespace, files: Files) -> SimpleNamespace:
         says_nothing: bool = False,
         **more: Any,
     ) -> AsyncIterator[Client]:
-        configuration = QuicConfiguration(
-            alpn_protocols=["h3"], server_name="localhost", cadata=files.trusted, **more
-        )
+        given = {"server_name": "localhost", "cadata": files.trusted, **more}
+        configuration = QuicConfiguration(alpn_protocols=["h3"], **given)
         client = Client(port, configuration, host, wire)
         client.says_nothing = says_nothing
         try:

@@ -57,6 +57,7 @@ class Counting:
 
 # bad input 15, 20, 32, 33
 REQUESTS: dict[str, Fields] = {
+    "nothing": [],
     "no method": without(b":method"),
     "no scheme": without(b":scheme"),
     "no path": without(b":path"),
@@ -123,7 +124,7 @@ async def test_a_malformed_request_ends_its_stream_only(http3: Any) -> None:
 async def refused_with(client: Any, data: bytes) -> int:
     """The code with which a request is refused, or its connection."""
     stream = client.raw(data)
-    await client.until(lambda: client.over(stream) or client.closed is not None)
+    await client.until_over_or_closed(stream)
     code: int = client.reset.get(stream, client.closed)
     return code
 
