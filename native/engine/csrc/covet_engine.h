@@ -12,6 +12,8 @@
 
 enum cv_limit {
     CV_PARAMS = 8, /* path parameters of one route */
+    CV_ARGUMENTS = 16, /* arguments of one route that are read here */
+    CV_ARGUMENT_BYTES = 124, /* and what they take */
     CV_EVENTS = 1024 /* events of one poll */
 };
 
@@ -62,7 +64,9 @@ enum cv_event_flag {
     CV_BODY_COMPLETE = 1, /* REQUEST: the whole body is in the arena; BODY: this is its end */
     CV_BODY_NONE = 2, /* REQUEST: there is none */
     CV_HEAD_ONLY = 4, /* REQUEST: the method is HEAD */
-    CV_BODY_BROKEN = 8 /* BODY: the body ended early or was malformed; no more comes */
+    CV_BODY_BROKEN = 8, /* BODY: the body ended early or was malformed; no more comes */
+    CV_BODY_JSON = 16 /* REQUEST: Content-Type is "application/json" and no more, and comes once; there is
+                       * no Content-Encoding */
 };
 
 enum cv_gone { CV_GONE_CLOSED = 1, CV_GONE_TIMEOUT = 2, CV_GONE_MALFORMED = 3, CV_GONE_STOPPED = 4 };
@@ -89,6 +93,9 @@ typedef struct cv_request {
     uint8_t listener; /* number of the listening socket it came by */
     uint8_t peer[16]; /* the peer's address in network order, the first 4 bytes for family 4 */
     double arrived; /* when the head was complete */
+    int32_t absent; /* the arguments of cv_routes_take: a bit for each that was not given; -1: none was
+                     * read, since there are none or one of them is not plain */
+    uint8_t arguments[124]; /* CV_ARGUMENT_BYTES */
 } cv_request;
 
 /* One reply, followed by `size` bytes of payload; the next begins right behind. 16 bytes. */
@@ -225,6 +232,15 @@ int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, co
 int cv_routes_set_route(cv_routes *routes, int leaf, const char *method, int route, int flags);
 int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int answer);
 
+/* Read an argument of a route's requests along with the head: path parameter `param`, or with -1 what
+ * the query has by this (decoded) name. Type 'i' is up to 18 decimal digits: an int64_t, 8 bytes; 's' is
+ * text: one byte with its size, then UTF-8, `size` bytes together. They come to cv_request.arguments, at
+ * `at`; bits of cv_request.absent are in the order of these calls. Nothing is read if one of them is of
+ * another form, comes twice or is too long, if the query has more than `most` pairs, or cannot be
+ * decoded: Python then finds out by itself. -2: too many. */
+int cv_routes_take(cv_routes *routes, int route, uint32_t most, int param, const char *name,
+                   size_t name_size, int type, int at, int size);
+
 /* The answers of the table: 404 for no such path, 400 for a path that cannot be decoded, 421 for a host
  * that is not allowed, and '*' (the character) for OPTIONS with an asterisk. */
 int cv_routes_set_default(cv_routes *routes, int status, int answer);
@@ -255,6 +271,6 @@ int cv_routes_try(const cv_routes *routes, const char *method, const char *path,
 
 _Static_assert(sizeof(cv_event) == 24, "Python unpacks it");
 _Static_assert(sizeof(cv_reply) == 16, "Python packs it");
-_Static_assert(sizeof(cv_request) == 112, "Python unpacks it");
+_Static_assert(sizeof(cv_request) == 240, "Python unpacks it");
 
 #endif

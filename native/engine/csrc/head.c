@@ -39,7 +39,7 @@ struct cv_request_line {
 
 /* The sizes of the names that cv_set_field knows. */
 #define CV_KNOWN_SIZES                                                                             \
-    (1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 17)
+    (1u << 4 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 12 | 1u << 13 | 1u << 14 | 1u << 16 | 1u << 17)
 
 static inline cv_span cv_span_of(const struct cv_reader *reader, const uint8_t *from,
                                  const uint8_t *to)
@@ -324,8 +324,15 @@ static int cv_set_field(struct cv_reader *reader, const uint8_t *name, size_t si
         break;
     case 12:
         if (start == CV_WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
-            tail == CV_WORD('e', 'n', 't', '-', 't', 'y', 'p', 'e') && head->content_type.at == 0)
+            tail == CV_WORD('e', 'n', 't', '-', 't', 'y', 'p', 'e')) {
+            if (head->content_type.at != 0) {
+                head->flags |= CV_HEAD_CODED;
+                break;
+            }
             head->content_type = cv_span_of(reader, at, end);
+            if (end - at == 16 && memcmp(at, "application/json", 16) == 0)
+                head->flags |= CV_HEAD_JSON;
+        }
         break;
     case 13:
         if (start == CV_WORD('a', 'u', 't', 'h', 'o', 'r', 'i', 'z') &&
@@ -342,6 +349,11 @@ static int cv_set_field(struct cv_reader *reader, const uint8_t *name, size_t si
             if (status == 0)
                 status = cv_set_length(reader, at, end);
         }
+        break;
+    case 16:
+        if (start == CV_WORD('c', 'o', 'n', 't', 'e', 'n', 't', '-') &&
+            tail == CV_WORD('e', 'n', 'c', 'o', 'd', 'i', 'n', 'g'))
+            head->flags |= CV_HEAD_CODED;
         break;
     default:
         if (start == CV_WORD('t', 'r', 'a', 'n', 's', 'f', 'e', 'r') &&

@@ -35,7 +35,9 @@ enum cv_head_flag {
     CV_HEAD_QUERY = 1 << 5, /* the target has a '?' */
     CV_HEAD_ESCAPED = 1 << 6, /* the path has a '%' */
     CV_HEAD_AUTHORIZATION = 1 << 7, /* an Authorization field is there */
-    CV_HEAD_CONDITIONAL = 1 << 8 /* an If-None-Match field is there */
+    CV_HEAD_CONDITIONAL = 1 << 8, /* an If-None-Match field is there */
+    CV_HEAD_JSON = 1 << 9, /* the first Content-Type is "application/json" */
+    CV_HEAD_CODED = 1 << 10 /* a Content-Encoding field is there, or a second Content-Type */
 };
 
 typedef struct cv_head {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arguments.h"
 #include "output.h"
 #include "reply.h"
 
@@ -246,6 +247,11 @@ static void fill(cv_core *core, const cv_connection *c, cv_request *r, const cv_
     r->listener = c->listener;
     memcpy(r->peer, c->peer, sizeof r->peer);
     r->arrived = (double)(core->now - core->skew) / 1e9;
+    const cv_arguments *arguments = cv_routes_arguments(core->routes, match->route);
+    if (arguments)
+        cv_arguments_read(arguments, input(core, c), head, match, r);
+    else
+        r->absent = -1;
 }
 
 enum body { BODY_NONE, BODY_WHOLE, BODY_PART };
@@ -282,6 +288,8 @@ static int hand_out(cv_core *core, cv_connection *c, const cv_head *head, const 
     event->route = match->route;
     if (head->method == CV_METHOD_HEAD)
         event->flags = CV_HEAD_ONLY;
+    if ((head->flags & (CV_HEAD_JSON | CV_HEAD_CODED)) == CV_HEAD_JSON)
+        event->flags |= CV_BODY_JSON;
     consume(c, head->size);
     c->phase = CV_PHASE_HEAD;
     switch (body) {

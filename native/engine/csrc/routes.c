@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "answers.h"
+#include "arguments.h"
 #include "tree.h"
 
 enum { CV_OWN = 4, CV_NOT_FOUND = 0, CV_MALFORMED = 1, CV_ASTERISK = 2, CV_MISDIRECTED = 3 };
@@ -52,6 +53,8 @@ struct cv_routes {
     uint32_t host_count, host_room;
     uint8_t slash; /* enum cv_slash */
     target redirect;
+    cv_arguments **arguments; /* by route; NULL: it has none */
+    uint32_t argument_count;
 };
 
 static const char *const METHODS[CV_METHODS] = {
@@ -128,6 +131,13 @@ void cv_routes_free(cv_routes *routes)
         cv_template_clear(&routes->templates[i]);
     for (uint32_t i = 0; i < routes->host_count; i++)
         free(routes->hosts[i].name);
+    for (uint32_t i = 0; i < routes->argument_count; i++) {
+        cv_arguments *arguments = routes->arguments[i];
+        for (uint32_t each = 0; arguments != NULL && each < arguments->count; each++)
+            free(arguments->each[each].name);
+        free(arguments);
+    }
+    free(routes->arguments);
     free(routes->hosts);
     free(routes->leaves);
     free(routes->answers);
@@ -296,6 +306,56 @@ int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int an
         return -1;
     target to = {.kind = TO_ANSWER, .number = (uint32_t)answer};
     return set(routes, leaf, method, to);
+}
+
+/* The arguments of a route, made if there are none yet; NULL without memory. */
+static cv_arguments *arguments_of(cv_routes *routes, uint32_t route)
+{
+    if (route >= routes->argument_count) {
+        uint32_t count = route + 1 + route / 2;
+        cv_arguments **grown = realloc(routes->arguments, count * sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        memset(grown + routes->argument_count, 0,
+               (count - routes->argument_count) * sizeof *grown);
+        routes->arguments = grown;
+        routes->argument_count = count;
+    }
+    if (routes->arguments[route] == NULL)
+        routes->arguments[route] = calloc(1, sizeof **routes->arguments);
+    return routes->arguments[route];
+}
+
+int cv_routes_take(cv_routes *routes, int route, uint32_t most, int param, const char *name,
+                   size_t name_size, int type, int at, int size)
+{
+    if (routes == NULL || route < 0 || route > UINT16_MAX || most == 0 || param < -1 ||
+        param >= CV_PARAMS || (param < 0 && name == NULL) || name_size > UINT8_MAX ||
+        (type != 'i' && type != 's') || at < 0 || size < (type == 'i' ? 8 : 2) ||
+        at + size > CV_ARGUMENT_BYTES)
+        return -1;
+    cv_arguments *arguments = arguments_of(routes, (uint32_t)route);
+    if (arguments == NULL)
+        return -3;
+    if (arguments->count == CV_ARGUMENTS)
+        return -2;
+    char *copy = NULL;
+    if (param < 0) {
+        copy = malloc(name_size + 1);
+        if (copy == NULL)
+            return -3;
+        memcpy(copy, name, name_size);
+    }
+    arguments->most = most;
+    arguments->each[arguments->count++] = (cv_argument){
+        .name = copy,
+        .name_size = (uint16_t)name_size,
+        .param = (uint8_t)(param < 0 ? 0 : param),
+        .type = (uint8_t)type,
+        .at = (uint8_t)at,
+        .size = (uint8_t)size,
+    };
+    return 0;
 }
 
 static int set_default(cv_routes *routes, int status, target to)
@@ -487,6 +547,11 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
     match->answer = NULL;
     match->route = (uint16_t)to->number;
     match->flags = to->flags;
+}
+
+const cv_arguments *cv_routes_arguments(const cv_routes *routes, uint16_t route)
+{
+    return route < routes->argument_count ? routes->arguments[route] : NULL;
 }
 
 const cv_template *cv_routes_template(const cv_routes *routes, uint16_t code)

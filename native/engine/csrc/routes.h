@@ -40,6 +40,10 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
 /* NULL if there is no such template. */
 const cv_template *cv_routes_template(const cv_routes *routes, uint16_t code);
 
+/* NULL if it has none. */
+typedef struct cv_arguments cv_arguments;
+const cv_arguments *cv_routes_arguments(const cv_routes *routes, uint16_t route);
+
 /* The table is shared by the phase that serves and the connections that still write its answers. */
 void cv_routes_hold(cv_routes *routes);
 

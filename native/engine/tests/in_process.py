@@ -168,7 +168,7 @@ class Feeder:
         return REPLY.pack(handle, 4, 200, op, 0) + bytes(4)  # no fields, no body
 
     def _message(self, at: int, flags: int) -> Message:
-        request = self._ffi.from_buffer("cv_request *", self._arena[at : at + 112])
+        request = self._ffi.from_buffer("cv_request *", self._arena[at : at + 240])
         head = self._arena[request.head : request.head + request.head_size]
         method = head[request.method_at : request.method_at + request.method_size]
         target = head[request.target_at : request.target_at + request.target_size]

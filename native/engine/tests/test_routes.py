@@ -49,6 +49,7 @@ class Bound(Route):
 
     def __init__(self) -> None:
         self.constant = [(b"content-type", b"text/plain")]
+        self.ahead = ()
         self.status = 200
         self.whole_body = False
 

@@ -34,7 +34,7 @@ Address = tuple[str, int | None]
 
 # Of `cv_request`: head, head_size, body, body_size; method, target, path and query as at and size;
 # head_flags, minor; port, family, listener, peer.
-_REQUEST: Final = Struct("=4I8x8H8xHB33xHBB16s8x")
+_REQUEST: Final = Struct("=4I8x8H8xHB33xHBB16s136x")
 _ESCAPED: Final = 1 << 6  # enum cv_head_flag: the path has a '%'
 _VERSION_LINE_END: Final = len(" HTTP/1.1\r\n")
 _VERSIONS: Final = ("1.0", "1.1")

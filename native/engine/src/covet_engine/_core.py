@@ -48,6 +48,7 @@ class Flag(IntFlag):
     BODY_NONE = 2
     HEAD_ONLY = 4
     BODY_BROKEN = 8
+    BODY_JSON = 16
 
 
 class Gone(IntEnum):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
 
+from covet_engine._arguments import arguments_of
 from covet_engine._core import Core
 from covet_engine._exchange import Exchange, Target
 from covet_engine._request import (
@@ -37,6 +38,7 @@ def request_class(
         dispatcher: What all routes share.
     """
     endpoint = route.endpoint
+    arguments = arguments_of(route)
     return type(
         "EngineRequest",
         (_kind(route, code),),
@@ -44,6 +46,7 @@ def request_class(
             "__slots__": (),
             "__module__": __name__,
             "_buffer": core.arena,
+            "_unpack": None if arguments is None else staticmethod(arguments.unpack),
             "binding": route.binding,
             "code": code,
             "core": core,

@@ -19,6 +19,8 @@ class FFI:
 class Lib:
     CV_PARAMS: Final[int]
     CV_EVENTS: Final[int]
+    CV_ARGUMENTS: Final[int]
+    CV_ARGUMENT_BYTES: Final[int]
 
     CV_REQUEST: Final[int]
     CV_BODY: Final[int]
@@ -33,6 +35,7 @@ class Lib:
     CV_BODY_NONE: Final[int]
     CV_HEAD_ONLY: Final[int]
     CV_BODY_BROKEN: Final[int]
+    CV_BODY_JSON: Final[int]
 
     CV_GONE_CLOSED: Final[int]
     CV_GONE_TIMEOUT: Final[int]
@@ -104,6 +107,19 @@ class Lib:
     ) -> int: ...
     def cv_routes_set_answer(
         self, routes: CData, leaf: int, method: bytes, answer: int, /
+    ) -> int: ...
+    def cv_routes_take(
+        self,
+        routes: CData,
+        route: int,
+        most: int,
+        param: int,
+        name: bytes,
+        name_size: int,
+        type: int,
+        at: int,
+        size: int,
+        /,
     ) -> int: ...
     def cv_routes_set_default(self, routes: CData, status: int, answer: int, /) -> int: ...
     def cv_routes_set_default_route(self, routes: CData, status: int, route: int, /) -> int: ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 from time import monotonic
@@ -38,13 +38,13 @@ _LENGTH: Final = 16
 _METHOD: Final = 24
 _PATH: Final = 32
 _QUERY: Final = 36
-_TYPE: Final = 44
 _HEAD_FLAGS: Final = 48
 _PARAMS: Final = 52
 _FAMILY: Final = 86
 _PEER: Final = 88
 _ARRIVED: Final = 104
-_WHOLE: Final = 112
+_ABSENT: Final = 112
+_WHOLE: Final = 240
 
 _span: Final = Struct("=HH").unpack_from
 _long: Final = Struct("=Q").unpack_from
@@ -56,10 +56,10 @@ _double: Final = Struct("=d").unpack_from
 _HAS_ESCAPES: Final = 1 << 6  # enum cv_head_flag
 _HAS_AUTHORIZATION: Final = 1 << 7
 
+_IS_JSON: Final = int(Flag.BODY_JSON)
 _HERE: Final = int(Flag.BODY_COMPLETE | Flag.BODY_NONE)
 _NONE: Final = int(Flag.BODY_NONE)
 _HEAD_ONLY: Final = int(Flag.HEAD_ONLY)
-_JSON: Final = b"application/json"
 _DEADLINE: Final = 1
 _BEAT: Final = 2
 _REQUEST_TIMEOUT: Final = 408
@@ -113,6 +113,7 @@ class EngineRequest(Request):
     _buffer: Any
     _head: bytes | None = None
     _values: Sequence[str] | None = None
+    _unpack: Callable[[Any, int], tuple[Any, ...]] | None = None
     _deadline: float | None = None
     _incoming: Incoming | None = None
     _outgoing: Outgoing | None = None
@@ -225,6 +226,13 @@ class EngineRequest(Request):
             self._values = values
         return values
 
+    def ahead(self) -> Sequence[Any] | None:
+        unpack = self._unpack
+        if unpack is None:
+            return None
+        found = unpack(self._buffer, self._at + _ABSENT)
+        return found if found[0] >= 0 else None
+
     @property
     def query_string(self) -> bytes:  # type: ignore[override]
         begin, size = _span(self._buffer, self._at + _QUERY)
@@ -283,17 +291,8 @@ class EngineRequest(Request):
         return None if length == NO_LENGTH else length
 
     def require_content(self, *expected: str) -> None:
-        at, size = _span(self._buffer, self._at + _TYPE)
-        if size == len(_JSON) and expected[0] == "application/json":
-            head = self._head or self._bytes()
-            end = at + size
-            if (
-                head[at:end] == _JSON
-                and head.find(b"\r\ncontent-type:", end) < 0
-                and head.find(b"\r\ncontent-encoding:") < 0
-            ):
-                return
-        super().require_content(*expected)
+        if not self._flags & _IS_JSON or expected[0] != "application/json":
+            super().require_content(*expected)
 
     # The body.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from covet_engine._arguments import arguments_of
 from covet_engine._asgi import Address, AsgiTarget
 from covet_engine._core import Core, EngineError
 from covet_engine._dispatch import chooser, redirector, request_class
@@ -32,6 +33,7 @@ Found: TypeAlias = Route | Choice | Mounted | SlashRedirect
 
 _NO_MEMORY = -3
 _MOST_ROUTES = 1 << 16
+_MOST_PAIRS = 1 << 16
 # For the methods that are not there.
 _OTHERS = b""
 _ASTERISK = ord("*")
@@ -154,6 +156,10 @@ class Table:
         number = self._number(target, f"{leaf.path} of {_owners(leaf)}")
         waits = isinstance(target, Route) and target.whole_body
         flags = self._lib.CV_ROUTE_WAIT if waits else 0
+        arguments = arguments_of(target) if isinstance(target, Route) else None
+        if arguments is not None and isinstance(target, Route):
+            most = self._dispatcher.limits_of(target).max_query_params
+            _done(arguments.declare(self._lib, self.routes, number, min(most, _MOST_PAIRS)))
         _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
 
     def _number(self, target: Found, what: str) -> int:

@@ -14,6 +14,7 @@ from covet_kernel.contracts import Record
 from covet_operations import Injected, Input, Signature
 
 Place: TypeAlias = Literal["query", "header", "cookie"]
+PlainText: TypeAlias = Literal["int", "str"]
 WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
@@ -243,6 +244,31 @@ class _Placing:
                 if leaf.many
             ]
         self.models[given.name] = place, found
+
+
+class Ahead(Record):
+    """An input that a server may read before anybody asks for it.
+
+    Attributes:
+        kind: ``"int"`` or ``"str"``, see `covet_operations.Input.plain_text`.
+        path: Its number among the path's parameters, ``None`` for one of the query.
+        query: Its name in the query, decoded.
+    """
+
+    kind: PlainText
+    path: int | None = None
+    query: str = ""
+
+
+def read_ahead(signature: Signature, place: Placement) -> tuple[Ahead, ...]:
+    """How to read all inputs of an operation ahead; empty where one of them needs more than that."""
+    found = []
+    for given in signature.inputs:
+        index, key, kind = place.path.get(given.name), place.query.get(given.name), given.plain_text
+        if kind is None or (index is None and key is None):
+            return ()
+        found.append(Ahead(kind=kind, path=index, query=key or ""))
+    return tuple(found)
 
 
 def _place_of(marker: Query | Header | Cookie) -> Place:

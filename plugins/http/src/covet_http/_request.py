@@ -151,6 +151,13 @@ class Request(Call):
             self._cookies = cookies
         return cookies
 
+    def ahead(self) -> Sequence[Any] | None:
+        """What a server has read ahead of the inputs that `Route.ahead` names, ``None``: nothing.
+
+        The absent ones first, a bit for each, then the value of each: an int, or bytes of UTF-8.
+        """
+        return None
+
     def header(self, name: bytes) -> bytes | None:
         """The value of the only header line of this lower-case name; without parsing the others."""
         return find_header(self.raw_headers, name)

@@ -10,6 +10,7 @@ from covet_http._encode import form_of, media_type_of
 from covet_http._events import FAREWELL, HEADERS
 from covet_http._links import has_links, link_line
 from covet_http._location import compile_location
+from covet_http._placement import read_ahead
 from covet_http._problem import CLIENT_CLOSED_REQUEST, CONTENT_TYPE, Headers, Problems, joined
 from covet_http._request import Request
 from covet_http._response import header_line
@@ -48,13 +49,15 @@ class Route:
         varies: Whether a result may bring its own status, headers or way of being sent.
         whole_body: Whether its handler can do nothing before the whole body is there, so that a server
             may wait a moment for it.
+        ahead: How a server may read all inputs of a request before anybody asks for them (see
+            `Request.ahead`); empty if it may not.
         constant: The headers of every success, without the length, if they are always the same; a
             request that has a ``_response`` says more.
     """
 
     __slots__ = (
-        "_common", "_content_type", "_head", "_links", "_location", "_problems", "_success", "binding",
-        "constant", "endpoint", "events", "operation", "status", "streams", "varies", "whole_body",
+        "_common", "_content_type", "_head", "_links", "_location", "_problems", "_success", "ahead",
+        "binding", "constant", "endpoint", "events", "operation", "status", "streams", "varies", "whole_body",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
@@ -67,6 +70,7 @@ class Route:
         self.varies = bool(signature.results) and not self.streams
         empty = signature.output_type is None and not signature.results
         place = self.binding.place(signature)
+        self.ahead = read_ahead(signature, place)
         self.whole_body = endpoint.kind == "unary" and bool(place.body)
         self.status = self.binding.status or (204 if empty else 200)
         self._problems = problems

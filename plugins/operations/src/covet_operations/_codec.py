@@ -64,6 +64,10 @@ class Codec(Record, Generic[C]):
             that is parsed already, ``None`` if there is none. May be async (a body that is still
             coming). Without it, other required inputs are refused at assembly. Raise ``Unsupported``
             or ``TooLarge`` from here.
+        ahead: Whether a server may have read all inputs before anybody asked: each is a text and has a
+            `plain_text`. The call's ``ahead()`` then gives the absent ones, a bit for each in their
+            order, and the values of all, a ``bytes`` of UTF-8 for a ``str``; ``None`` where they have
+            to be found one by one.
         release: Awaited when a call is over, however it ends, also one that could not be decoded: lets
             go of what ``document`` has opened. Not called where ``document`` never was.
         whole: The one input that the whole document is; unless given, that is a lone required model.
@@ -85,6 +89,7 @@ class Codec(Record, Generic[C]):
 
     text: Mapping[str, Callable[[C], Text]] = MappingProxyType({})
     document: Callable[[C], Document | Awaitable[Document]] | None = None
+    ahead: bool = False
     release: Callable[[C], Awaitable[None]] | None = None
     whole: str = ""
     check: Callable[[C], None] | None = None

@@ -13,21 +13,21 @@ from covet_operations._annotations import has_model
 from covet_operations._chain import Source, Written
 from covet_operations._codec import Codec, Document, Parsed
 from covet_operations._errors import Invalid, faults
-from covet_operations._signature import Input, Signature, record_adapter
+from covet_operations._signature import Input, PlainText, Signature, record_adapter
 
 _PLAIN = (bytes, str, bytearray, memoryview, Mapping, Parsed, type(None))
 # Where neither is, there is no NaN and no Infinity; to look for one byte costs next to nothing.
 _N, _I = b"NI"
-# What pydantic makes of a text where it needs nobody to ask: a condition on the text and the value.
-# It reads a short run of ASCII digits as int() does; everything else is left to it.
-_INT = ("{0}.__class__ is str and len({0}) < 19 and {0}.isdecimal() and {0}.isascii()", "int({0})")
-_STR = ("{0}.__class__ is str", "{0}")
-_PLAIN_TEXTS: tuple[tuple[Any, tuple[str, str]], ...] = (
-    ({"type": "int"}, _INT),
-    ({"type": "str"}, _STR),
-    ({"type": "nullable", "schema": {"type": "int"}}, _INT),
-    ({"type": "nullable", "schema": {"type": "str"}}, _STR),
-)
+# How a text is read where pydantic need not be asked: a condition on it, and the value; and the value
+# where a server has read it ahead. Everything else is left to pydantic.
+_PLAIN_TEXTS: dict[PlainText, tuple[str, str, str]] = {
+    "int": (
+        "{0}.__class__ is str and len({0}) < 19 and {0}.isdecimal() and {0}.isascii()",
+        "int({0})",
+        "{0}",
+    ),
+    "str": ("{0}.__class__ is str", "{0}", "{0}.decode()"),
+}
 Decode: TypeAlias = Callable[[Call], Awaitable[None] | None]
 
 
@@ -78,17 +78,42 @@ def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool
     decode = compile_decode(signature, codec, refuse_extra=refuse_extra)
     if codec.release is not None:
         return Layer(around=_releasing(decode, codec.release))
-    found = [(each, codec.text.get(each.name), _plain_text(each)) for each in signature.inputs]
-    plain = [(each, find, how) for each, find, how in found if find is not None and how is not None]
+    found = [(each, codec.text.get(each.name), each.plain_text) for each in signature.inputs]
+    plain = [
+        (each, find, _PLAIN_TEXTS[how])
+        for each, find, how in found
+        if find is not None and how is not None
+    ]
     if not plain or len(plain) < len(found):
         return Layer(before=decode)
 
     def write(source: Source) -> None:
+        if not codec.ahead:
+            write_each(source)
+            return
+        numbers = range(len(plain))
+        required = sum(1 << number for number in numbers if plain[number][0].required)
+        source.line("a = call.ahead()")
+        source.line(f"if a is not None and not a[0] & {required}:")
+        source.line(f"    m, {', '.join(f't{number}' for number in numbers)} = a")
+        items = []
+        for number, (given, _, how) in enumerate(plain):
+            value = how[2].format(f"t{number}")
+            if not given.required:
+                value = f"{source.name(given.default)} if m & {1 << number} else {value}"
+            items.append(f"{source.name(given.name)}: {value}")
+        source.line(f"    call.args = {{{', '.join(items)}}}")
+        source.line("else:")
+        source.depth += 1
+        write_each(source)
+        source.depth -= 1
+
+    def write_each(source: Source) -> None:
         conditions, items = [], []
         for number, (given, find, how) in enumerate(plain):
             text = f"t{number}"
             source.line(f"{text} = {source.name(find)}(call)")
-            condition, value = (part.format(text) for part in how)
+            condition, value = (part.format(text) for part in how[:2])
             if not given.required:
                 condition = f"({text} is None or {condition})"
                 value = f"{source.name(given.default)} if {text} is None else {value}"
@@ -115,15 +140,6 @@ def _releasing(
             await release(call)
 
     return around
-
-
-def _plain_text(given: Input) -> tuple[str, str] | None:
-    """How this input is read where its text is simple, ``None`` where pydantic has to be asked.
-
-    Its schema tells, so that metadata pydantic knows nothing of (a transport's markers) do not matter.
-    """
-    schema = given.adapter.core_schema
-    return next((how for known, how in _PLAIN_TEXTS if schema == known), None)
 
 
 def _nothing(call: Call) -> None:

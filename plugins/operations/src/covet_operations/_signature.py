@@ -49,6 +49,15 @@ _JSON: Any = Json
 _MANY = (list, set, frozenset, tuple, Sequence)
 
 
+PlainText: TypeAlias = Literal["int", "str"]
+_PLAIN_SCHEMAS: tuple[tuple[Any, PlainText], ...] = (
+    ({"type": "int"}, "int"),
+    ({"type": "str"}, "str"),
+    ({"type": "nullable", "schema": {"type": "int"}}, "int"),
+    ({"type": "nullable", "schema": {"type": "str"}}, "str"),
+)
+
+
 class Input(Record):
     """One parameter that the caller fills.
 
@@ -73,6 +82,17 @@ class Input(Record):
     spread: bool = False
     keyword: bool = False
     adapter: TypeAdapter[Any]
+
+    @property
+    def plain_text(self) -> PlainText | None:
+        """What its text is read as without asking pydantic, where it is that plainly.
+
+        ``"int"``: up to 18 ASCII digits are what ``int()`` makes of them. ``"str"``: any text is
+        itself. Every other text, and the text of every other input, pydantic has to judge. The schema
+        tells, so that metadata pydantic knows nothing of (a transport's markers) do not matter.
+        """
+        schema = self.adapter.core_schema
+        return next((kind for known, kind in _PLAIN_SCHEMAS if schema == known), None)
 
 
 class Injected(Record):
