@@ -307,10 +307,12 @@ async def test_a_body_that_ends_early_or_is_malformed_never_looks_complete(bad: 
 
 async def test_the_last_piece_before_a_client_left_is_not_the_end_of_the_body() -> None:
     # bad input 12
-    core: Any = SimpleNamespace(arena=memoryview(b"piece"), live={}, read=lambda handle: None)
+    record = bytes(240)
+    core: Any = SimpleNamespace(
+        arena=memoryview(record + b"piece"), live={}, read=lambda handle: None
+    )
     exchange = AsgiExchange(AsgiTarget(core, None), 1, 0, 0)  # type: ignore[arg-type]
-    exchange._more = True
-    exchange.on_event(Kind.BODY, 0, 5, 0, 0)
+    exchange.on_event(Kind.BODY, len(record), 5, 0, 0)
     exchange.on_event(Kind.GONE, 0, 0, 0, Gone.CLOSED)
     piece = await exchange.receive()
     assert piece == {"type": "http.request", "body": b"piece", "more_body": True}

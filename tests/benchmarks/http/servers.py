@@ -227,12 +227,13 @@ def uvicorn(name: str, application: str, *options: str) -> Recipe:
 
 
 def engine_asgi(name: str, application: str) -> Recipe:
-    """An ASGI application on covet's engine."""
+    """An ASGI application on covet's engine, with the event loop that uvicorn chooses by itself."""
 
     def command(port: int, folder: Path) -> list[str]:
-        return [sys.executable, "-m", "covet_engine", application, "--port", str(port)]
+        options = ["--port", str(port), "--backend", "uvloop"]
+        return [sys.executable, "-m", "covet_engine", application, *options]
 
-    return Recipe(name, command, missing=_without("covet_engine") or _without("fastapi"))
+    return Recipe(name, command, missing=_without("covet_engine") or _without("fastapi") or _without("uvloop"))
 
 
 def floor(work: Work, answer: bytes, *, pipelined: bool = False) -> Recipe:

@@ -73,7 +73,8 @@ _MORE: Final = 1
 _CLOSE: Final = 2
 
 _ARMED = Struct("=II")
-_SIZE = Struct("=I")
+_HEAD = Struct("=QIHBBI")  # a REPLY and the size of its fields
+_SIZE = 4
 _LONGEST = 2**32 - 1
 
 
@@ -176,9 +177,12 @@ class Core:
             more: Whether `chunk` follows.
             close: Close the connection behind it.
         """
-        payload = _SIZE.pack(len(fields)) + fields + _plain(body)
+        body = _plain(body)
         flags = (_MORE if more else 0) | (_CLOSE if close else 0)
-        self.parts += (REPLY.pack(handle, len(payload), status, _REPLY, flags), payload)
+        size = len(fields)
+        self.parts += (
+            _HEAD.pack(handle, _SIZE + size + len(body), status, _REPLY, flags, size), fields, body,
+        )  # fmt: skip
 
     def chunk(self, handle: int, body: bytes, *, more: bool = True) -> None:
         """The next bytes of an answer, its last ones unless ``more``."""

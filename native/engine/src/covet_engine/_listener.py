@@ -45,14 +45,16 @@ class Listener:
     def begin(self, application: Application) -> None:
         core, lib = self._core, self._core.lib
         targets: Sequence[Target]
+        foresee = None
         if isinstance(application, AsgiApplication):
             table = compile_routes(lib, core.ffi, application.dispatcher)
             application.track(self._requests)
             targets, routes = table.targets(core, self._servers), table.routes
         else:
-            targets = [AsgiTarget(core, application, self._servers)]
+            target = AsgiTarget(core, application, self._servers)
+            targets, foresee = [target], target.foresee
             routes = compile_everything(lib, core.ffi)
-        self._pool.targets = targets
+        self._pool.targets, self._pool.foresee = targets, foresee
         lib.cv_engine_begin(core.engine, routes)
 
     async def pause(self) -> None:

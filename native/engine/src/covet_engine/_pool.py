@@ -46,6 +46,7 @@ class Pool:
 
     Attributes:
         targets: What route numbers lead to. Looked at whenever a batch begins.
+        foresee: Shown every batch before it is worked on.
         notice: Called with the kind of events that are no request's: EMPTY and LOG.
     """
 
@@ -58,6 +59,7 @@ class Pool:
         warm: int = 512,
     ) -> None:
         self.targets: Sequence[Target] = ()
+        self.foresee: Callable[[Sequence[Event]], object] | None = None
         self.notice: Callable[[int], object] = Kind
         self._core = core
         self._loop = loop
@@ -168,7 +170,20 @@ class Pool:
                     return False
             core.flush()
             await seat.readable()
-            rest = self._rest = core.poll()
+            rest = core.poll()
+            if self.foresee is not None:
+                rest = self._foreseen(list(rest), self.foresee)
+            self._rest = rest
+
+    def _foreseen(
+        self, events: list[Event], foresee: Callable[[Sequence[Event]], object]
+    ) -> Iterator[Event]:
+        try:
+            foresee(events)
+        except Exception as error:
+            # What was wrong with one of them will be found when it is its turn.
+            log.debug("a batch could not be foreseen: %r", error)
+        return iter(events)
 
     async def _stay(
         self,

@@ -58,6 +58,7 @@ _HAS_AUTHORIZATION: Final = 1 << 7
 
 _IS_JSON: Final = int(Flag.BODY_JSON)
 _HERE: Final = int(Flag.BODY_COMPLETE | Flag.BODY_NONE)
+_COMPLETE: Final = int(Flag.BODY_COMPLETE)
 _NONE: Final = int(Flag.BODY_NONE)
 _HEAD_ONLY: Final = int(Flag.HEAD_ONLY)
 _DEADLINE: Final = 1
@@ -308,6 +309,15 @@ class EngineRequest(Request):
             at, size = _HEAD(buffer, self._at + _BODY)
             return buffer[at : at + size].tobytes()  # type: ignore[no-any-return]
         return None
+
+    def body_now(self, limit: int | None = None) -> bytes | None:
+        if self._flags & _HERE != _COMPLETE or self._over:
+            return super().body_now(limit)
+        buffer = self._buffer
+        at, size = _HEAD(buffer, self._at + _BODY)
+        if size > (self.limits.max_body_bytes if limit is None else limit):
+            return super().body_now(limit)  # which refuses it
+        return buffer[at : at + size].tobytes()  # type: ignore[no-any-return]
 
     async def read(self) -> bytes:
         if self._over:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 
+from covet_engine._asgi import WithState
 from covet_engine._config import EngineConfig
 from covet_engine._plugin import EngineServer
-from covet_http import Application, Receive, Scope, Send, ServerOptions, asgi_lifespan
+from covet_http import Application, ServerOptions, asgi_lifespan
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def serve_asgi(
     server = EngineServer(config or EngineConfig())
     try:
         async with asgi_lifespan(application) as state:
-            served = application if state is None else _WithState(application, state)
+            served = application if state is None else WithState(application, state)
             async with server.listen(sockets, options or ServerOptions()) as listener:
                 listener.begin(served)
                 yield
@@ -52,14 +52,3 @@ async def serve_asgi(
         for each in sockets:
             each.close()
 
-
-class _WithState:
-    """Gives each request's scope a copy of what the application made when it started."""
-
-    def __init__(self, application: Application, state: dict[str, Any]) -> None:
-        self._application = application
-        self._state = state
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        scope["state"] = self._state.copy()
-        return self._application(scope, receive, send)

@@ -1015,7 +1015,7 @@ static void without_blocks_reading_waits(void)
     default_options();
     options.block_size = 1; /* raised to what a head takes */
     options.max_header_bytes = 1024;
-    options.arena_size = 3 * 16384;
+    options.arena_size = 3 * 20480;
     start();
     client c[6];
     uint64_t handles[6];
