@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from e2e.service import copy_example
-from soak.report import section, write
+from soak.report import record, section
 
 Unfinished = Callable[[], bool]
 
@@ -16,13 +16,19 @@ Unfinished = Callable[[], bool]
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("soak")
     group.addoption("--seconds", type=float, default=600, help="for all tests together")
-    group.addoption("--record", type=Path, help="a page whose last section the result becomes")
+    group.addoption("--record", type=Path, help="a page whose last section takes the result")
 
 
 @pytest.fixture
-def unfinished(request: pytest.FixtureRequest) -> Unfinished:
-    """Whether the test's share of the time is not over; every chosen test has the same share."""
-    share = request.config.getoption("--seconds") / len(request.session.items)
+def share(request: pytest.FixtureRequest) -> float:
+    """The test's seconds; every chosen test has as many."""
+    seconds: float = request.config.getoption("--seconds")
+    return seconds / len(request.session.items)
+
+
+@pytest.fixture
+def unfinished(share: float) -> Unfinished:
+    """Whether the test's share of the time is not over."""
     until = time.monotonic() + share
     return lambda: time.monotonic() < until
 
@@ -46,4 +52,4 @@ def pytest_terminal_summary(
     text = section(reports, config.getoption("--seconds"))
     terminalreporter.write_line(text)
     if page := config.getoption("--record"):
-        write(page, text)
+        record(page, text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,31 +25,44 @@ def git(*arguments: str) -> str:
 
 
 def section(reports: Sequence[pytest.TestReport], seconds: float) -> str:
-    """The heading, where and when it was, and a row for each test."""
-    changed = ", with changes" if git("status", "--porcelain", "--", *TESTED) else ""
-    took = sum(report.duration for report in reports)
-    lines = [
-        HEADING,
-        "",
-        f"- when: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        f"- commit: `{git('rev-parse', '--short=10', 'HEAD')}`{changed}",
-        f"- Python: {platform.python_version()} on {platform.system()}",
-        f"- asked for: `--seconds {seconds:g}`; took {took:.0f} s",
-        "",
-        "| test | outcome | seconds | what it did |",
-        "|---|---|---:|---|",
-        *map(row, reports),
-    ]
-    return "\n".join(lines) + "\n"
+    """The heading, where it was, and a row for each test: what it did, and when with which commit."""
+    return "\n".join(
+        [
+            HEADING,
+            "",
+            f"Python {platform.python_version()} on {platform.system()}.",
+            "",
+            "| test | outcome | seconds | what it did | when, commit, `--seconds` |",
+            "|---|---|---:|---|---|",
+            *(row(report, seconds) for report in reports),
+            "",
+        ]
+    )
 
 
-def row(report: pytest.TestReport) -> str:
+def row(report: pytest.TestReport, seconds: float) -> str:
     done = "; ".join(f"{name}: {value}" for name, value in report.user_properties)
     name = report.nodeid.rpartition("::")[2]
-    return f"| `{name}` | {report.outcome} | {report.duration:.0f} | {done} |"
+    return f"| `{name}` | {report.outcome} | {report.duration:.0f} | {done} | {run(seconds)} |"
 
 
-def write(page: Path, text: str) -> None:
-    """Let ``text`` replace all of the page from the heading on."""
-    before = page.read_text("utf-8").partition(HEADING)[0]
-    page.write_text(before + text, "utf-8")
+@cache
+def run(seconds: float) -> str:
+    changed = ", with changes" if git("status", "--porcelain", "--", *TESTED) else ""
+    commit = git("rev-parse", "--short=10", "HEAD")
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, `{commit}`{changed}, {seconds:g}"
+
+
+def record(page: Path, text: str) -> None:
+    """Let a section take the place of the page's last one, but for rows of tests that did not run."""
+    before, _, old = page.read_text("utf-8").partition(HEADING)
+    head, *new = text.splitlines(keepends=True)
+    rows = {name(line): line for line in [*old.splitlines(keepends=True), *new] if name(line)}
+    rest = [line for line in new if not name(line)]
+    page.write_text(before + head + "".join([*rest, *map(rows.__getitem__, sorted(rows))]), "utf-8")
+
+
+def name(line: str) -> str:
+    """Of the test whose row this is; empty if it is none."""
+    found = re.match(r"\| `([^`]+)` \| (?:passed|failed) \|", line)
+    return found[1] if found else ""

@@ -17,6 +17,7 @@
 enum {
     LISTENERS = 64,
     BATCH = 512, /* readiness taken from epoll at once */
+    MANY = 16, /* of it, and none for Python: there may be more by now */
     ACCEPT_AT_ONCE = 64, /* of one listening socket in one poll */
     SPARE_CONNECTIONS = 8192, /* places for the backlog when stopping */
     LOG_SIZE = 1 << 20
@@ -27,6 +28,7 @@ enum {
 #define ACCEPT_PAUSE (100 * MILLISECOND)
 #define LOG_PAUSE (100 * MILLISECOND)
 #define LINGER (2 * SECOND)
+#define AT_A_STRETCH (MILLISECOND / 2)
 
 struct cv_engine {
     cv_core core;
@@ -454,19 +456,17 @@ static void run_ready(cv_core *core)
     cv_link_out(&mark);
 }
 
-int cv_engine_poll(cv_engine *engine)
+static int look(cv_engine *engine)
+{
+    int count = epoll_wait(engine->epoll, engine->ready, BATCH, 0);
+    cv_core_tick(&engine->core);
+    return count;
+}
+
+/* Act on what epoll has reported. */
+static void act(cv_engine *engine, int count)
 {
     cv_core *core = &engine->core;
-    core->event_count = 0;
-    core->event_limit = CV_EVENTS;
-    core->counters.polls++;
-    int count = epoll_wait(engine->epoll, engine->ready, BATCH, 0);
-    cv_core_tick(core);
-    return_lent(core);
-    expire(core);
-    cv_notices_send(core);
-    cv_connections_resume(core);
-    run_ready(core);
     for (int i = 0; i < count; i++) {
         uint64_t number = engine->ready[i].data.u64;
         if (number < CV_TAG) {
@@ -484,6 +484,28 @@ int cv_engine_poll(cv_engine *engine)
         } else if (number - CV_TAG_LISTENER < (uint64_t)engine->listener_count) {
             accept_from(engine, (int)(number - CV_TAG_LISTENER));
         }
+    }
+}
+
+int cv_engine_poll(cv_engine *engine)
+{
+    cv_core *core = &engine->core;
+    core->event_count = 0;
+    core->event_limit = CV_EVENTS;
+    core->counters.polls++;
+    int count = look(engine);
+    int64_t until = core->readable + AT_A_STRETCH;
+    return_lent(core);
+    expire(core);
+    cv_notices_send(core);
+    cv_connections_resume(core);
+    run_ready(core);
+    act(engine, count);
+    /* A turn of Python's loop costs as much as a few answers. It is saved as long as nobody there is
+     * asked, for a moment: whatever else waits in that loop has its turn too. */
+    while (count >= MANY && !core->event_count && core->readable < until) {
+        count = look(engine);
+        act(engine, count);
     }
     if (engine->accept_due <= core->now)
         engine->accept_due = CV_NEVER;

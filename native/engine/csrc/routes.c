@@ -332,7 +332,7 @@ int cv_routes_take(cv_routes *routes, int route, uint32_t most, int param, const
     if (routes == NULL || route < 0 || route > UINT16_MAX || most == 0 || param < -1 ||
         param >= CV_PARAMS || (param < 0 && name == NULL) || name_size > UINT8_MAX ||
         (type != 'i' && type != 's') || at < 0 || size < (type == 'i' ? 8 : 2) ||
-        at + size > CV_ARGUMENT_BYTES)
+        at > CV_ARGUMENT_BYTES || size > CV_ARGUMENT_BYTES - at)
         return -1;
     cv_arguments *arguments = arguments_of(routes, (uint32_t)route);
     if (arguments == NULL)

@@ -233,7 +233,9 @@ def engine_asgi(name: str, application: str) -> Recipe:
         options = ["--port", str(port), "--backend", "uvloop"]
         return [sys.executable, "-m", "covet_engine", application, *options]
 
-    return Recipe(name, command, missing=_without("covet_engine") or _without("fastapi") or _without("uvloop"))
+    return Recipe(
+        name, command, missing=_without("covet_engine") or _without("fastapi") or _without("uvloop")
+    )
 
 
 def floor(work: Work, answer: bytes, *, pipelined: bool = False) -> Recipe:

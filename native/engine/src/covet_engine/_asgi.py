@@ -126,9 +126,9 @@ class AsgiTarget:
     ) -> None:
         self.core = core
         self.state: dict[str, Any] | None = None
-        if isinstance(application, WithState):
-            application, self.state = application.application, application.state
         self.application: Callable[..., Awaitable[Any]] = application
+        if isinstance(application, WithState):
+            self.application, self.state = application.application, application.state
         self.servers = [*servers, *[None] * (256 - len(servers))]
         self._made: dict[int, AsgiExchange] = {}
 
@@ -199,9 +199,7 @@ class AsgiExchange:
             self._more = True
         fields = head[target_at + target_size + _VERSION_LINE_END : -4]
         usual = _asked.get
-        headers = (
-            [usual(line) or _pair(line) for line in fields.split(b"\r\n")] if fields else []
-        )
+        headers = [usual(line) or _pair(line) for line in fields.split(b"\r\n")] if fields else []
         self._chunked = minor == 1
         raw_path = head[path_at : path_at + path_size]
         path = raw_path.decode("latin-1")
@@ -347,19 +345,19 @@ class AsgiExchange:
         fields = b""
         declared = None
         close = False
-        for name, value in message.get("headers", ()):
-            if name.__class__ is bytes and value.__class__ is bytes:
-                line = _usual.get((name, value))
+        for said, value in message.get("headers", ()):
+            if said.__class__ is bytes and value.__class__ is bytes:
+                line = _usual.get((said, value))
                 if line is not None:
                     fields += line
                     continue
-                if name == b"content-length" and declared is None and _length(value):
+                if said == b"content-length" and declared is None and _length(value):
                     declared = int(value)
                     continue
-            line = b"%b: %b\r\n" % (name, value)
+            line = b"%b: %b\r\n" % (said, value)
             if not _line(line):
-                raise ValueError(f"{bytes(name)!r}: {bytes(value)!r} is no header field")
-            said, name = name, bytes(name).lower()
+                raise ValueError(f"{bytes(said)!r}: {bytes(value)!r} is no header field")
+            name = bytes(said).lower()
             if name not in _OURS:
                 fields += line
                 if name in _CONSTANT and len(_usual) < _MOST_USUAL and len(line) < _LONGEST_USUAL:

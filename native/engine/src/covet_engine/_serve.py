@@ -51,4 +51,3 @@ async def serve_asgi(
     finally:
         for each in sockets:
             each.close()
-

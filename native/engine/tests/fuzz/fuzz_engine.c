@@ -161,6 +161,11 @@ static void look_at(const cv_script *script, const cv_event *event)
                 request.content_length == UINT64_MAX || request.content_length > 1000);
         for (uint32_t i = 0; i < request.head_size; i++)
             sum += arena[request.head + i];
+        PROMISE(request.absent == -1 || (event->route == 2 && (request.absent & ~6) == 0));
+        if (request.absent >= 0) {
+            PROMISE(request.arguments[0] < 16);
+            PROMISE((request.absent & 2) != 0 || request.arguments[16] < 100);
+        }
         for (uint32_t i = 0; i < request.body_size; i++)
             sum += arena[request.body + i];
     } else if (event->kind == CV_BODY) {

@@ -68,8 +68,8 @@ static void take_request(cv_play *play, const cv_event *event, cv_bytes *replies
     cv_held *held = &play->held[play->held_count++];
     *held = (cv_held){.handle = event->handle};
     held->text_size = (size_t)snprintf(
-        held->text, sizeof held->text, "%u:%u:%.*s\n", (unsigned)event->route,
-        (unsigned)request.minor, request.target_size < 60 ? request.target_size : 60,
+        held->text, sizeof held->text, "%u:%d:%u:%.*s\n", (unsigned)event->route,
+        (int)request.absent, (unsigned)request.minor, request.target_size < 60 ? request.target_size : 60,
         (const char *)arena + request.head + request.target_at);
     cv_add(&held->head, arena + request.head, request.head_size);
     if ((event->flags & CV_BODY_COMPLETE) != 0)

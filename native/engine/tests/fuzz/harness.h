@@ -38,6 +38,9 @@ static inline cv_routes *cv_harness_routes(int everything, int flags)
     leaf = cv_routes_add_path(routes, "/a/{}", 5, "s");
     PROMISE(cv_routes_set_route(routes, leaf, "GET", 2, 0) == 0);
     PROMISE(cv_routes_set_route(routes, leaf, "POST", 3, 0) == 0);
+    PROMISE(cv_routes_take(routes, 2, 4, 0, NULL, 0, 's', 0, 16) == 0);
+    PROMISE(cv_routes_take(routes, 2, 4, -1, "q", 1, 's', 16, 100) == 0);
+    PROMISE(cv_routes_take(routes, 2, 4, -1, "n", 1, 'i', 116, 8) == 0);
     leaf = cv_routes_add_path(routes, "/w", 2, "");
     PROMISE(cv_routes_set_route(routes, leaf, "POST", 4, CV_ROUTE_WAIT) == 0);
     PROMISE(cv_routes_set_default(routes, 404, missing) == 0);
