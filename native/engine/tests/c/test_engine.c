@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -536,6 +537,101 @@ static void stopping_answers_the_backlog(void)
     over();
 }
 
+/* Whether an engine waits for the listener in a way that wakes only one of those who do. */
+static int waits_exclusively(const cv_engine *of)
+{
+    char path[64], line[256];
+    int found = 0;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", cv_engine_fd(of));
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (file && fgets(line, sizeof line, file)) {
+        int fd;
+        unsigned waited;
+        if (sscanf(line, "tfd: %d events: %x", &fd, &waited) == 2 && fd == listener)
+            found = (waited & EPOLLEXCLUSIVE) != 0;
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* What a client hears while two engines work. */
+static const char *hear_from_either(cv_engine *other, int fd)
+{
+    char *end = heard;
+    *end = 0;
+    for (int i = 0; i < PATIENCE && !ends(heard, "hello"); i++) {
+        poll_engine();
+        cv_engine_poll(other);
+        if (!readable(fd, 1))
+            continue;
+        ssize_t size = recv(fd, end, 1000, 0);
+        if (size <= 0)
+            break;
+        end += size;
+        *end = 0;
+    }
+    return heard;
+}
+
+static void engines_share_a_listener(void)
+{
+    enum { MANY = 20, FEW = 3 };
+    start_listening();
+    options.max_connections = FEW;
+    cv_engine *other = cv_engine_new(&options);
+    cv_engine_begin(other, make_routes());
+    CHECK(cv_engine_listen(other, listener) == 0);
+    CHECK(waits_exclusively(engine) && waits_exclusively(other));
+    int fds[MANY];
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = dial();
+        say(fds[i], GET("/hello"));
+    }
+    cv_engine_poll(other);
+    CHECK(cv_engine_counters(other)->accepted == FEW); /* the rest is left to the first */
+    for (int i = 0; i < MANY; i++)
+        CHECK(ends(hear_from_either(other, fds[i]), "hello"));
+    CHECK(counters()->accepted + cv_engine_counters(other)->accepted == MANY);
+
+    cv_engine_stop(other); /* the socket is still there for others */
+    for (int i = 0; i < FEW; i++) {
+        int fd = dial();
+        say(fd, GET("/hello"));
+        CHECK(ends(hear_from_either(other, fd), "hello"));
+        close(fd);
+    }
+    CHECK(cv_engine_counters(other)->accepted == FEW);
+    CHECK(counters()->accepted == MANY);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    cv_engine_close(other);
+    cv_engine_free(other);
+    over();
+}
+
+/* Native answers to many connections at a time, and a request for Python among them. */
+static void many_native_answers_do_not_hide_a_request(void)
+{
+    enum { MANY = 40 };
+    int fds[MANY];
+    start_listening();
+    for (int i = 0; i < MANY; i++)
+        fds[i] = dial();
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++)
+            say(fds[i], i == MANY / 2 ? GET("/items/1") : GET("/hello"));
+        answer(await(CV_REQUEST)->handle, "hello");
+        for (int i = 0; i < MANY; i++)
+            CHECK(ends(hear_until(fds[i], "hello"), "hello"));
+    }
+    CHECK(counters()->native == 3 * (MANY - 1));
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    over();
+}
+
 static void the_timer_makes_it_readable(void)
 {
     start_listening();
@@ -688,6 +784,8 @@ int main(int argc, char **argv)
     if (!quick) /* valgrind accepts what is over the limit, and drops it */
         without_descriptors_accepting_pauses();
     stopping_answers_the_backlog();
+    engines_share_a_listener();
+    many_native_answers_do_not_hide_a_request();
     the_timer_makes_it_readable();
     submit_makes_it_readable_where_more_can_be_done();
     held_requests_wait_for_the_next_table();
