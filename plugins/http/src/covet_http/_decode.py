@@ -76,7 +76,7 @@ class Decoding:
             ahead=bool(read_ahead(signature, place)),
             document=document,
             release=release,
-            whole=place.body[0] if place.whole is not None and place.body else "",
+            whole=place.body[0] if place.whole is not None and place.body else place.spread,
             check=self._check(place, self._codecs.choose if negotiates else None),
             location=("body",),
             incoming=_incoming(place),
@@ -145,7 +145,7 @@ def _form(signature: Signature, place: Placement) -> tuple[Any, Any]:
     from covet_http._forms._reader import form_document, release
 
     assert place.form is not None
-    inputs = [each for each in signature.inputs if each.name in place.body]
+    inputs = place.body_inputs(signature)
     plan = FormPlan(inputs, place.form)
     required = any(each.required for each in inputs)
     return form_document(plan, required=required), release if plan.files else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_origin
 
 from covet_http._fields import Spread, UnfitModelError, base_of, has_fields, no_text, spread
 from covet_http._forms._parts import Parts
@@ -30,6 +30,8 @@ class Placement(Record):
         models: Models that are taken apart, and where their fields come from.
         body: What comes from the body.
         whole: How the body is read if it is one input, all of it, or a stream of its bytes.
+        spread: The model whose fields are the body's own, if there is one: the only one in the body that
+            has to come, whatever else comes from elsewhere. Other inputs are members beside its fields.
         form: The names of their fields, if the body is a form; ``None`` if it is none.
         problems: Why something cannot come from where it should.
     """
@@ -42,8 +44,17 @@ class Placement(Record):
     models: dict[str, tuple[Place, Spread]]
     body: tuple[str, ...]
     whole: Body | None
+    spread: str
     form: dict[str, str] | None
     problems: tuple[str, ...]
+
+    def body_inputs(self, signature: Signature) -> list[Input]:
+        """What comes from the body, as it comes from there: spread or a member."""
+        return [
+            given.replaced(spread=given.name == self.spread)
+            for given in signature.inputs
+            if given.name in self.body
+        ]
 
 
 def place_inputs(
@@ -92,6 +103,7 @@ class _Placing:
         self.cookies: dict[str, str] = {}
         self.models: dict[str, tuple[Place, Spread]] = {}
         self.body: list[str] = []
+        self.inputs = {each.name: each for each in signature.inputs}
         self.marked: Body | None = None
         self.raw: Body | None = None
         self.problems: list[str] = []
@@ -139,7 +151,11 @@ class _Placing:
             )
         if self.takes_form:
             self.raw = None
-            self._check_form()
+        # Bytes that stand among others are a member of the document like any.
+        whole = self.marked or (self.raw if len(self.body) == 1 else None)
+        spread = self._spread() if whole is None else ""
+        if self.takes_form:
+            self._check_form(spread)
         return Placement(
             path=self.path,
             host=self.hosts,
@@ -148,13 +164,27 @@ class _Placing:
             cookies=self.cookies,
             models=self.models,
             body=tuple(self.body),
-            # Bytes that stand among others are a member of the document like any.
-            whole=self.marked or (self.raw if len(self.body) == 1 else None),
+            whole=whole,
+            spread=spread,
             form={given.name: name for given, name in self.form} if self.takes_form else None,
             problems=tuple(self.problems),
         )
 
-    def _check_form(self) -> None:
+    def _spread(self) -> str:
+        """The one model of the body, unless a field of it is called like another input in there."""
+        models = [
+            name
+            for name in self.body
+            if self.inputs[name].required and has_fields(_bare(self.inputs[name].type))
+        ]
+        if len(models) != 1:
+            return ""
+        others = set(self.body) - {models[0]}
+        if others and others & {name for name, _ in fields_of_model(self.inputs[models[0]].type)}:
+            return ""
+        return models[0]
+
+    def _check_form(self, spread: str) -> None:
         if self._method in WITHOUT_BODY:
             self.problems.append(f"{self._method} has no form; use POST")
             return
@@ -170,7 +200,7 @@ class _Placing:
                     f"{given.name!r} is a Struct, which takes no texts for numbers; take a pydantic model"
                     " or a dataclass from a form"
                 )
-            if given.spread:
+            if given.name == spread:
                 names += {each for each, _ in fields_of_model(given.type)}
                 continue
             names.append(name)
@@ -269,6 +299,10 @@ def read_ahead(signature: Signature, place: Placement) -> tuple[Ahead, ...]:
             return ()
         found.append(Ahead(kind=kind, path=index, query=key or ""))
     return tuple(found)
+
+
+def _bare(annotation: Any) -> Any:
+    return annotation.__origin__ if get_origin(annotation) is Annotated else annotation
 
 
 def _place_of(marker: Query | Header | Cookie) -> Place:

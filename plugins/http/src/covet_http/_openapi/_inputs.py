@@ -48,7 +48,7 @@ def describe_inputs(
     inputs = {each.name: each for each in signature.inputs}
     _add_parameters(description, schemas, place, inputs)
     if place.body or place.whole is not None:
-        given = [inputs[name] for name in place.body]
+        given = place.body_inputs(signature)
         others = [media_type for each in codecs for media_type in each]
         _add_body(description, schemas, place, given, refuse_extra=refuse_extra, codecs=others)
     elif signature.item is not None:
