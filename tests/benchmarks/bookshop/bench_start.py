@@ -4,6 +4,9 @@ Every run is a fresh process on the same interpreter: it is started, polled unti
 is answered, asked a few more requests of every kind, weighed, and stopped. Memory is what
 ``smaps_rollup`` says of the process and its children: PSS counts shared pages by their share, RSS
 counts them whole.
+
+The peer answers these requests and no more. The shop also loads what versions, uploads, idempotency keys
+and its page take, and that is in its numbers.
 """
 
 from __future__ import annotations
