@@ -42,6 +42,8 @@ _ID: Final = 8
 _LONGEST_ID: Final = 20
 # So many datagrams are taken before others get a turn.
 _BATCH: Final = 32
+# The system cannot receive: trying again at once would only spin.
+_PAUSE: Final = 0.1
 # Handshakes under way, beyond which clients have to show that they are where they say.
 _UNPROVEN: Final = 32
 
@@ -104,29 +106,45 @@ class Endpoint:
         self._graves: deque[_Grave] = deque()
         self._unproven: set[Http3Connection] = set()
         self._refusing = False
+        self._receiving = anyio.CancelScope()
+        self._received = anyio.Event()
+        self._begun = False
 
     def reload(self) -> None:
         """Use certificates that have been renewed for new connections."""
         self._credentials.reload()
 
     async def run(self) -> None:
-        """Receive until cancelled."""
-        async with anyio.create_task_group() as tasks:
-            for each in self._sockets:
-                tasks.start_soon(self._receive, each)
+        """Receive until it is stopped."""
+        self._begun = True
+        try:
+            with self._receiving:
+                async with anyio.create_task_group() as tasks:
+                    for each in self._sockets:
+                        tasks.start_soon(self._receive, each)
+        finally:
+            self._received.set()
 
     def refuse(self) -> None:
         """Take no new connections."""
         self._refusing = True
 
-    async def linger(self, seconds: float) -> None:
-        """Say the last word again to who asks for it, no longer than this."""
+    async def stop(self, linger: float) -> None:
+        """Let go of the ports, once no connection is left.
+
+        Args:
+            linger: How long who has not heard that they have ended may ask, at most.
+        """
         now = monotonic()
         last = max((each.until for each in self._graves), default=now)
-        await anyio.sleep(max(0.0, min(seconds, last - now)))
+        await anyio.sleep(max(0.0, min(linger, last - now)))
+        self._receiving.cancel()
+        if self._begun:
+            await self._received.wait()
+        self.close()
 
     def close(self) -> None:
-        """Let go of the ports."""
+        """Let go of the ports; nobody receives any more."""
         for each in self._sockets:
             each.close()
         self._sockets = []
@@ -170,11 +188,16 @@ class Endpoint:
     async def _receive(self, bound: UdpSocket) -> None:
         while True:
             await bound.readable()
-            for _ in range(_BATCH):
-                received = bound.receive()
-                if received is None:
-                    break
-                self._take(*received)
+            try:
+                for _ in range(_BATCH):
+                    received = bound.receive()
+                    if received is None:
+                        break
+                    self._take(*received)
+            except OSError as error:
+                # Out of memory, or the interface is down: of the system, and not of one client.
+                log.warning("cannot receive datagrams: %s", error.strerror)
+                await anyio.sleep(_PAUSE)
             await anyio.lowlevel.checkpoint()
 
     def _take(self, data: bytes, address: Address) -> None:

@@ -32,6 +32,9 @@ log = logging.getLogger("covet.hypercorn")
 _NEVER: Final = float("inf")
 # A client that waits for an answer is asked so often, in its patience, whether it is still there.
 _PINGS: Final = 3
+# Once the service stops: how often it is asked, and after how much silence it is given up.
+_LAST_PINGS: Final = 1.0
+_LAST_PATIENCE: Final = 5.0
 # The finest grain of its timers, in seconds.
 _GRAIN: Final = 0.001
 # So late a timer may be, or the thread was busy with something else.
@@ -81,6 +84,7 @@ class Http3Connection:
         self._closed = False
         self._leaving = False
         self._ping_at = _NEVER
+        self._heard = monotonic()
         self._farewell: list[tuple[bytes, Any]] = []
         self.ids: set[bytes] = set()
 
@@ -100,8 +104,9 @@ class Http3Connection:
 
     def receive(self, data: bytes, address: Address) -> None:
         """Take a datagram."""
+        self._heard = now = monotonic()
         try:
-            self.quic.receive_datagram(data, address, monotonic())
+            self.quic.receive_datagram(data, address, now)
             self._take_events()
             self._protocol.moved()
         except Exception:
@@ -233,27 +238,48 @@ class Http3Connection:
         """Say whether a request is under way."""
         now = monotonic()
         self.read_by = now + self.listener.patience if idle else _NEVER
-        self._ping_at = _NEVER if idle else now + self.quic.silence / _PINGS
+        self._ping_at = _NEVER if idle else now + self._ping_interval
 
     # Timeouts and draining.
 
     def is_due(self, now: float) -> bool:
         """Whether one of the connection's times has passed."""
-        return now >= self.read_by or now >= self._ping_at or self._protocol.is_due(now)
+        return (
+            now >= self.read_by
+            or now >= self._ping_at
+            or self._is_silent(now)
+            or self._protocol.is_due(now)
+        )
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether the service stops and nobody is there to be answered."""
+        return self.listener.draining and now - self._heard >= _LAST_PATIENCE
 
     def expire(self, now: float) -> None:
         """Do what is to be done at one of the connection's times that has passed."""
+        if self._is_silent(now):
+            self.close(Code.NO_ERROR)
+            return
         if now >= self._ping_at:
-            self._ping_at = now + self.quic.silence / _PINGS
-            self.quic.send_ping(0)
+            self._ping(now)
         self._protocol.expire(now)
         if now >= self.read_by:
             self.read_by = _NEVER
             self._protocol.leave()
         self.wake()
 
+    def _ping(self, now: float) -> None:
+        """Have the client say that it is there; it need not say it again for a while."""
+        self._ping_at = now + (_LAST_PINGS if self.listener.draining else self._ping_interval)
+        self.quic.send_ping(0)
+
+    @property
+    def _ping_interval(self) -> float:
+        return self.quic.silence / _PINGS
+
     def drain(self, now: float) -> None:
         """Wait less for the next request, and say so."""
         self.read_by = min(self.read_by, now + self.listener.patience)
+        self._ping(now)
         self._protocol.drain(now)
         self.wake()

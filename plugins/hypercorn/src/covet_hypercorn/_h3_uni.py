@@ -64,7 +64,6 @@ class Incoming:
 
     def reset(self, stream_id: int) -> None:
         """The client has given such a stream up."""
-        self.spend()
         self._quic.take_rest(stream_id)
         self._end(stream_id)
 
@@ -72,7 +71,6 @@ class Incoming:
         """The client reads a stream of ours no further."""
         if stream_id == control:
             raise Http3Error(Code.CLOSED_CRITICAL_STREAM, "nobody reads the control stream")
-        self.spend()
 
     def _end(self, stream_id: int) -> None:
         self._kinds.pop(stream_id, None)

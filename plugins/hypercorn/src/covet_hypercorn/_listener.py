@@ -137,8 +137,7 @@ class Listener:
                 await self._emptied.wait()
             await self._expire()
         if self.endpoint is not None:
-            await self.endpoint.linger(self.options.linger)
-            self.endpoint.close()
+            await self.endpoint.stop(self.options.linger)
 
     def speak_http3(self, endpoint: Endpoint, port: int) -> None:
         """Take HTTP/3 by these sockets too, and say so in answers to clients that do not speak it.

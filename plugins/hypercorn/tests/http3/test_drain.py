@@ -110,6 +110,49 @@ async def test_stop_does_not_wait_for_who_does_not_read(http3: Any) -> None:
             await client.until_closed()
 
 
+@pytest.mark.parametrize("answered", [False, True])
+async def test_stop_does_not_wait_for_who_is_gone_without_a_word(
+    http3: Any, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    monkeypatch.setattr("covet_hypercorn._h3_connection._LAST_PATIENCE", 0.5)
+    monkeypatch.setattr("covet_hypercorn._h3_connection._LAST_PINGS", 0.1)
+    heard = []
+    started = anyio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        started.set()
+        if answered:
+            await http3.hello(scope, receive, send)
+        while not heard or heard[-1] != "http.disconnect":
+            heard.append((await receive())["type"])
+
+    async with http3.listening(application) as (listener, port):
+        async with http3.connected(port) as client:
+            client.request()
+            client.wire = http3.wire(lost=1.0)
+            await started.wait()
+            await listener.stop()
+            assert not listener._connections
+            assert heard[-1] == "http.disconnect"
+
+
+async def test_stop_waits_for_who_is_there(http3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covet_hypercorn._h3_connection._LAST_PATIENCE", 1.0)
+    monkeypatch.setattr("covet_hypercorn._h3_connection._LAST_PINGS", 0.1)
+    application, started, release = http3.held()
+    async with http3.listening(application) as (listener, port), http3.connected(port) as client:
+        stream = client.request()
+        await started.wait()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.stop)
+            received = client.received
+            # Many pings, each of which it answers.
+            await client.until(lambda: client.received > received + 20 * 25)
+            release.set()
+            await client.until_over(stream)
+            assert client.status(stream) == 200
+
+
 async def test_stop_refuses_those_who_begin(http3: Any) -> None:
     application, started, release = http3.held()
     async with http3.listening(application) as (listener, port), http3.connected(port) as client:
