@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 
 import covet_http as http
 from covet_http.testing import run_service
-from covet_operations import Signature
 
 
 class Book(BaseModel):
@@ -147,16 +146,3 @@ async def test_faults_of_both_places_are_told_together(http_server: str) -> None
         (["body", "id"], "int_parsing"),
         (["body", "more"], "extra_forbidden"),
     ]
-
-
-def test_messages_elsewhere_keep_names_apart() -> None:
-    """A topic has one record for all inputs, so that there the book is a member."""
-    from covet_kernel.contracts import Operation
-    from covet_operations._signature import Resolver, compile_signature
-
-    signature, errors = compile_signature(
-        Operation(name="put", handler=put_book, effect="write"), Resolver(())
-    )
-    assert errors == []
-    assert isinstance(signature, Signature)
-    assert set(signature.record.json_schema()["properties"]) == {"id", "book"}

@@ -459,3 +459,20 @@ async def test_what_a_document_opens_is_released_however_the_call_ends(
                 await service.run(document=document)
     called = [] if ends == "refused" else ["called"]
     assert said == ["opened", *called, "released"]
+
+
+class Numbered(BaseModel):
+    n: int
+
+
+@operation(effect="read")
+@plain()
+def both(n: int, book: Numbered) -> int:
+    return n + book.n
+
+
+async def test_a_model_with_a_field_of_the_same_name_is_a_member() -> None:
+    # A message has one record for all inputs; transports with several places may do otherwise.
+    service = Service(both)
+    assert set(service.endpoints[0].signature.record.json_schema()["properties"]) == {"n", "book"}
+    assert await service.run(document=b'{"n": 1, "book": {"n": 2}}') == b"3"
