@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json as stdjson
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,10 @@ from covet_kernel import Kernel, Plugin
 from covet_kernel.contracts import Operation
 from covet_kernel.testing import run_kernel
 from covet_operations import Operations, operations_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from lax_server import LaxServer
 
 
 def plugin_of(*functions: Any, **more: Any) -> type[Plugin[None]]:
@@ -156,20 +162,35 @@ def http_server(request: pytest.FixtureRequest) -> str:
     return name
 
 
+def _web(name: str) -> SimpleNamespace:
+    servers: dict[str, type[Plugin[Any]]] = {"hypercorn": Hypercorn}
+    if name == "engine":
+        servers = {"engine": pytest.importorskip("covet_engine").Engine}
+    elif name == "asgi":
+        servers = {"hypercorn": LaxServer}
+    return SimpleNamespace(
+        serving=partial(serving, servers=servers),
+        server=name,
+        servers=servers,
+        plugin_of=plugin_of,
+        Client=Client,
+        Service=Service,
+    )
+
+
 @pytest.fixture(params=["hypercorn", "engine"])
 def web(request: pytest.FixtureRequest) -> SimpleNamespace:
     """What is above, for test modules, which cannot import it; with each server in turn.
 
     The servers keep one contract, so every test that does not say otherwise holds for both.
     """
-    servers: dict[str, type[Plugin[Any]]] = {"hypercorn": Hypercorn}
-    if request.param == "engine":
-        servers = {"engine": pytest.importorskip("covet_engine").Engine}
-    return SimpleNamespace(
-        serving=partial(serving, servers=servers),
-        server=request.param,
-        servers=servers,
-        plugin_of=plugin_of,
-        Client=Client,
-        Service=Service,
-    )
+    return _web(request.param)
+
+
+@pytest.fixture(params=["hypercorn", "engine", "asgi"])
+def entry(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """The same with each way into a service: the servers, and the ASGI boundary behind a lax one.
+
+    For what covet-http has to refuse by itself, whoever has read the request.
+    """
+    return _web(request.param)

@@ -203,9 +203,9 @@ async def test_with_json_alone_accept_is_not_looked_at(web: Any) -> None:
         (msgpack.encode(2**64 - 1), 200),
     ],
 )
-async def test_broken_message_pack(web: Any, body: bytes, status: int) -> None:
+async def test_broken_message_pack(entry: Any, body: bytes, status: int) -> None:
     # bad input 41, in another encoding
-    async with web.serving(*FUNCTIONS, http={"message_pack": True}) as service:
+    async with entry.serving(*FUNCTIONS, http={"message_pack": True}) as service:
         answer = await service.ask("POST", "/any", body=body, headers={"Content-Type": PACKED})
     assert answer.status == status, answer.body
     assert len(CALLED) == (status == 200)

@@ -86,7 +86,7 @@ async def test_every_answer_says_who_may_read_it(web: Any) -> None:
                 assert "origin" in nobody.headers["vary"]
 
 
-async def test_other_origins_get_no_permission(web: Any) -> None:
+async def test_other_origins_get_no_permission(entry: Any) -> None:
     # bad input 70
     others = [
         "https://app.example.evil.io", "https://evilapp.example", "https://appXexample", "null", "*",
@@ -96,7 +96,7 @@ async def test_other_origins_get_no_permission(web: Any) -> None:
         "https://a..shop.example", "https://shop.example.shop.example.evil", "",
         "https://" + "a" * 300 + ".shop.example", "https://\xe9.shop.example",
     ]  # fmt: skip
-    async with serving(web, SITES) as service, service.connect() as client:
+    async with serving(entry, SITES) as service, service.connect() as client:
         for origin in others:
             for method, target, status in (ASKED[0], ASKED[3], *ASKED[7:]):
                 answer = await client.ask(method, target, headers={"Origin": origin})
@@ -111,7 +111,7 @@ async def test_other_origins_get_no_permission(web: Any) -> None:
             assert "access-control-allow-methods" not in preflight.headers
 
 
-async def test_a_preflight_is_answered_without_a_handler(web: Any) -> None:
+async def test_a_preflight_is_answered_without_a_handler(entry: Any) -> None:
     CALLED.clear()
     asking = {
         "Origin": "https://a.shop.example",
@@ -120,7 +120,7 @@ async def test_a_preflight_is_answered_without_a_handler(web: Any) -> None:
         "Access-Control-Request-Headers": "x-a," * 5000,
     }
     cors = {**SITES, "headers": ["x-a", "content-type"], "max_age": 60, "private_network": True}
-    async with serving(web, cors) as service:
+    async with serving(entry, cors) as service:
         answer = await service.ask("OPTIONS", "/books", headers=asking)
         unknown = await service.ask("OPTIONS", "/none", headers=asking)
     assert answer.status == 204

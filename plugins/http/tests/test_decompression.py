@@ -136,11 +136,11 @@ def bomb_in(coding: str) -> bytes:
     return COMPRESS[coding](b'{"n":1,"note":"' + b" " * 50_000_000 + b'"}')
 
 
-async def test_bombs_are_bounded_by_what_they_decode_to(web: Any, coding: str) -> None:
+async def test_bombs_are_bounded_by_what_they_decode_to(entry: Any, coding: str) -> None:
     # bad input 43
     compress, bomb = COMPRESS[coding], bomb_in(coding)
     assert len(bomb) < 100_000
-    async with web.serving(*FUNCTIONS, http=ALL) as service:
+    async with entry.serving(*FUNCTIONS, http=ALL) as service:
 
         async def ask(path: str, body: bytes, kind: str, method: str = "POST") -> Any:
             return await service.ask(
@@ -178,10 +178,10 @@ async def test_what_is_broken_is_400(web: Any, coding: str) -> None:
 
 
 @pytest.mark.parametrize(("enabled", "accepted"), [((), "identity"), (("gzip",), "gzip, x-gzip")])
-async def test_other_codings_are_415(web: Any, enabled: tuple[str, ...], accepted: str) -> None:
+async def test_other_codings_are_415(entry: Any, enabled: tuple[str, ...], accepted: str) -> None:
     # bad input 43: nested ones too, whose bound would have to be the product
     twice = gzip.compress(gzip.compress(b'{"n":7}'))
-    async with web.serving(*FUNCTIONS, http={"decompress": enabled}) as service:
+    async with entry.serving(*FUNCTIONS, http={"decompress": enabled}) as service:
         for said in ("br", "deflate", "gzip, gzip", "gzip,identity", "nonsense"):
             for path, kind in (
                 ("/number", JSON),
@@ -235,10 +235,10 @@ async def test_who_leaves_amidst_a_compressed_stream_ends_the_call(web: Any, cod
     assert 0 < sum(len(each) for each in CALLED[:-2]) <= 150_000
 
 
-async def test_forms_are_never_compressed(web: Any) -> None:
+async def test_forms_are_never_compressed(entry: Any) -> None:
     # bad input 43
     multipart = b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nx\r\n--b--\r\n'
-    async with web.serving(*FUNCTIONS, http=ALL) as service:
+    async with entry.serving(*FUNCTIONS, http=ALL) as service:
         for path, kind, body in (
             ("/form", "application/x-www-form-urlencoded", b"note=x"),
             ("/form", "multipart/form-data; boundary=b", multipart),

@@ -150,10 +150,10 @@ async def test_a_file_that_has_just_changed_has_a_weak_tag(web: Any, folder: Pat
 
 
 @pytest.mark.parametrize(("name", "content"), [("small.bin", SMALL), ("large.bin", LARGE)])
-async def test_a_range(web: Any, name: str, content: bytes) -> None:
+async def test_a_range(entry: Any, name: str, content: bytes) -> None:
     # bad input 54
     size = len(content)
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         whole = await client.ask("GET", f"/files/{name}")
         for value, first, last in (
             ("0-", 0, size - 1),
@@ -184,10 +184,10 @@ async def test_a_range(web: Any, name: str, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "content"), [("small.bin", SMALL), ("large.bin", LARGE)])
-async def test_several_ranges(web: Any, name: str, content: bytes) -> None:
+async def test_several_ranges(entry: Any, name: str, content: bytes) -> None:
     # bad input 54
     end = len(content) - 1
-    async with web.serving(*FUNCTIONS) as service:
+    async with entry.serving(*FUNCTIONS) as service:
         headers = {"Range": f"bytes=0-1,10-{end - 5},-2"}
         answer = await service.ask("GET", f"/files/{name}", headers=headers)
     assert answer.status == 206
@@ -206,9 +206,9 @@ async def test_several_ranges(web: Any, name: str, content: bytes) -> None:
         assert body == content[first : last + 1] + b"\r\n"
 
 
-async def test_when_a_range_does_not_count(web: Any) -> None:
+async def test_when_a_range_does_not_count(entry: Any) -> None:
     # bad input 54
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         etag = (await client.ask("GET", "/files/small.bin")).headers["etag"]
         half = {"Range": "bytes=0-1"}
         for headers, status in (
@@ -229,8 +229,8 @@ async def test_when_a_range_does_not_count(web: Any) -> None:
         assert answer.headers["content-type"] == "text/html"
 
 
-async def test_what_it_is_saved_as(web: Any) -> None:
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+async def test_what_it_is_saved_as(entry: Any) -> None:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         answer = await client.ask("GET", "/save?name=r%C3%A9sum%C3%A9.pdf")
         assert answer.headers["content-disposition"] == (
             "attachment; filename=\"r_sum_.pdf\"; filename*=UTF-8''r%C3%A9sum%C3%A9.pdf"

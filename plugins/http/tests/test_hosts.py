@@ -24,11 +24,11 @@ def fixed(self: Any) -> Any:
     yield http.fixed("/robots.txt", "x", content_type="text/plain")
 
 
-async def test_others_get_421_on_every_path(web: Any) -> None:
+async def test_others_get_421_on_every_path(entry: Any) -> None:
     # bad input 35
-    site = {"site": web.plugin_of(covet_http_fixed=fixed)}
+    site = {"site": entry.plugin_of(covet_http_fixed=fixed)}
     config = {"allowed_hosts": list(PATTERNS), "health_path": "/health"}
-    async with web.serving(books, plugins=site, http=config) as service:
+    async with entry.serving(books, plugins=site, http=config) as service:
         async with service.connect() as client:
             for target in ("/books", "/robots.txt", "/health", "/none"):
                 for host in ("shop.example", "SHOP.example:8000", "a.b.api.example", "[::1]:80"):

@@ -84,10 +84,10 @@ def as_expected(case: Any, status: int) -> bool:
     return status == 400 if case["expect"] == "reject" else status in (204, 400, 422)
 
 
-async def test_the_suite_through_a_server(web: Any) -> None:
+async def test_the_suite_through_a_server(entry: Any) -> None:
     # bad input 41
     wrong = []
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         for case in CASES["cases"]:
             body = bytes_of(case)
             answer = await client.ask(
@@ -143,9 +143,9 @@ BODIES = [
 ]
 
 
-async def test_numbers_depth_names_and_surrogates(web: Any) -> None:
+async def test_numbers_depth_names_and_surrogates(entry: Any) -> None:
     # bad input 41
-    async with web.serving(*FUNCTIONS) as service:
+    async with entry.serving(*FUNCTIONS) as service:
         for path, body, status in BODIES:
             answer = await service.ask(
                 "POST", path, body=body, headers={"Content-Type": "application/json"}
@@ -155,9 +155,9 @@ async def test_numbers_depth_names_and_surrogates(web: Any) -> None:
     assert CALLED[-1].n == 7
 
 
-async def test_the_same_holds_for_the_lines_of_a_stream(web: Any) -> None:
+async def test_the_same_holds_for_the_lines_of_a_stream(entry: Any) -> None:
     # bad input 41
-    async with web.serving(*FUNCTIONS) as service:
+    async with entry.serving(*FUNCTIONS) as service:
         for line, status in (
             (b'{"a":1}', 200), (b'{"a":NaN}', 400), (b'{"a":1e999}', 422), (b"[" * 10_000, 400),
         ):  # fmt: skip
@@ -180,9 +180,9 @@ QUERIES = [
 ]
 
 
-async def test_queries(web: Any) -> None:
+async def test_queries(entry: Any) -> None:
     # bad input 41
-    async with web.serving(*FUNCTIONS, http={"max_header_bytes": 1_000_000}) as service:
+    async with entry.serving(*FUNCTIONS, http={"max_header_bytes": 1_000_000}) as service:
         for query, status in QUERIES:
             answer = await service.ask("POST", f"/free?{query}", json={})
             # The engine takes no target that is longer than it can number.
@@ -190,15 +190,15 @@ async def test_queries(web: Any) -> None:
                 :60
             ]
     assert CALLED == []
-    async with application(web, *FUNCTIONS) as call:
+    async with application(entry, *FUNCTIONS) as call:
         for query, status in QUERIES:
             assert (await posted(call, "/free", b"{}", query))[0] == status, query[:60]
     assert CALLED == []
 
 
-async def test_json_by_another_name_is_refused_with_cookies_too(web: Any) -> None:
+async def test_json_by_another_name_is_refused_with_cookies_too(entry: Any) -> None:
     # bad input 44
-    async with web.serving(*FUNCTIONS) as service:
+    async with entry.serving(*FUNCTIONS) as service:
         for kind in (
             "text/plain",
             "text/plain; x=application/json",
@@ -212,7 +212,7 @@ async def test_json_by_another_name_is_refused_with_cookies_too(web: Any) -> Non
     assert CALLED == []
 
 
-async def test_cookies_that_blow_up_others(web: Any) -> None:
+async def test_cookies_that_blow_up_others(entry: Any) -> None:
     # bad input 42
     @http.get("/session")
     async def session(
@@ -220,7 +220,7 @@ async def test_cookies_that_blow_up_others(web: Any) -> None:
     ) -> Any:
         return [x, sorted(request.cookies)]
 
-    async with web.serving(session) as service:
+    async with entry.serving(session) as service:
         for line, expected in (
             ("\\" * 15_000 + "; a=b", ["none", ["a"]]),
             ('c="' + '\\"' * 7_000 + "; a=b", ["none", ["a"]]),

@@ -212,8 +212,8 @@ async def test_answers(
     assert answer.json == expected
 
 
-async def test_details(web: Any) -> None:
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+async def test_details(entry: Any) -> None:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         answer = await client.ask("POST", "/books", json={"id": 3, "title": "t"})
         assert answer.headers["location"] == "/books/3"
         # bad input 39: nothing leaves the segment or the header

@@ -104,8 +104,8 @@ async def test_the_routes_own_type(web: Any) -> None:
             assert answer.headers["content-length"] == str(len(body))
 
 
-async def test_the_results_own_type(web: Any) -> None:
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+async def test_the_results_own_type(entry: Any) -> None:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         answer = await client.ask("GET", "/page/page")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         assert (answer.status, answer.body) == (200, "<p>ü</p>".encode())
@@ -151,9 +151,9 @@ def test_a_redirect_stays_on_this_server(to: str) -> None:
     assert http.Redirect(to, otherwise="/home").to == "/home"
 
 
-async def test_a_target_that_a_client_gave(web: Any) -> None:
+async def test_a_target_that_a_client_gave(entry: Any) -> None:
     # bad input 38
-    async with web.serving(*FUNCTIONS) as service, service.connect() as client:
+    async with entry.serving(*FUNCTIONS) as service, service.connect() as client:
         answer = await client.ask("GET", "/go?to=//evil.example")
         assert (answer.status, answer.headers.get("location")) == (500, None)
         answer = await client.ask("GET", "/go?to=/x%0d%0aset-cookie:a=b")

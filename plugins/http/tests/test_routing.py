@@ -185,10 +185,10 @@ async def test_ignored_slashes(web: Any) -> None:
         assert (await client.ask("PUT", "/plain/")).status == 405
 
 
-async def test_redirected_slashes(web: Any) -> None:
+async def test_redirected_slashes(entry: Any) -> None:
     functions = (plain_path, closed_path, post_closed, file)
     async with (
-        web.serving(*functions, http={"trailing_slash": "redirect"}) as service,
+        entry.serving(*functions, http={"trailing_slash": "redirect"}) as service,
         service.connect() as client,
     ):
         for method, path, location in (
@@ -266,9 +266,9 @@ async def tenant_who(tenant: str) -> str:
     return tenant
 
 
-async def test_hosts(web: Any) -> None:
+async def test_hosts(entry: Any) -> None:
     functions = (anyone, administrator, restart, tenant_shop, tenant_who)
-    async with web.serving(*functions) as service, service.connect() as client:
+    async with entry.serving(*functions) as service, service.connect() as client:
 
         async def ask(method: str, host: str, path: str) -> Any:
             answer = await client.ask(method, path, headers={"Host": host})

@@ -147,9 +147,9 @@ NEVER = [
 ]
 
 
-async def test_what_never_is(web: Any, public: Path) -> None:
+async def test_what_never_is(entry: Any, public: Path) -> None:
     # bad input 53
-    async with web.serving(http=at_assets(public)) as service:
+    async with entry.serving(http=at_assets(public)) as service:
         async with service.connect() as client:
             missing = await client.ask("GET", "/assets/none.txt")
         assert missing.status == 404

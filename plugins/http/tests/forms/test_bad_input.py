@@ -101,10 +101,10 @@ URLENCODED_FORMS = [
 ]
 
 
-async def test_urlencoded_forms(web: Any) -> None:
+async def test_urlencoded_forms(entry: Any) -> None:
     # bad input 41, 46, 47
     cases = [(body, URLENCODED, status) for body, status in URLENCODED_FORMS]
-    await expect(web, cases, max_fields=100, max_field_bytes=1000)
+    await expect(entry, cases, max_fields=100, max_field_bytes=1000)
 
 
 MULTIPART_FORMS: list[tuple[list[tuple[Any, ...]], int]] = [
@@ -129,10 +129,10 @@ MULTIPART_FORMS: list[tuple[list[tuple[Any, ...]], int]] = [
 ]
 
 
-async def test_multipart_forms(web: Any, forms: Any) -> None:
+async def test_multipart_forms(entry: Any, forms: Any) -> None:
     # bad input 46
     await expect(
-        web,
+        entry,
         [
             (forms.multipart(parts), forms.headers["Content-Type"], status)
             for parts, status in MULTIPART_FORMS
@@ -180,9 +180,9 @@ PART_HEADERS = [
 ]
 
 
-async def test_part_headers(web: Any, forms: Any) -> None:
+async def test_part_headers(entry: Any, forms: Any) -> None:
     # bad input 48, 49
-    async with asking(web) as ask:
+    async with asking(entry) as ask:
         for head in PART_HEADERS:
             part = f"--{forms.boundary}\r\n{head}\r\n\r\n1\r\n".encode()
             answer = await ask(part + forms.end(), forms.headers["Content-Type"])
@@ -213,10 +213,10 @@ CONTENT_TYPES = [
 ]
 
 
-async def test_content_types(web: Any) -> None:
+async def test_content_types(entry: Any) -> None:
     # bad input 44, 48, 49
     body = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n'
-    await expect(web, [(body, content_type, status) for content_type, status in CONTENT_TYPES])
+    await expect(entry, [(body, content_type, status) for content_type, status in CONTENT_TYPES])
 
 
 FRAMING = [
@@ -237,26 +237,26 @@ FRAMING = [
 ]
 
 
-async def test_framing(web: Any) -> None:
+async def test_framing(entry: Any) -> None:
     # bad input 48
     part = b"--b\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n"
     content_type = "multipart/form-data; boundary=b"
     cases = [(body.replace(b"PART", part), content_type, status) for body, status in FRAMING]
-    await expect(web, cases)
+    await expect(entry, cases)
 
 
-async def test_declared_too_large_is_refused_unread(web: Any, forms: Any) -> None:
+async def test_declared_too_large_is_refused_unread(entry: Any, forms: Any) -> None:
     # bad input 18, 46
     head = f"POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: {forms.headers['Content-Type']}\r\n"
-    async with web.serving(form) as service, service.connect() as client:
+    async with entry.serving(form) as service, service.connect() as client:
         await client.send(head.encode() + b"Content-Length: 40000000\r\n\r\n")
         assert (await client.answer()).status == 413
 
 
-async def test_the_text_of_a_form_is_limited_like_other_bodies(web: Any, forms: Any) -> None:
+async def test_the_text_of_a_form_is_limited_like_other_bodies(entry: Any, forms: Any) -> None:
     # bad input 46: no field is too long, but together they are
     body = forms.multipart([("b", "x" * 100)] * 30)
-    async with web.serving(form, http={"max_body_bytes": 3000}) as service:
+    async with entry.serving(form, http={"max_body_bytes": 3000}) as service:
         answer = await service.ask("POST", "/form", body=body, headers=forms.headers)
         assert answer.status == 200
         body = forms.multipart([("b", "x" * 100)] * 31)
@@ -264,7 +264,7 @@ async def test_the_text_of_a_form_is_limited_like_other_bodies(web: Any, forms: 
         assert answer.status == 413
 
 
-async def test_a_route_for_large_files_keeps_no_more_text(web: Any, forms: Any) -> None:
+async def test_a_route_for_large_files_keeps_no_more_text(entry: Any, forms: Any) -> None:
     # bad input 46, 47
     @http.post("/large", max_body=10_000_000)
     async def large(b: Annotated[str, http.Form()] = "", f: http.Upload | None = None) -> int:
@@ -273,7 +273,7 @@ async def test_a_route_for_large_files_keeps_no_more_text(web: Any, forms: Any) 
     config = {"forms": {"max_text_bytes": 3000, "max_file_bytes": 1000}}
     file = ("f", b"x" * 5_000_000, "f")
     urlencoded = "application/x-www-form-urlencoded"
-    async with web.serving(large, http=config) as service:
+    async with entry.serving(large, http=config) as service:
 
         async def status(body: bytes, content_type: str, *, chunked: bool) -> int:
             head = f"POST /large HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n"
@@ -298,12 +298,12 @@ async def test_a_route_for_large_files_keeps_no_more_text(web: Any, forms: Any) 
 
 
 async def test_a_refused_form_is_one_line_in_the_log_at_most(
-    web: Any, forms: Any, caplog: pytest.LogCaptureFixture
+    entry: Any, forms: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     # bad input 50
     caplog.set_level(0)
     body = (b"--%b\r\nbroken\r\n\r\n\r\n" % forms.boundary.encode()) * 10_000
-    async with web.serving(form) as service:
+    async with entry.serving(form) as service:
         caplog.clear()
         answer = await service.ask("POST", "/form", body=body, headers=forms.headers)
         records = [each for each in caplog.records if each.name.startswith("covet")]
@@ -347,7 +347,7 @@ def test_names_of_files(given: str, expected: str) -> None:
     assert base_name(expected) == expected
 
 
-async def test_names_of_files_on_the_wire(web: Any, forms: Any) -> None:
+async def test_names_of_files_on_the_wire(entry: Any, forms: Any) -> None:
     # bad input 49, 51
     parts = [
         "filename=../../x",
@@ -360,7 +360,7 @@ async def test_names_of_files_on_the_wire(web: Any, forms: Any) -> None:
         f"--{forms.boundary}\r\nContent-Disposition: form-data; name=f; {each}\r\n\r\n\r\n"
         for each in parts
     )
-    async with asking(web) as ask:
+    async with asking(entry) as ask:
         answer = await ask(body.encode() + forms.end(), forms.headers["Content-Type"])
     assert answer.json[2] == ["x", "y.txt", "a _quoted_ z", "plain", "ü.png"]
 

@@ -396,7 +396,7 @@ async def test_an_upload_that_dribbles_in_is_408(
 
 
 async def test_uploads_are_spooled_without_blocking_the_loop(
-    web: Any, forms: Any, spool: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    entry: Any, forms: Any, spool: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # bad input 52: while a file is written, others are answered
     import tempfile
@@ -414,7 +414,7 @@ async def test_uploads_are_spooled_without_blocking_the_loop(
     monkeypatch.setattr(tempfile, "TemporaryFile", slow)
     body = forms.multipart([("cover", b"x" * 300_000, "big")])
     results: list[int] = []
-    async with web.serving(covers, optional, http=spool) as service:
+    async with entry.serving(covers, optional, http=spool) as service:
 
         async def upload() -> None:
             answer = await service.ask("POST", "/covers", body=body, headers=forms.headers)

@@ -167,7 +167,7 @@ async def test_a_handler_sets_its_own_limits(web: Any, forms: Any, parts: Any, s
     ],
 )
 async def test_skipped_parts_keep_the_limits(
-    web: Any, forms: Any, body: bytes, status: int
+    entry: Any, forms: Any, body: bytes, status: int
 ) -> None:
     # bad input 46, 48
     for name, value in [
@@ -177,7 +177,7 @@ async def test_skipped_parts_keep_the_limits(
     ]:
         body = body.replace(name, value)
     config = {"forms": {"max_fields": 2, "max_field_bytes": 100}}
-    async with web.serving(names, http=config) as service:
+    async with entry.serving(names, http=config) as service:
         answer = await service.ask("POST", "/names", body=body, headers=forms.headers)
         assert answer.status == status
         answer = await service.ask("POST", "/names", body=body, headers=forms.urlencoded)
