@@ -135,6 +135,15 @@ async def test_a_scope_without_the_optional_keys(web: Any) -> None:
         assert (exchange.status, exchange.body) == (200, b'"t"')
 
 
+@pytest.mark.parametrize("path", ["/items/\udcff", "/items/\0", "/items/a\udc80/b"])
+async def test_a_path_that_is_no_text(web: Any, path: str) -> None:
+    # bad input 41: what a server could not decode it may hand on as surrogates
+    async with application(web, item) as app:
+        exchange = Exchange()
+        await app(scope("GET", path), exchange.receive, exchange.send)
+        assert exchange.status == 400
+
+
 async def test_raw_path_counts_where_there_is_one(web: Any) -> None:
     async with application(web, item) as app:
         exchange = Exchange()

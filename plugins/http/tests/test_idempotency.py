@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 import covet_http as http
 from covet_http import IdempotencyConfig
@@ -17,7 +17,7 @@ from covet_http._rules._idempotency import Idempotency
 from covet_kernel import Plugin
 from covet_kernel.contracts import Credentials, Operation, Principal, StoreLimitError
 from covet_memory import Memory, MemoryStore
-from covet_operations import Conflict, operation, operations_of
+from covet_operations import Conflict, Signature, operation, operations_of
 
 
 class Order(BaseModel):
@@ -92,7 +92,7 @@ class Users:
         return Principal(id=credentials.value, permissions=frozenset({"orders:write"}))
 
 
-def of(shop: Shop) -> type[Plugin[None]]:
+def of(shop: object) -> type[Plugin[None]]:
     class More(Plugin[None]):
         def covet_operations(self) -> tuple[Operation, ...]:
             return operations_of(shop)
@@ -115,6 +115,47 @@ async def serving(web: Any, shop: Shop, **config: Any) -> AsyncIterator[Any]:
 
 def keyed(key: str, **more: str) -> dict[str, str]:
     return {"Idempotency-Key": key, **more}
+
+
+class Tenants:
+    """Answers that depend on more than path and body."""
+
+    @http.Group(host="{tenant}.example").post("/notes", idempotency="optional")
+    async def note(self, tenant: str) -> str:
+        return tenant
+
+    @http.post("/marks", idempotency="optional")
+    async def mark(
+        self,
+        shop: Annotated[str, http.Header("x-shop")] = "",
+        session: Annotated[str, http.Cookie("session")] = "",
+    ) -> list[str]:
+        return [shop, session]
+
+
+async def test_nobody_gets_the_answer_that_was_for_somebody_else(web: Any) -> None:
+    """A key that is known, or guessed, is worth nothing with another host, header or cookie."""
+    plugins = {"memory": Memory, "tenants": of(Tenants())}
+    async with web.serving(plugins=plugins) as service, service.connect() as client:
+
+        async def ask(key: str, path: str, **more: str) -> Any:
+            named = {name.replace("_", "-"): value for name, value in more.items()}
+            return await client.ask("POST", path, headers=keyed(key, **named))
+
+        for key, path, one, other in (
+            ("a", "/notes", {"Host": "one.example"}, {"Host": "two.example"}),
+            ("b", "/marks", {"X_Shop": "one"}, {"X_Shop": "two"}),
+            ("c", "/marks", {"Cookie": "session=one"}, {"Cookie": "session=two"}),
+        ):
+            first = await ask(key, path, **one)
+            assert first.status == 200
+            assert "one" in str(first.json)
+            assert (await ask(key, path, **other)).json["code"] == "key-reused"
+            again = await ask(key, path, **one)
+            assert (again.json, again.headers["idempotent-replayed"]) == (first.json, "true")
+        # What the operation does not look at may differ.
+        again = await ask("b", "/marks", X_Shop="one", Cookie="theme=dark", User_Agent="x")
+        assert again.headers["idempotent-replayed"] == "true"
 
 
 async def test_a_repetition_gets_the_same_answer(web: Any) -> None:
@@ -343,6 +384,11 @@ class Store(MemoryStore):
         return await super().compare_and_set(key, *values, **more)
 
 
+SIGNATURE = Signature(
+    kind="unary", parameters=(), item=None, output=TypeAdapter(int), output_type=int
+)
+
+
 class Fake(http.Request):
     """A request with a key."""
 
@@ -351,6 +397,7 @@ class Fake(http.Request):
             protocol="http", address="POST /x", method="POST", path="/x", idempotency="optional"
         )
         super().__init__(Operation(name="x", handler=len, bindings=(binding,)), binding)
+        binding.place(SIGNATURE)
         self.method, self.path, self.query_string = "POST", "/x", b""
         self.raw_headers = [(b"idempotency-key", b"k")]
         self.limits = http.Limits(max_body_bytes=100, max_query_params=1, body_timeout=1)

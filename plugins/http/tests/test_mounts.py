@@ -372,3 +372,48 @@ def test_what_is_no_application() -> None:
     with pytest.raises(ConfigurationError) as caught:
         http.mount("/legacy", "legacy:app")  # type: ignore[arg-type]
     assert caught.value.code == "COVET-HTTP-MOUNT-INVALID"
+
+
+SEEN_BY_MOUNTED = [
+    (b"/legacy/a", "/legacy/a", b"/legacy/a"),
+    (b"/%6cegacy/a%20b", "/legacy/a b", b"/%6cegacy/a%20b"),
+    (b"http://a/legacy/b?c=d", "/legacy/b", b"/legacy/b"),
+    (b"HTTP://a/legacy", "/legacy", b"/legacy"),
+]
+
+
+async def test_what_a_mounted_application_is_told_of_the_target(entry: Any) -> None:
+    # bad input 35, 36: of an absolute form only the path, so that no two readers differ
+    legacy = Legacy()
+    async with entry.serving(plugins=mounting(http.mount("/legacy", legacy))) as service:
+        for target, path, raw_path in SEEN_BY_MOUNTED:
+            async with service.connect() as client:
+                await client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+                assert (await client.answer()).status == 200
+            scope = legacy.scopes.pop()
+            assert (scope["path"], scope["raw_path"]) == (path, raw_path)
+        for target in (b"http://b/legacy/a", b"//a/legacy/a", b"/x/../legacy/a"):
+            async with service.connect() as client:
+                await client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+                assert (await client.answer()).status in (400, 404)
+        for rest in ("%", "%0", "%zz", "%00", "%ff", "%c3%28", "%ed%a0%80"):
+            # bad input 41
+            assert (await service.ask("GET", f"/legacy/{rest}")).status == 400
+    assert legacy.scopes == []
+
+
+async def test_a_mounted_application_is_told_of_no_header_with_an_underscore(entry: Any) -> None:
+    # bad input 45: where names are written as CGI does, 'X_Forwarded_For' would be a proxy's word
+    legacy = Legacy()
+    headers = {
+        "X_Forwarded_For": "1.2.3.4",
+        "X-Forwarded_Proto": "https",
+        "X-Forwarded-For": "5.6.7.8",
+        "X-Real": "1",
+    }
+    async with entry.serving(plugins=mounting(http.mount("/legacy", legacy))) as service:
+        assert (await service.ask("GET", "/legacy/a", headers=headers)).status == 200
+    (scope,) = legacy.scopes
+    assert scope["headers"] == [
+        (b"host", b"localhost"), (b"x-forwarded-for", b"5.6.7.8"), (b"x-real", b"1"),
+    ]  # fmt: skip

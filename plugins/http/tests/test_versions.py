@@ -23,6 +23,7 @@ from covet_http._versions._config import VersionsConfig
 from covet_http._versions._ranges import BadRangeError, versions_in
 from covet_http._versions._walk import AmbiguousError, FaultsError, compile_walk
 from covet_kernel import ConfigurationError
+from covet_memory import Memory
 from covet_operations import Bulk, BulkResult, Checked, NotFound
 
 T = TypeVar("T")
@@ -155,13 +156,14 @@ def service(web: Any, *functions: Any, changes: Any = CHANGES, **versions: Any) 
     plugin.covet_http_version_changes = Declares.covet_http_version_changes
     contract = versions.pop("contract", False)
     message_pack = versions.pop("message_pack", False)
+    store = {"memory": Memory} if versions.pop("memory", False) else {}
     return web.serving(
         http={
             "message_pack": message_pack,
             "openapi": {"contract": contract},
             "versions": {"known": KNOWN, **versions},
         },
-        plugins={"shop": plugin},
+        plugins={"shop": plugin, **store},
     )
 
 
@@ -239,6 +241,28 @@ async def test_versions_by_header(web: Any) -> None:
             assert answer.json["supported"] == supported
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.headers["vary"] == "x-version"
+
+
+@http.post("/copies/{id}", versions="*", idempotency="optional", status=201)
+async def copy_book(id: int) -> Book:
+    return EMMA
+
+
+async def test_a_repetition_in_another_version_is_another_request(web: Any) -> None:
+    changes = [each for each in CHANGES if each.model is Book]
+    async with (
+        service(web, copy_book, changes=changes, memory=True, by="header") as shop,
+        shop.connect() as client,
+    ):
+
+        async def ask(version: str) -> Any:
+            headers = {"API-Version": version, "Idempotency-Key": "k"}
+            return await client.ask("POST", "/copies/7", headers=headers)
+
+        three = await ask("3")
+        assert three.json == EMMA.model_dump()
+        assert (await ask("1")).json["code"] == "key-reused"
+        assert (await ask("3")).headers["idempotent-replayed"] == "true"
 
 
 async def test_the_default_version(web: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any, Protocol, cast
-from urllib.parse import quote, quote_from_bytes
+from urllib.parse import quote, quote_from_bytes, unquote
 
 import anyio
 import anyio.lowlevel
@@ -191,7 +191,9 @@ class AsgiApplication:
             return
         target = scope.get("raw_path")
         if target is None:
-            target = quote_from_bytes(scope["path"].encode("utf-8")).encode("ascii")
+            # Bytes that were no text are none here either, and the path is refused for them.
+            path = scope["path"].encode("utf-8", "surrogatepass")
+            target = quote_from_bytes(path).encode("ascii")
         root = scope.get("root_path", "")
         if root:
             root, target = _unmounted(root, target)
@@ -201,6 +203,10 @@ class AsgiApplication:
         route = found[0]
         if not isinstance(route, Route):
             if isinstance(route, Mounted):
+                if target[:1] != b"/":
+                    # In absolute form, of which an application is told no more than the path.
+                    plain = cast("str", found[2])
+                    scope = {**scope, "path": unquote(plain), "raw_path": plain.encode("ascii")}
                 await self._answer_mounted(route, scope, receive, send)
             else:
                 await _send_reply(send, cast("Reply", found), scope["method"] == "HEAD")

@@ -190,6 +190,12 @@ class HttpBinding(TransportBinding):
             segment.name for segment in parse_template(self.path) if isinstance(segment, Parameter)
         )
 
+    @property
+    def placed(self) -> Placement | None:
+        """Where each input comes from, once a phase has begun."""
+        known: tuple[Signature, Placement] | None = getattr(self, "_placed", None)
+        return None if known is None else known[1]
+
     def place(self, signature: Signature) -> Placement:
         """Where each input comes from."""
         known: tuple[Signature, Placement] | None = getattr(self, "_placed", None)

@@ -360,6 +360,7 @@ def _from_fields(
     """
     leaves, inside = model.leaves, model.inside
     front = f"{prefix}." if prefix else ""
+    longest = max(map(len, inside), default=0)
 
     def find(request: Request) -> Any:
         found: dict[str, Any] = {}
@@ -376,7 +377,7 @@ def _from_fields(
             elif not name.startswith(front):
                 continue
             else:
-                path, many = _unknown(name, front, inside), False
+                path, many = _unknown(name, front, inside, longest), False
             target = found
             for step in path[:-1]:
                 target = target.setdefault(step, {})
@@ -386,13 +387,22 @@ def _from_fields(
     return find
 
 
-def _unknown(name: str, front: str, inside: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Where a name that the model does not have is put, so that the model's own rule decides on it."""
-    head = name
-    while "." in head:
-        head = head.rpartition(".")[0]
-        if head in inside:
-            return (*inside[head], name[len(head) + 1 :])
+def _unknown(
+    name: str, front: str, inside: Mapping[str, tuple[str, ...]], longest: int
+) -> tuple[str, ...]:
+    """Where a name that the model does not have is put, so that the model's own rule decides on it.
+
+    Args:
+        name: As it came, of any length.
+        front: What stands in front of the model's names.
+        inside: The places of the models within.
+        longest: The length of the longest of their names.
+    """
+    end = longest + 1
+    while (end := name.rfind(".", 0, end)) >= 0:
+        place = inside.get(name[:end])
+        if place is not None:
+            return (*place, name[end + 1 :])
     return (name[len(front) :],)
 
 

@@ -20,7 +20,7 @@ def is_media_type(text: str) -> bool:
 
 def is_json(media_type: str) -> bool:
     """Whether documents of this type are JSON."""
-    kind = media_type.partition(";")[0].strip().lower()
+    kind = media_type.partition(";")[0].strip(" \t").lower()
     return kind == "application/json" or kind.endswith("+json")
 
 

@@ -114,7 +114,14 @@ class Mounted:
         path = scope["path"]
         if root and not path.startswith(root):
             path = root + path
-        scope = {**scope, "root_path": root + self.declared.prefix, "path": path}
+        headers = scope["headers"]
+        if any(b"_" in name for name, _ in headers):
+            # To an application behind CGI's names, such as WSGI's, 'X_Forwarded_For' would be the
+            # 'X-Forwarded-For' that a proxy vouches for.
+            headers = [line for line in headers if b"_" not in line[0]]
+        scope = {
+            **scope, "root_path": root + self.declared.prefix, "path": path, "headers": headers,
+        }  # fmt: skip
         if self.state is not None:
             scope["state"] = {**scope.get("state", {}), **self.state}
         return self.declared.application(scope, receive, send)

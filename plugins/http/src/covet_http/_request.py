@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from covet_http._file import FileContent
 
 _JSON = JSON.encode()
+# What may stand around a value (RFC 9110, 5.6.3), and no other white space of Unicode.
+_BLANKS = " \t"
+# The same for JSON (RFC 8259, 2).
+_BLANK_BYTES = b" \t\r\n"
 _NO_COOKIES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -187,7 +191,7 @@ class Request(Call):
         if line is None:
             return self.certificate
         scheme, _, value = line.decode("latin-1").partition(" ")
-        scheme, value = scheme.lower(), value.strip()
+        scheme, value = scheme.lower(), value.strip(_BLANKS)
         if scheme == "basic":
             try:
                 value = b64decode(value, validate=True).decode("utf-8")
@@ -233,7 +237,11 @@ class Request(Call):
     def media_type(self) -> str:
         """What ``Content-Type`` says, without parameters and in lower case; empty if there is none."""
         line = self.header(b"content-type")
-        return line.decode("latin-1").partition(";")[0].strip().lower() if line is not None else ""
+        return (
+            line.decode("latin-1").partition(";")[0].strip(_BLANKS).lower()
+            if line is not None
+            else ""
+        )
 
     def require_content(self, *expected: str) -> None:
         """Refuse a body of another media type, or of a content coding that is not decoded here.
@@ -257,7 +265,11 @@ class Request(Call):
                 coding = value
         if line == _JSON and coding is None and expected[0] == JSON:
             return
-        given = line.decode("latin-1").partition(";")[0].strip().lower() if line is not None else ""
+        given = (
+            line.decode("latin-1").partition(";")[0].strip(_BLANKS).lower()
+            if line is not None
+            else ""
+        )
         if not fits(given, expected):
             wanted = " or ".join(expected)
             raise Unsupported(f"the body has to be {wanted}, and 'Content-Type' has to say so")
@@ -273,7 +285,7 @@ class Request(Call):
         line = self.header(b"content-encoding")
         if line is None:
             return ""
-        coding = line.decode("latin-1").strip().lower()
+        coding = line.decode("latin-1").strip(_BLANKS).lower()
         if coding in ("", "identity"):
             return ""
         known = self.limits.codings
@@ -394,19 +406,20 @@ class Request(Call):
         rest = bytearray()
         async with aclosing(self.body_pieces()) as pieces:
             async for piece in pieces:
+                # Where the search begins, so that nothing is searched twice.
+                start, fresh = 0, len(rest)
                 rest += piece
-                start = 0
-                while (end := rest.find(b"\n", start)) >= 0:
+                while (end := rest.find(b"\n", fresh)) >= 0:
                     if end - start > limit:
                         raise TooLarge(f"a line may have {limit} bytes")
-                    line = bytes(rest[start:end]).strip()
+                    line = bytes(rest[start:end]).strip(_BLANK_BYTES)
                     if line:
                         yield line
-                    start = end + 1
+                    start = fresh = end + 1
                 del rest[:start]
                 if len(rest) > limit:
                     raise TooLarge(f"a line may have {limit} bytes")
-        if last := bytes(rest).strip():
+        if last := bytes(rest).strip(_BLANK_BYTES):
             yield last
 
 

@@ -42,6 +42,7 @@ class Exchange:
     __slots__ = (
         "_answered", "_arrived", "_began", "_calls", "_ended", "_gone", "_logs", "_messages",
         "_on_disconnect", "_returned", "_room", "_scope", "_send", "_size", "_status", "_taken",
+        "_wanted",
     )  # fmt: skip
 
     def __init__(
@@ -52,11 +53,13 @@ class Exchange:
         *,
         logs: bool = False,
         taken: Callable[[int], Awaitable[None]] | None = None,
+        wanted: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._calls = calls
         self._scope = scope
         self._send = send
         self._taken = taken
+        self._wanted = wanted
         self._messages: deque[Message] = deque()
         self._arrived: anyio.Event | None = None
         self._room: anyio.Event | None = None
@@ -114,6 +117,11 @@ class Exchange:
         while not self._messages:
             if self._gone:
                 return {"type": "http.disconnect"}
+            if self._wanted is not None:
+                # Once, where the application waits for a body that nobody has begun to send.
+                wanted, self._wanted = self._wanted, None
+                await wanted()
+                continue
             self._arrived = anyio.Event()
             await self._arrived.wait()
         message = self._messages.popleft()

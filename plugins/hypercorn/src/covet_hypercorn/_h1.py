@@ -26,6 +26,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 _REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+# Pieces of a body that come together are joined up to so many bytes.
+_JOINED = 16_384
 # A body that nobody has read is passed over if it has at most so many bytes.
 _PASS_OVER = 256 * 1024
 _BODILESS = frozenset({204, 304})
@@ -78,6 +80,8 @@ class H1:
         self._scope: Any = None
         self._head: h11.Response | None = None
         self._status: int | None = None
+        # Whether the answer has begun before the client was told to send the body it announced.
+        self._uninvited = False
 
     @property
     def body_incomplete(self) -> bool:
@@ -119,11 +123,10 @@ class H1:
             await self._refuse(400)
             return
         self._h11.receive_data(data)
-        # Kept back until it is known whether it is the last: most bodies are one message then.
-        body: bytes | None = None
+        # Kept back until it is known whether it is the last: most bodies are one message then, and
+        # small chunks are few.
+        body = bytearray()
         while True:
-            if self._h11.they_are_waiting_for_100_continue:
-                await self._write(self._h11.send(h11.InformationalResponse(status_code=100, headers=[])))  # fmt: skip
             waiting = self._h11.trailing_data[0] if self._h11.their_state is h11.IDLE else b""
             try:
                 event = self._h11.next_event()
@@ -134,20 +137,21 @@ class H1:
                 if not await self._request(event, waiting):
                     return
             elif isinstance(event, h11.Data):
-                if body is not None:
-                    await self._put(body, more=True)
-                body = bytes(event.data)
+                if len(body) >= _JOINED:
+                    await self._put(bytes(body), more=True)
+                    body.clear()
+                body += event.data
             elif isinstance(event, h11.EndOfMessage):
-                await self._put(body or b"", more=False)
-                body = None
+                await self._put(bytes(body), more=False)
+                body.clear()
                 if self.passing_over:
                     self.passing_over = False
                     self._next()
             elif event is h11.PAUSED:
                 await self._answered.wait()
             else:
-                if body is not None:
-                    await self._put(body, more=True)
+                if body:
+                    await self._put(bytes(body), more=True)
                 return
 
     async def gone(self) -> None:
@@ -195,7 +199,10 @@ class H1:
         self._answered = anyio.Event()
         connection.set_idle(False)
         listener = connection.listener
-        self._exchange = Exchange(listener.calls, self._scope, self.send, logs=listener.access_log)
+        self._uninvited = False
+        self._exchange = Exchange(
+            listener.calls, self._scope, self.send, logs=listener.access_log, wanted=self._invite
+        )
         connection.spawn(self._exchange.run)
         return True
 
@@ -225,6 +232,12 @@ class H1:
         return head + (self._h11.send(h11.EndOfMessage()) or b"")
 
     # From the application.
+
+    async def _invite(self) -> None:
+        """Tell a client that waits for it to send the body (RFC 9110, 10.1.1)."""
+        if self._h11.they_are_waiting_for_100_continue and self._head is None:
+            told = h11.InformationalResponse(status_code=100, headers=[])
+            await self._write(self._h11.send(told))
 
     async def send(self, message: Any) -> None:
         """ASGI's ``send``; ``None`` says that the application has returned."""
@@ -266,8 +279,11 @@ class H1:
         self._head = None
         try:
             if head is not None:
-                # A long body that is still on its way when all is said is not waited for.
-                data = self._begin(head, close=not more and self._ends(head.status_code))
+                # A long body that is still on its way when all is said is not waited for, and one
+                # that may never come, or come as another request, is waited for by nobody.
+                self._uninvited = self._h11.they_are_waiting_for_100_continue
+                ends = not more and self._ends(head.status_code)
+                data = self._begin(head, close=ends or self._uninvited)
             if body and self._scope["method"] != "HEAD" and self._status not in _BODILESS:
                 data += self._h11.send(h11.Data(data=body)) or b""
             if not more:
@@ -312,7 +328,7 @@ class H1:
     def _ends(self, status: int | None) -> bool:
         """Whether the rest of the body is not worth waiting for: it is long, or comes too slowly."""
         is_short = 0 <= self._length <= _PASS_OVER and status != HTTPStatus.REQUEST_TIMEOUT
-        return self.body_incomplete and not is_short
+        return self.body_incomplete and (self._uninvited or not is_short)
 
     async def _write(self, data: bytes | None) -> None:
         await self._connection.write(data or b"")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from functools import cache, partial
 from hashlib import blake2b
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -126,6 +127,7 @@ class Idempotency:
                 fix="Enable a plugin that provides one: [plugins.memory] for one process.",
             )
         required = binding.idempotency == "required"
+        looks_at = cache(partial(_looked_at, binding))
         location = compile_location(binding.location) if binding.location is not None else None
 
         async def once(call: Call, next: Next) -> Any:
@@ -140,7 +142,7 @@ class Idempotency:
             if key is None:
                 raise Malformed("the idempotency key has to be 1 to 255 visible ASCII characters")
             attempt = _Attempt(self._config, store, location, _name(call, key[1]))
-            return await attempt.run(call, next, await _fingerprint(call))
+            return await attempt.run(call, next, await _fingerprint(call, *looks_at()))
 
         return Layer(around=once)
 
@@ -289,21 +291,46 @@ def _name(request: Request, key: bytes) -> str:
     return _PREFIX + blake2b(to_json(parts), digest_size=32).hexdigest()
 
 
-async def _fingerprint(request: Request) -> bytes:
-    """What makes a request the same one: everything a handler may look at but most headers."""
+def _looked_at(binding: HttpBinding) -> tuple[list[bytes], list[str]]:
+    """The headers and cookies that are inputs of an operation."""
+    placed = binding.placed
+    assert placed is not None
+    headers, cookies = set(placed.headers.values()), set(placed.cookies.values())
+    for where, model in placed.models.values():
+        if where != "query":
+            (headers if where == "header" else cookies).update(model.leaves)
+    if binding.host:
+        headers.add("host")
+    return sorted(each.encode("ascii") for each in headers), sorted(cookies)
+
+
+async def _fingerprint(request: Request, headers: list[bytes], cookies: list[str]) -> bytes:
+    """What makes a request the same one: everything the operation is declared to depend on.
+
+    Args:
+        request: The request.
+        headers: Those that count, besides the ones that say what the body is.
+        cookies: Those that count.
+    """
     body = request.body_now()
     if body is None:
         body = await request.raw_body()
         _put_back(request, body)
-    made = blake2b(digest_size=_DIGEST)
-    for part in (
+    parts = [
         request.method.encode("ascii"),
         request.path.encode("ascii"),
         request.query_string,
         request.header(b"content-type") or b"",
         request.header(b"content-encoding") or b"",
         body,
-    ):
+    ]
+    parts += [request.header_list(each) for each in headers]
+    parts += [request.cookies.get(each, "").encode("latin-1") for each in cookies]
+    version = request.binding.version if isinstance(request.binding, HttpBinding) else ""
+    if version:
+        parts.append(version.encode("utf-8"))
+    made = blake2b(digest_size=_DIGEST)
+    for part in parts:
         made.update(b"%d:" % len(part))
         made.update(part)
     return made.digest()
