@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import socket
-import struct
 import sys
 from typing import Any
 
@@ -318,6 +317,60 @@ async def test_a_lost_farewell_is_said_again(http3: Any) -> None:
             assert client.received == before  # to where it was said first, and nobody reads there
 
 
+async def test_who_has_ended_is_forgotten(http3: Any) -> None:
+    async with http3.listening(http3.hello, keep_alive_timeout=0.2) as (listener, port):
+        for _ in range(3):
+            async with http3.connected(port) as client:
+                await client.until_closed()
+            while listener._connections:
+                await anyio.sleep(0.001)
+            for grave in listener.endpoint._graves:
+                grave.until = 0.0
+        # Each that ends sees to those before it.
+        assert len(listener.endpoint._graves) == 1
+        known = {id(each) for each in listener.endpoint._routes.values()}
+        assert known == {id(each) for each in listener.endpoint._graves}
+
+
+async def test_a_system_that_cannot_receive_is_tried_again(
+    http3: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    receive, failures = UdpSocket.receive, [OSError(12, "Cannot allocate memory")] * 2
+
+    def fail(self: UdpSocket) -> Any:
+        if failures:
+            raise failures.pop()
+        return receive(self)
+
+    monkeypatch.setattr(UdpSocket, "receive", fail)
+    async with http3.listening(http3.hello) as (_, port), http3.connected(port) as client:
+        assert await client.ask() == (200, b"ok")
+    assert caplog.text.count("cannot receive datagrams: Cannot allocate memory") == 2
+
+
+async def test_nobody_at_the_other_end_is_passed_over() -> None:
+    class Refused:
+        """A socket that says so once, as some systems do."""
+
+        def __init__(self) -> None:
+            self.said = False
+
+        def recvfrom(self, size: int) -> Any:
+            if not self.said:
+                self.said = True
+                raise ConnectionResetError
+            raise BlockingIOError
+
+    bound = socket.socket(type=socket.SOCK_DGRAM)
+    bound.bind(("127.0.0.1", 0))
+    udp = UdpSocket(bound)
+    refused: Any = Refused()
+    udp._socket = refused
+    assert udp.receive() is None
+    assert refused.said
+    bound.close()
+
+
 async def test_a_full_socket_is_waited_for(http3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     send, full = UdpSocket.send_now, [0]
 
@@ -353,4 +406,3 @@ async def test_a_network_that_is_not_there_is_a_loss(http3: Any) -> None:
     assert udp.receive() is None
     there.close()
     udp.close()
-    assert struct.calcsize("=I4s4s") == 12

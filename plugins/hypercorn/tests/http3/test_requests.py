@@ -277,6 +277,17 @@ async def test_a_client_that_gives_up_cancels_its_call(http3: Any, how: str) -> 
         assert stream not in client.ended
 
 
+async def test_a_request_that_is_reset_before_it_has_come(http3: Any) -> None:
+    async with http3.listening(http3.hello) as (_, port), http3.connected(port) as client:
+        stream = client.next_id()
+        client.quic.send_stream_data(stream, b"")
+        client.quic.reset_stream(stream, CANCELLED)
+        client.wake()
+        await client.until_over(stream)
+        assert client.reset[stream] == CANCELLED
+        assert await client.ask() == (200, b"ok")
+
+
 async def test_a_client_that_leaves_cancels_its_calls(http3: Any) -> None:
     gone = 0
     started = 0
