@@ -94,12 +94,8 @@ class Http2:
             left[stream] = memoryview(body)
         open_ones = set(left)
         while open_ones:
-            for stream in left:
-                rest = left[stream]
-                while rest and (room := self._h2.local_flow_control_window(stream)) > 0:
-                    piece, rest = rest[: min(room, 16_384)], rest[min(room, 16_384) :]
-                    self._h2.send_data(stream, bytes(piece), end_stream=not rest)
-                left[stream] = rest
+            for stream, whole in tuple(left.items()):
+                left[stream] = self._send(stream, whole)
             self._socket.sendall(self._h2.data_to_send())
             for event in self._h2.receive_data(self._socket.recv(65_536)):
                 if isinstance(event, h2.events.DataReceived):
@@ -107,6 +103,14 @@ class Http2:
                     self._h2.acknowledge_received_data(size, event.stream_id)
                 elif isinstance(event, h2.events.StreamEnded):
                     open_ones.discard(event.stream_id)
+
+    def _send(self, stream: int, rest: memoryview) -> memoryview:
+        """Send what the windows have room for; what is left."""
+        while rest and (room := self._h2.local_flow_control_window(stream)) > 0:
+            size = min(room, 16_384)
+            piece, rest = rest[:size], rest[size:]
+            self._h2.send_data(stream, bytes(piece), end_stream=not rest)
+        return rest
 
     def close(self) -> None:
         self._socket.close()
