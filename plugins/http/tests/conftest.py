@@ -24,6 +24,7 @@ from covet_kernel.contracts import Operation
 from covet_kernel.testing import run_kernel
 from covet_operations import Operations, operations_of
 
+# What tests share beside fixtures.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from lax_server import LaxServer

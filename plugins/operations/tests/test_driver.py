@@ -1,4 +1,4 @@
-"""The driver: deadlines, causes, disconnects, contexts, lanes, and why the scope comes first."""
+"""The driver: deadlines, causes, disconnects, contexts, lanes, and why a late scope is sunk."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ async def test_sync_handlers_run_inline_or_in_a_thread() -> None:
     assert [await service.run(0), await service.run(1)] == [b"true", b"false"]
 
 
-async def test_why_the_scope_is_entered_before_the_first_step() -> None:
+async def test_why_a_scope_that_is_entered_late_is_sunk() -> None:
     """A scope opened when a coroutine first waits sits inside the coroutine's own scopes."""
 
     async def handler() -> None:

@@ -9,9 +9,7 @@ See the README beside this file for what is measured, and how. Nothing here asse
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import os
 import platform
 import signal
 import subprocess
@@ -24,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from generator import Generator, Sample, Work, WrongAnswerError, ask, fetch
+from machine import environment
 from peers.work import MESSAGE, Line, Order
 from servers import (
     Recipe,
@@ -598,40 +597,11 @@ def _quantile(counts: Sequence[int], share: float) -> float:
     return float("inf")
 
 
-def environment() -> list[tuple[str, str]]:
-    """Where and on what this ran."""
-    root = Path(__file__).resolve().parents[3]
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    cpu = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
-    names = ["socketify", "granian", "uvicorn", "uvloop", "httptools", "h11", "hypercorn"]
-    names += ["starlette", "fastapi", "pydantic", "anyio", "trio"]
-    versions = []
-    for name in names:
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{name} missing")
-    changed = " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
-    return [
-        ("date", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())),
-        ("commit", git("rev-parse", "--short=12", "HEAD") + changed),
-        ("machine", f"{cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"),
-        ("python", f"{platform.python_implementation()} {platform.python_version()}"),
-        ("versions", ", ".join(versions)),
-        ("load before", ", ".join(f"{load:.2f}" for load in os.getloadavg())),
-    ]
-
-
 def main(given: argparse.Namespace) -> None:
-    about = environment()
+    about = environment(
+        "socketify", "granian", "uvicorn", "uvloop", "httptools", "h11", "hypercorn", "starlette",
+        "fastapi", "pydantic",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="bench-engine-") as folder:
         bench = Bench(given, Path(folder))
         bench.rounds()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import Any, TypeVar
 
 from generator import Sample
 
-Samples = Mapping[str, Mapping[int, Sample]]
+S = TypeVar("S")
+
+Samples = Mapping[str, Mapping[int, S]]
 """What each entry of a group did, by the number of the round."""
 
 
@@ -29,7 +32,7 @@ class Goal:
     ours: str
     against: str | None
     limit: float
-    measure: Callable[[Sample], float] = lambda sample: sample.cpu
+    measure: Callable[[Any], float] = lambda sample: float(sample.cpu)
     unit: str = "x"
     at_least: bool = False
 
@@ -53,7 +56,7 @@ class Verdict:
         return "met" if good else "MISSED"
 
 
-def judge(goal: Goal, samples: Samples) -> Verdict:
+def judge(goal: Goal, samples: Samples[Any]) -> Verdict:
     """The median of the ratios of each round, with its quartiles."""
     ours = samples.get(goal.ours, {})
     if goal.against is None:
@@ -64,7 +67,7 @@ def judge(goal: Goal, samples: Samples) -> Verdict:
 
 
 def _ratios(
-    ours: Mapping[int, Sample], theirs: Mapping[int, Sample], measure: Callable[[Sample], float]
+    ours: Mapping[int, S], theirs: Mapping[int, S], measure: Callable[[S], float]
 ) -> list[float]:
     """Of the rounds that have both."""
     return [
@@ -101,7 +104,7 @@ def number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.2f}"
 
 
-def group_rows(samples: Samples, base: str) -> list[list[str]]:
+def group_rows(samples: Samples[Sample], base: str) -> list[list[str]]:
     """A line for each entry: CPU with quartiles, ratio to the base, rate, latency."""
     rows = []
     for name, each in samples.items():

@@ -2,161 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from time import monotonic
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, Protocol
 from urllib.parse import quote, quote_from_bytes, unquote
 
-import anyio
-import anyio.lowlevel
-
-from covet_http._certificate import CERTIFICATE, ClientCertificate
+from covet_http._asgi_request import AsgiEvents, AsgiRequest, request_class
 from covet_http._dispatch import Dispatcher
-from covet_http._event_streams import EventStreams
 from covet_http._mounts import Mounted, MountedCall
-from covet_http._placement import WITHOUT_BODY
-from covet_http._request import Limits, Request
 from covet_http._route import Reply, Route, StreamAbortedError
-from covet_http._server import DISCONNECT, Receive, Scope, Send
+from covet_http._server import DISCONNECT, Message, Receive, Scope, Send
+from covet_http._watchers import Watchers
 from covet_kernel.contracts import Cause
+from covet_operations import Pending, ended
 
-_PATHSEND = "http.response.pathsend"
-
-
-class AsgiRequest(Request):
-    """A request that reads and writes ASGI messages."""
-
-    __slots__ = (
-        "_certificate", "_ended", "_extensions", "_receive", "_route", "_send", "_waiting", "head_only",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        route: Route,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        path: str,
-        values: Sequence[str],
-        limits: Limits,
-    ) -> None:
-        super().__init__(route.operation, route.binding)
-        client = scope.get("client")
-        self.method = scope["method"]
-        self.path = path
-        self.path_values = values
-        self.query_string = scope["query_string"]
-        self.raw_headers = scope["headers"]
-        self.client = client[0] if client else None
-        self.secure = scope.get("scheme") == "https"
-        self.limits = limits
-        self._route = route
-        self.head_only = self.method == "HEAD"
-        self._receive = receive
-        self._send = send
-        self._ended = False
-        self._waiting: anyio.Event | None = None
-        self._extensions = extensions = scope.get("extensions")
-        self._certificate: ClientCertificate | None = (
-            extensions.get(CERTIFICATE) if extensions else None
-        )
-
-    # Whether the server itself sends the body, so that nothing follows.
-    _handed_over = False
-
-    @property
-    def certificate(self) -> ClientCertificate | None:
-        return self._certificate
-
-    async def read(self) -> bytes:
-        while not self._ended:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.disconnected = True
-                # Without its body no policy could finish the call.
-                self.cancel("disconnect")
-                await anyio.lowlevel.checkpoint()
-                continue
-            if not message.get("more_body", False):
-                self.body_complete()
-            body: bytes = message.get("body", b"")
-            if body:
-                return body
-        return b""
-
-    def body_complete(self) -> None:
-        self._ended = True
-        if self._waiting is not None:
-            self._waiting.set()
-
-    async def send(self, item: Any) -> None:
-        if not self.streaming:
-            await self._begin()
-        if not self.head_only:
-            await self._send({"type": "http.response.body", "body": item, "more_body": True})
-
-    async def end(self, last: bytes = b"") -> None:
-        """The stream is complete with these bytes."""
-        if self._handed_over:
-            return
-        if not self.streaming:
-            await self._begin()
-        await self._send({"type": "http.response.body", "body": b"" if self.head_only else last})
-
-    async def send_path(self, path: str) -> bool:
-        if not self._extensions or _PATHSEND not in self._extensions:
-            return False
-        await self._begin()
-        self._handed_over = True
-        await self._send({"type": _PATHSEND, "path": path})
-        return True
-
-    async def _begin(self) -> None:
-        self.streaming = True
-        status, headers = self._route.head(self)
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    def disconnect(self) -> None:
-        """The client is gone."""
-        self._route.endpoint.disconnect(self)
-
-    async def watch(self) -> None:
-        """Return when the client is gone. Leaves the body to `read`."""
-        if not self._ended and self.method not in WITHOUT_BODY:
-            self._waiting = anyio.Event()
-            await self._waiting.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-
-class AsgiEvents(AsgiRequest):
-    """A request whose answer is a stream of events."""
-
-    kept_alive = True
-
-    __slots__ = ("_over", "_sending", "since")
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.since = monotonic()
-        self._over = False
-        # A comment must not get between the pieces of an event, however a server sends.
-        self._sending = anyio.Lock(fast_acquire=True)
-
-    async def send(self, item: Any) -> None:
-        async with self._sending:
-            await super().send(item)
-        self.since = monotonic()
-
-    async def end(self, last: bytes = b"") -> None:
-        self._over = True
-        async with self._sending:
-            await super().end(last)
-
-    async def interrupt(self) -> None:
-        if self._over or self._sending.locked():
-            return
-        await self.send(EventStreams.comment)
+_SHORT: Final = 2048
+_LENGTHS: Final[dict[int, tuple[bytes, bytes]]] = {}
 
 
 class Cancellable(Protocol):
@@ -172,13 +32,18 @@ class AsgiApplication:
     Attributes:
         dispatcher: The routes, for servers that do not speak ASGI.
         events: Its streams of events.
-        in_flight: Requests that are being answered here.
+        in_flight: Requests that wait, or stream, here.
+        watchers: Look for clients that have left, where the server does not say so by itself.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self.events = dispatcher.events
         self.in_flight: set[Cancellable] = set()
+        self.watchers = Watchers()
+        self._resolve = dispatcher.resolve
+        self._classes: dict[Route, type[AsgiRequest]] = {}
+        self._class_of = self._classes.get
         self._elsewhere: Callable[[], Iterable[Cancellable]] = tuple
 
     def track(self, in_flight: Callable[[], Iterable[Cancellable]]) -> None:
@@ -186,9 +51,26 @@ class AsgiApplication:
         self._elsewhere = in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = self.begin(scope, receive, send)
+        if isinstance(begun, tuple):
+            start, body = begun
+            await send(start)
+            await send(body)
+        else:
+            await begun
+
+    def begin(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[Message, Message] | Coroutine[Any, Any, None]:
+        """Answer a request, or begin to: most calls are over with their first step.
+
+        Then nobody can cancel them or watch their client, and only the messages are left to be sent.
+
+        Returns:
+            The two messages of the answer, or what does the rest and sends them, to be awaited at once.
+        """
         if scope["type"] != "http":
-            await _refuse(scope["type"], receive, send)
-            return
+            return _refuse(scope["type"], receive, send)
         target = scope.get("raw_path")
         if target is None:
             # Bytes that were no text are none here either, and the path is refused for them.
@@ -197,49 +79,79 @@ class AsgiApplication:
         root = scope.get("root_path", "")
         if root:
             root, target = _unmounted(root, target)
-        found = self.dispatcher.resolve(
-            scope["method"], target, scope["headers"], scope["query_string"], root
-        )
-        route = found[0]
-        if not isinstance(route, Route):
-            if isinstance(route, Mounted):
+        method = scope["method"]
+        found: Any = self._resolve(method, target, scope["headers"], scope["query_string"], root)
+        make = self._class_of(found[0])
+        if make is None:
+            where = found[0]
+            if isinstance(where, Mounted):
                 if target[:1] != b"/":
                     # In absolute form, of which an application is told no more than the path.
-                    plain = cast("str", found[2])
+                    plain = found[2]
                     scope = {**scope, "path": unquote(plain), "raw_path": plain.encode("ascii")}
-                await self._answer_mounted(route, scope, receive, send)
-            else:
-                await _send_reply(send, cast("Reply", found), scope["method"] == "HEAD")
-            return
-        _, values, path = cast("tuple[Route, Sequence[str], str]", found)
-        make = AsgiEvents if route.events else AsgiRequest
-        limits = self.dispatcher.limits_of(route)
-        request = make(route, scope, receive, send, path, values, limits)
-        watch = None
-        extensions = scope.get("extensions")
-        if extensions and DISCONNECT in extensions:
-            extensions[DISCONNECT]["subscribe"](request.disconnect)
-        else:
-            watch = request.watch
+                return self._answer_mounted(where, scope, receive, send)
+            if not isinstance(where, Route):
+                return _messages(found, method)
+            make = request_class(where, self.dispatcher.limits_of(where))
+            self._classes[where] = make
+        route = make.route
+        request = make(scope, receive, send, found[2], found[1])
+        if route.streams:
+            return self._attend(request, None, begun=False)
+        try:
+            pending = route.endpoint.begin(request)
+        except Exception as error:
+            reply = route.failed(request, route.endpoint.failure(request, error))
+            return _nothing_said() if reply is None else _messages(reply, method)
+        if pending is not None or request.streaming:
+            return self._attend(request, pending)
+        head = request.head
+        if head is None or request._response is not None:
+            return _messages(route.succeeded(request, request.body), method)
+        # The same, without asking the route.
+        body = request.body
+        size = len(body)
+        length = _LENGTHS.get(size) or _length(size)
+        return (
+            {
+                "type": "http.response.start",
+                "status": request.status,
+                "headers": [*head, length],
+            },
+            {"type": "http.response.body", "body": b"" if method == "HEAD" else body},
+        )
+
+    async def _attend(
+        self, request: AsgiRequest, pending: Pending | None, *, begun: bool = True
+    ) -> None:
+        """Answer a request that waits, or streams: it can be cancelled, and its client may leave."""
+        ours = request.extensions.get(DISCONNECT)
+        if ours is not None:
+            ours["subscribe"](request.disconnect)
+        elif request.operation.on_disconnect != "finish":
+            self.watchers.add(request, request.arrived)
         self.in_flight.add(request)
         if isinstance(request, AsgiEvents):
             self.events.add(request)
             self.events.watch(request)
         try:
-            reply = await route.answer(request, watch)
+            reply = await _outcome(request, pending, begun)
             if reply is not None:
-                await _send_reply(send, reply, request.method == "HEAD")
+                for message in _messages(reply, request.method):
+                    await request.send_message(message)
             elif request.cause != "disconnect":
-                await request.end(route.last_words(request))
+                await request.end(request.route.last_words(request))
         except StreamAbortedError:
             # A server of another kind knows that its client has left, and would log a failure.
-            if request.cause != "disconnect" or watch is None:
+            if request.cause != "disconnect" or ours is not None:
                 raise
         finally:
             self.in_flight.discard(request)
             if isinstance(request, AsgiEvents):
                 self.events.discard(request)
                 self.events.forget(request)
+            if ours is None:
+                await self.watchers.remove(request)
 
     async def _answer_mounted(
         self, mounted: Mounted, scope: Scope, receive: Receive, send: Send
@@ -270,10 +182,41 @@ def _unmounted(root: str, target: bytes) -> tuple[str, bytes]:
     return quoted.decode("ascii"), target
 
 
-async def _send_reply(send: Send, reply: Reply, head_only: bool) -> None:
+async def _outcome(request: AsgiRequest, pending: Pending | None, begun: bool) -> Reply | None:
+    """Run a call to its end: its answer, ``None`` where that was streamed or nobody is left to have it."""
+    route, endpoint = request.route, request.route.endpoint
+    try:
+        if not begun:
+            if request.cause is not None:
+                raise ended(request)
+            pending = endpoint.begin(request)
+        if pending is not None:
+            await endpoint.finish(pending, request)
+    except Exception as error:
+        return route.failed(request, endpoint.failure(request, error))
+    if route.streams or request.streaming:
+        return None
+    return route.succeeded(request, request.body)
+
+
+def _length(size: int) -> tuple[bytes, bytes]:
+    """The header that says how long a body is; those of short ones are kept."""
+    line = b"content-length", b"%d" % size
+    if size < _SHORT:
+        _LENGTHS[size] = line
+    return line
+
+
+def _messages(reply: Reply, method: str) -> tuple[Message, Message]:
     status, headers, body = reply
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head_only else body})
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": b"" if method == "HEAD" else body},
+    )
+
+
+async def _nothing_said() -> None:
+    """To a client that is gone."""
 
 
 async def _refuse(kind: str, receive: Receive, send: Send) -> None:

@@ -30,6 +30,7 @@ from covet_operations import OperationError
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)
 _KNOWN_HOSTS = 64
+_NO_VALUES: tuple[str, ...] = ()
 
 Find: TypeAlias = Callable[[bytes], bytes | None]
 """The value of a request's only header line of a lower-case name; raises `Malformed` for two."""
@@ -117,6 +118,7 @@ class Dispatcher:
         self._not_allowed: dict[Leaf[Target], Target] = {}
         for leaf in routes.leaves:
             self._settle(leaf)
+        self._plain = routes.plain
         self._hosts: set[bytes] = set()
         self._limits: dict[int, Limits] = {}
 
@@ -177,14 +179,26 @@ class Dispatcher:
             The route or mounted application, the values of its path's parameters and the path; or
             the complete answer.
         """
-        try:
-            host = self._host(headers)
-        except BadTargetError as error:
-            return self._refusals.bad(str(error))
+        host = None
+        for name, value in headers:
+            if name == b"host":
+                if host is not None:
+                    return self._refusals.bad("more than one Host header")
+                host = value
+        if host is not None and host not in self._hosts and not self._is_host(host):
+            return self._refusals.bad("a Host header that is no host")
         if self.hosts is not None and not self.hosts.allow(host):
             return self.misdirected.reply
+        plain = self._plain.get(target)
+        if plain is not None:
+            route = plain.methods.get(method)
+            if route.__class__ is Route:
+                return route, _NO_VALUES, plain.path
         try:
-            path = self._path(method, target, host)
+            if target[:1] == b"/" and target.isascii():
+                path = target.decode("ascii")
+            else:
+                path = self._path(method, target, host)
             leaf, values = self.routes.find(path)
             if leaf is None and self.slash != "strict":
                 leaf, values = self.routes.find(other_slash(path))
@@ -198,6 +212,17 @@ class Dispatcher:
             found = self._at(leaf, method)
             if found.__class__ is Route:
                 return found, values, path
+        return self._chosen(found, method, headers, values, path)
+
+    def _chosen(
+        self,
+        found: Target,
+        method: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        values: Sequence[str],
+        path: str,
+    ) -> tuple[Route | Mounted, Sequence[str], str] | Reply:
+        """What a target leads to, for a request that has more to say than its method and path."""
         if not isinstance(found, Route | PreparedAnswer | Mounted):
             find = partial(find_header, headers)
             try:
@@ -239,20 +264,13 @@ class Dispatcher:
             found = (self._options if method == "OPTIONS" else self._not_allowed)[leaf]
         return found
 
-    def _host(self, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-        """The one ``Host`` header, checked, so that nobody who builds a URL of it is misled."""
-        host = None
-        for name, value in headers:
-            if name == b"host":
-                if host is not None:
-                    raise BadTargetError("more than one Host header")
-                host = value
-        if host is not None and host not in self._hosts:
-            if not _HOST.match(host):
-                raise BadTargetError("a Host header that is no host")
-            if len(self._hosts) < _KNOWN_HOSTS:
-                self._hosts.add(host)
-        return host
+    def _is_host(self, host: bytes) -> bool:
+        """Whether it is one, so that nobody who builds a URL of it is misled."""
+        if not _HOST.match(host):
+            return False
+        if len(self._hosts) < _KNOWN_HOSTS:
+            self._hosts.add(host)
+        return True
 
     def _path(self, method: str, target: bytes, host: bytes | None) -> str:
         if target[:1] != b"/":

@@ -114,7 +114,11 @@ def _is_raw(binding: HttpBinding) -> bool:
 
 
 def _raw(request: Request, value: Any) -> bytes:
-    return value.encode("utf-8") if isinstance(value, str) else bytes(value)
+    # Exactly a string, nearly always.
+    if value.__class__ is str or isinstance(value, str):
+        encoded: bytes = value.encode()
+        return encoded
+    return bytes(value)
 
 
 def _with_results(plain: Encode) -> Encode:

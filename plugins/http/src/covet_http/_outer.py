@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from covet_http._asgi import AsgiApplication
 from covet_http._calls import Calls
 from covet_http._server import (
     HTTP_SERVER,
@@ -38,30 +39,24 @@ class OuterListener:
 
     Attributes:
         begun: Set when the first phase serves.
+        calls: The gate that requests pass.
     """
 
     def __init__(self) -> None:
         self.begun = anyio.Event()
-        self._calls = Calls()
+        self.calls = Calls()
 
     def begin(self, application: Application) -> None:
-        self._calls.open(application)
+        self.calls.open(application)
         self.begun.set()
 
     async def pause(self) -> None:
-        await self._calls.close()
+        await self.calls.close()
 
     async def stop(self) -> None:
-        await self._calls.close()
+        await self.calls.close()
         # Whoever came meanwhile would wait for a phase that never begins.
-        self._calls.open(_unavailable)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        application = await self._calls.enter()
-        try:
-            await application(scope, receive, send)
-        finally:
-            self._calls.leave()
+        self.calls.open(_unavailable)
 
 
 class _OuterServer:
@@ -95,13 +90,35 @@ class AsgiService:
 
     def __init__(self, assemble: Callable[[], Assembly]) -> None:
         self._assemble = assemble
-        self._listener: OuterListener | None = None
+        self._calls: Calls | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+            return
+        calls = self._calls
+        if calls is None:
+            await _unavailable(scope, receive, send)
+            return
+        application = calls.application
+        if application is None:
+            application = await calls.enter()
         else:
-            await (self._listener or _unavailable)(scope, receive, send)
+            calls.inside += 1
+        try:
+            if isinstance(application, AsgiApplication):
+                # What it does when it is called, without one more coroutine around it.
+                begun = application.begin(scope, receive, send)
+                if isinstance(begun, tuple):
+                    start, body = begun
+                    await send(start)
+                    await send(body)
+                    return
+                await begun
+            else:
+                await application(scope, receive, send)
+        finally:
+            calls.leave()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -115,7 +132,7 @@ class AsgiService:
                 assert isinstance(listener, OuterListener)
                 # What can fail only then, a mounted application, is a failed start too.
                 await listener.begun.wait()
-                self._listener = listener
+                self._calls = listener.calls
                 started = True
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -126,7 +143,7 @@ class AsgiService:
                 await send({"type": "lifespan.startup.failed", "message": reason})
                 return
             log.critical("the service has ended: %s", reason, exc_info=error)
-            self._listener = None
+            self._calls = None
             if not asked:
                 # The server lives on, and every request is answered 503.
                 await receive()
@@ -134,7 +151,7 @@ class AsgiService:
         else:
             await send({"type": "lifespan.shutdown.complete"})
         finally:
-            self._listener = None
+            self._calls = None
 
 
 def asgi_app(

@@ -261,21 +261,24 @@ class Http(Plugin[HttpConfig]):
         if serving.number == 1 and urls:
             ctx.log.info("listening on %s", ", ".join(urls))
         ctx.emit("http.serving", urls=urls, phase=serving.number)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(application.events.run)
-            await serving.draining.wait()
-            tasks.cancel_scope.cancel()
-        if serving.stopping:
-            keep_newcomers_away(sockets)
-        application.events.drain()
-        ending = listener.stop if serving.stopping else listener.pause
-        try:
-            await ending()
-        except anyio.get_cancelled_exc_class():
-            application.shut_down()
-            with anyio.move_on_after(_LAST_WORDS, shield=True):
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(application.watchers.run)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(application.events.run)
+                await serving.draining.wait()
+                tasks.cancel_scope.cancel()
+            if serving.stopping:
+                keep_newcomers_away(sockets)
+            application.events.drain()
+            ending = listener.stop if serving.stopping else listener.pause
+            try:
                 await ending()
-            raise
+            except anyio.get_cancelled_exc_class():
+                application.shut_down()
+                with anyio.move_on_after(_LAST_WORDS, shield=True):
+                    await ending()
+                raise
+            watching.cancel_scope.cancel()
 
 
 def _bound(serving: Serving) -> list[tuple[Operation, HttpBinding]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import math
 from base64 import b64decode
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from types import MappingProxyType
@@ -312,6 +312,25 @@ class Request(Call):
                 raise TooLarge(f"the body may have {limit} bytes")
         return body
 
+    def body_soon(self, limit: int | None = None) -> bytes | Awaitable[bytes]:
+        """The whole body as it came if it is there; otherwise what is to be awaited for it, at once.
+
+        The arguments and errors are those of `body_bytes`.
+        """
+        body = self.body_now(limit)
+        return self.raw_body(limit) if body is None else body
+
+    def json_soon(self, limit: int | None = None) -> bytes | Awaitable[bytes]:
+        """The same of a body that has to be JSON, and decoded if it came compressed.
+
+        Raises:
+            Unsupported: It is something else, or compressed in a way that is not decoded here.
+        """
+        self.require_content(JSON)
+        if self.limits.codings and self.require_coding():
+            return self.body_bytes(limit)
+        return self.body_soon(limit)
+
     def body_bytes(self, limit: int | None = None) -> Coroutine[Any, Any, bytes]:
         """The whole body, decoded if it came compressed.
 
@@ -346,7 +365,10 @@ class Request(Call):
         declared = self.declared_length()
         if declared is not None and declared > limit:
             raise TooLarge(f"the body may have {limit} bytes")
-        first = await self.read()
+        return await self.rest_of_body(await self.read(), limit, declared)
+
+    async def rest_of_body(self, first: bytes, limit: int, declared: int | None) -> bytes:
+        """The whole body whose first piece was read."""
         if len(first) > limit:
             raise TooLarge(f"the body may have {limit} bytes")
         if first and declared == len(first):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from covet_http._binding import HttpBinding
@@ -47,6 +46,8 @@ class Route:
         streams: Whether the answer is a stream of items that goes through ``request.send``.
         events: Whether these are server-sent events, which are kept alive and may end at any time.
         varies: Whether a result may bring its own status, headers or way of being sent.
+        plain: Whether a success is its body with a status and headers that are the same every time, but
+            for the length; a request that has a ``_response`` says more.
         whole_body: Whether its handler can do nothing before the whole body is there, so that a server
             may wait a moment for it.
         ahead: How a server may read all inputs of a request before anybody asks for them (see
@@ -57,7 +58,8 @@ class Route:
 
     __slots__ = (
         "_common", "_content_type", "_head", "_links", "_location", "_problems", "_success", "ahead",
-        "binding", "constant", "endpoint", "events", "operation", "status", "streams", "varies", "whole_body",
+        "binding", "constant", "endpoint", "events", "operation", "plain", "status", "streams", "varies",
+        "whole_body",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint[HttpBinding], problems: Problems) -> None:
@@ -88,32 +90,12 @@ class Route:
             self._head.insert(0, (b"content-type", self._content_type))
         varies = self.streams or self._links or self._location is not None
         self.constant = None if varies else self._head
-
-    async def answer(
-        self, request: Request, watch: Callable[[], Awaitable[None]] | None = None
-    ) -> Reply | None:
-        """Run the operation.
-
-        Args:
-            request: Made for this route.
-            watch: Returns when the client is gone, for servers that cannot tell otherwise.
-
-        Returns:
-            The answer, or ``None`` after a stream, or for a client that is gone.
-
-        Raises:
-            StreamAbortedError: A stream failed after its first item.
-        """
-        try:
-            body = await self.endpoint.run(request, watch=watch)
-        except OperationError as error:
-            return self.failed(request, error)
-        if self.streams or request.streaming:
-            return None
-        return self.succeeded(request, body)
+        self.plain = not varies and not self.varies and self.status not in _BODILESS
 
     def succeeded(self, request: Request, body: Any) -> Reply:
         """The complete answer of a call that has returned; not for streams."""
+        if self.plain and request._response is None:
+            return self.status, [*self._head, (b"content-length", b"%d" % len(body))], body
         status, headers = self.head(request)
         if status in _BODILESS:
             body = b""

@@ -270,6 +270,11 @@ class Router(Generic[R]):
         node.arrange()
         return child
 
+    @property
+    def plain(self) -> dict[bytes, Leaf[R]]:
+        """The leaves without parameters by their paths, as those are sent."""
+        return {path.encode("ascii"): leaf for path, leaf in self._static.items() if path.isascii()}
+
     def find(self, path: str) -> tuple[Leaf[R] | None, Sequence[str]]:
         """The leaf at a path, and the values of its parameters in order.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from covet_operations._bulk._service import BULK, Bulk, BulkFailed
 from covet_operations._codec import Codec, Parsed, TransportBinding
 from covet_operations._disconnect import wait_disconnected
-from covet_operations._driver import Lane, Suspended, ended
+from covet_operations._driver import Lane, Pending, ended
 from covet_operations._endpoint import Endpoint
 from covet_operations._errors import (
     Cancelled,
@@ -36,6 +36,7 @@ from covet_operations._preview import preview
 from covet_operations._providers import Provider, ProviderScope, provider, providers_of
 from covet_operations._results import TransportResult
 from covet_operations._signature import Injected, Input, Kind, Signature
+from covet_operations._suspended import Suspended
 from covet_operations._translate import ErrorMapping
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ __all__ = [
     "Page",
     "Paging",
     "Parsed",
+    "Pending",
     "Phone",
     "PhoneNumber",
     "Pipeline",

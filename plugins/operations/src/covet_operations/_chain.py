@@ -11,9 +11,10 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from types import CodeType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from covet_kernel.contracts import Call, Layer
+from covet_operations._suspended import Suspended
 
 Chain: TypeAlias = Callable[[Call], Coroutine[Any, Any, Any]]
 Direct: TypeAlias = Callable[[Call], "Coroutine[Any, Any, Any] | None"]
@@ -21,12 +22,23 @@ Direct: TypeAlias = Callable[[Call], "Coroutine[Any, Any, Any] | None"]
 
 
 class Source:
-    """Lines of a function under construction and the objects they name."""
+    """Lines of a function under construction and the objects they name.
+
+    Attributes:
+        lines: What is written.
+        depth: How far the next line is indented.
+        names: The objects.
+        form: What the function is: a ``"whole"`` chain, the ``"direct"`` function of one that need not
+            wait, or the ``"rest"`` of a handler's coroutine that has begun to wait and of what follows.
+        stepped: Whether the direct function steps such a coroutine.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.depth = 0
         self.names: dict[str, Any] = {}
+        self.form: Literal["whole", "direct", "rest"] = "whole"
+        self.stepped = False
 
     def line(self, text: str) -> None:
         self.lines.append("    " * self.depth + text)
@@ -36,6 +48,29 @@ class Source:
         name = f"v{len(self.names)}"
         self.names[name] = value
         return name
+
+    def wait(self, coroutine: str) -> None:
+        """Leave in ``r`` what a coroutine returns, which is to be stepped here and now.
+
+        A direct function steps it once by hand, and hands back the rest of everything if it waits.
+
+        Args:
+            coroutine: The expression that makes it. It may not be evaluated before others that wait.
+        """
+        match self.form:
+            case "whole":
+                self.line(f"r = await {coroutine}")
+            case "rest":
+                self.line("r = await w")
+            case "direct":
+                self.stepped = True
+                self.line(f"c = {coroutine}")
+                self.line("try:")
+                self.line("    t = c.send(None)")
+                self.line("except StopIteration as s:")
+                self.line("    r = s.value")
+                self.line("else:")
+                self.line(f"    return rest_inside(call, {self.name(Suspended)}(c, None, t))")
 
 
 Inner: TypeAlias = Callable[[Source], None]
@@ -65,27 +100,46 @@ def compose(layers: Sequence[Layer], inner: Inner, again: Inner | None = None) -
     return chain
 
 
-def compose_direct(layers: Sequence[Layer], inner: Inner) -> Direct | None:
+def compose_direct(
+    layers: Sequence[Layer], inner: Inner, *, stepping: bool = False
+) -> Direct | None:
     """The same as a plain function, ``None`` if something in it always waits.
 
-    A plain ``before`` may still hand back an awaitable. Then the rest of the chain is a coroutine,
-    one for each place where that can happen: it awaits, and goes on behind that layer.
+    A plain ``before`` may still hand back an awaitable, and a handler's coroutine may wait. Then the
+    rest of the chain is a coroutine, one for each place where that can happen: it awaits, and goes on
+    from there. It has to be awaited at once: what it waits for may have been asked for already.
+
+    Args:
+        layers: Outermost first.
+        inner: Writes the innermost lines.
+        stepping: Whether the handler's coroutine may be stepped, which may open scopes and leave them.
     """
     if any(layer.around is not None or is_async(layer.before) for layer in layers):
         return None
     source = Source()
+    source.form = "direct" if stepping else "whole"
     source.line("def direct(call):")
     source.depth = 1
     waits = _hooks(source, layers, inner, direct=True)
     if any("await " in line or "async " in line for line in source.lines):
         return None
-    for number in waits:
+    rests: list[tuple[int | str, int]] = [(number, number) for number in waits]
+    if source.stepped:
+        rests.append(("inside", len(layers)))
+    for name, entered in rests:
+        source.form = "rest" if name == "inside" else "whole"
         source.depth = 0
-        source.line(f"async def rest_{number}(call, w):")
+        source.line(f"async def rest_{name}(call, w):")
         source.depth = 1
-        _hooks(source, layers, inner, entered=number)
+        _hooks(source, layers, inner, entered=entered)
     direct: Direct = _compiled(source, "direct")
     return direct
+
+
+def can_wait(direct: Direct) -> bool:
+    """Whether there is a way in which it leaves something to be awaited."""
+    code: CodeType | None = getattr(direct, "__code__", None)
+    return code is None or any(name.startswith("rest_") for name in code.co_names)
 
 
 def _compiled(source: Source, name: str) -> Any:

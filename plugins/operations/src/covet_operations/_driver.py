@@ -4,10 +4,12 @@ The driver steps the call's coroutine itself. That gives each call a context of 
 task of its own, and starts the deadline's timer and the disconnect watcher only for calls that
 actually wait; most never do.
 
-The cancel scope, however, is entered *before* the first step. Entering it only when the coroutine
-first waits would put it inside whatever scopes the handler has opened by then, and those would be
-left in the wrong order. What a scope costs (4 us on asyncio, 8 on trio) a transport with long-lived
-tasks saves with a `Lane`, which keeps one scope for many calls.
+The same goes for the cancel scope: it is entered when the coroutine first waits. By then the handler
+may have opened scopes of its own, which have to be inside it. So the driver looks where the task
+stands before the first step; if that has changed, the scope is sunk beneath what was opened, and from
+then on the scope is entered first for this operation, as it is where the event loop does not let
+itself be looked at. A transport with long-lived tasks may use a `Lane`, which keeps one scope for many
+calls.
 """
 
 from __future__ import annotations
@@ -15,15 +17,17 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import anyio
 
 from covet_kernel.contracts import Binding, Call
 from covet_operations._errors import Cancelled, DeadlineExceeded, OperationError, Unavailable
+from covet_operations._nesting import Nesting
+from covet_operations._suspended import Suspended
 from covet_operations._translate import Translator
 
 if TYPE_CHECKING:
@@ -32,66 +36,116 @@ if TYPE_CHECKING:
 Watch: TypeAlias = Callable[[], Awaitable[None]]
 log = logging.getLogger("covet.operations")
 
+_UNBEGUN: Final = object()
 
-async def drive(
-    coroutine: Coroutine[Any, Any, Any],
-    call: Call,
-    watch: Watch | None,
-    gone: Callable[[Call], None],
-) -> Any:
-    """Run a call's coroutine to its end in this task, under a scope of its own.
+
+class Pending:
+    """What is left of a call after its first step; of one that enters its scope first, all of it.
 
     Args:
-        coroutine: The chain, not yet begun.
-        call: Its deadline is set already.
-        watch: Returns when the caller is gone.
-        gone: What to do then.
+        coroutine: The chain.
+        context: What it is stepped in.
+        trap: What the first step has yielded, unless it is still to be taken.
+        nesting: Knows where the task stands, if the first step was taken.
+        place: Where that was before.
 
-    Returns:
-        What the coroutine returns.
-
-    Raises:
-        OperationError: The call was cancelled; which one follows from the cause.
+    Attributes:
+        sunk: Whether the call had opened scopes of its own before its own was entered.
     """
-    if watch is not None:
-        return await _watched(coroutine, call, watch, gone)
-    with anyio.CancelScope() as scope:
+
+    __slots__ = ("_context", "_coroutine", "_nesting", "_place", "_trap", "sunk")
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        context: Context,
+        trap: Any = _UNBEGUN,
+        nesting: Nesting | None = None,
+        place: object = None,
+    ) -> None:
+        self._coroutine = coroutine
+        self._context = context
+        self._nesting = nesting
+        self._place = place
+        self._trap = trap
+        self.sunk = False
+
+    async def finish(self, call: Call, watch: Watch | None, gone: Callable[[Call], None]) -> None:
+        """Run the call to its end under a scope of its own, in the task that began it.
+
+        Args:
+            call: Its deadline is set already.
+            watch: Returns when the caller is gone.
+            gone: What to do then.
+
+        Raises:
+            OperationError: The call was cancelled; which one follows from the cause.
+            Exception: Whatever the coroutine raises.
+        """
+        nesting, moved = self._nesting, False
+        if nesting is not None:
+            moved = self.sunk = nesting.place() is not self._place
+        if watch is not None:
+            await self._watched(call, watch, gone, moved)
+            return
+        with anyio.CancelScope() as scope:
+            await self._within(call, scope, moved)
+            return
+        raise ended(call)
+
+    async def _within(
+        self,
+        call: Call,
+        scope: anyio.CancelScope,
+        moved: bool,
+        begin: Callable[[], None] | None = None,
+    ) -> None:
+        """The same within a scope that was entered just now."""
         call.scope = scope
-        return await stepped(coroutine, call, scope)
-    raise ended(call)
+        if moved and self._nesting is not None:
+            self._nesting.sink(self._place)
+        if call.cause is not None:
+            scope.cancel()
+        if self._trap is _UNBEGUN:
+            await stepped(self._coroutine, call, scope, begin, self._context)
+            return
+        if call.deadline != math.inf:
+            scope.deadline = call.deadline
+        if begin is not None:
+            begin()
+        await Suspended(self._coroutine, self._context, self._trap)
 
+    async def _watched(
+        self, call: Call, watch: Watch, gone: Callable[[Call], None], moved: bool
+    ) -> None:
+        """The same with a watcher beside it, in a task group whose scope is the call's."""
+        # The outcome leaves the group by hand: raised inside, it would arrive wrapped in a group.
+        done = False
+        failure: list[Exception] = []
+        watching = anyio.CancelScope()
 
-async def _watched(
-    coroutine: Coroutine[Any, Any, Any], call: Call, watch: Watch, gone: Callable[[Call], None]
-) -> Any:
-    """The same with a watcher beside it, in a task group whose scope is the call's."""
-    # The outcome leaves the group by hand: raised inside, it would arrive wrapped in a group.
-    outcome: list[Any] = []
-    failure: list[Exception] = []
-    watching = anyio.CancelScope()
+        async def watcher() -> None:
+            with watching:
+                await watch()
+                gone(call)
 
-    async def watcher() -> None:
-        with watching:
-            await watch()
-            gone(call)
+        async with anyio.create_task_group() as group:
 
-    async with anyio.create_task_group() as group:
-        call.scope = group.cancel_scope
+            def begin() -> None:
+                group.start_soon(watcher)
 
-        def begin() -> None:
-            group.start_soon(watcher)
-
-        try:
-            outcome.append(await stepped(coroutine, call, group.cancel_scope, begin))
-        except Exception as error:
-            failure.append(error)
-        finally:
-            watching.cancel()
-    if outcome:
-        return outcome[0]
-    if failure:
-        raise failure[0]
-    raise ended(call)
+            try:
+                await self._within(call, group.cancel_scope, moved, begin)
+                done = True
+            except Exception as error:
+                failure.append(error)
+            finally:
+                watching.cancel()
+        if done:
+            return
+        if failure:
+            raise failure[0]
+        raise ended(call)
 
 
 async def stepped(
@@ -99,9 +153,11 @@ async def stepped(
     call: Call,
     scope: anyio.CancelScope,
     begin: Callable[[], None] | None = None,
+    context: Context | None = None,
 ) -> Any:
     """Step a coroutine in a context of its own; set the deadline when it first waits."""
-    context = copy_context()
+    if context is None:
+        context = copy_context()
     try:
         trap = context.run(coroutine.send, None)
     except StopIteration as stop:
@@ -111,50 +167,6 @@ async def stepped(
     if begin is not None:
         begin()
     return await Suspended(coroutine, context, trap)
-
-
-class Suspended:
-    """What is left of a coroutine that has begun to wait: forwards its waits and their results.
-
-    For drivers that step calls themselves: awaited in the task that took the first step, it runs the
-    rest there.
-
-    Args:
-        coroutine: Was stepped once.
-        context: The context it was stepped in; every further step is taken in it too.
-        trap: What it yielded.
-    """
-
-    __slots__ = ("_context", "_coroutine", "_trap")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], context: Context, trap: Any) -> None:
-        self._coroutine = coroutine
-        self._context = context
-        self._trap = trap
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        run, send, throw, trap = (
-            self._context.run,
-            self._coroutine.send,
-            self._coroutine.throw,
-            self._trap,
-        )
-        while True:
-            try:
-                sent = yield trap
-            except GeneratorExit:
-                run(self._coroutine.close)
-                raise
-            except BaseException as error:
-                try:
-                    trap = run(throw, error)
-                except StopIteration as stop:
-                    return stop.value
-            else:
-                try:
-                    trap = run(send, sent)
-                except StopIteration as stop:
-                    return stop.value
 
 
 def ended(call: Call) -> OperationError:
@@ -175,7 +187,9 @@ def answer(call: Call, error: Exception, translator: Translator) -> OperationErr
     known = translator.error(error)
     if known is not None:
         return known
-    if call.scope is not None and call.scope.cancel_called:
+    # One that has not waited yet has no scope; it may have cancelled itself all the same.
+    cancelled = call.cause is not None if call.scope is None else call.scope.cancel_called
+    if cancelled:
         # A library that turns cancellation into an exception of its own: the cause still counts.
         log.warning("%s failed while it was cancelled", call.operation.name, exc_info=error)
         return ended(call)

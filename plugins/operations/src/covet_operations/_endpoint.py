@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import anyio
 
 from covet_kernel.contracts import Binding, Call, Operation
+from covet_operations._begin import Begin, beginning
 from covet_operations._chain import Chain, Direct
 from covet_operations._disconnect import tell_gone
-from covet_operations._driver import Watch, answer, drive, ended, stepped
+from covet_operations._driver import Pending, Watch, answer, ended, stepped
 from covet_operations._errors import OperationError
 from covet_operations._inner import CONNECTION
 from covet_operations._providers import ProviderScope
@@ -21,7 +23,14 @@ from covet_operations._translate import Translator
 
 B_co = TypeVar("B_co", bound=Binding, covariant=True)
 Opens = Callable[[], AbstractAsyncContextManager[ProviderScope]]
+_UNMADE: Final = object()
 Deliver = Callable[[Any, Callable[[Any], Awaitable[Any]]], Coroutine[Any, Any, Any]]
+
+
+class ComposeDirect(Protocol):
+    """Makes the chain as a function, as `compose_direct` does."""
+
+    def __call__(self, *, stepping: bool) -> Direct | None: ...
 
 
 class Endpoint(Generic[B_co]):
@@ -36,6 +45,10 @@ class Endpoint(Generic[B_co]):
         start: For drivers of their own: a call's coroutine, not yet begun. It enters no scope and
             looks at no clock: deadline, scope and context are the driver's, which gives what the
             coroutine raises to `failure`. When it has returned, the encoded answer is in ``call.body``.
+        begin: Takes a call's first step, for drivers that pay for a scope only where a call waits: in a
+            context of its own, under no scope and without a look at the clock. What it returns is left
+            of the call, and goes to `finish` at once in the same task, once ``call.deadline`` is set;
+            ``None``: the call is done. What it raises goes to `failure`.
     """
 
     __slots__ = (
@@ -45,6 +58,7 @@ class Endpoint(Generic[B_co]):
         "_direct",
         "_phase",
         "_translator",
+        "begin",
         "binding",
         "operation",
         "signature",
@@ -63,7 +77,7 @@ class Endpoint(Generic[B_co]):
         timeout: float,
         phase: Opens | None = None,
         connect: Opens | None = None,
-        compose_direct: Callable[[], Direct | None] | None = None,
+        compose_direct: ComposeDirect | None = None,
         deliver: Deliver | None = None,
     ) -> None:
         self.operation = operation
@@ -75,7 +89,8 @@ class Endpoint(Generic[B_co]):
         self._phase = phase
         self._connect = connect
         self._compose_direct = compose_direct
-        self._direct: Direct | None = None
+        self._direct: Any = _UNMADE
+        self.begin: Begin = self._choose
         self.start: Callable[[Call], Coroutine[Any, Any, Any]] = (
             chain if phase is None and connect is None else self._provided
         )
@@ -94,9 +109,13 @@ class Endpoint(Generic[B_co]):
         same context. ``None`` itself where the handler or a layer always waits. Compiled when first
         asked for.
         """
-        if self._compose_direct is not None:
-            self._direct, self._compose_direct = self._compose_direct(), None
-        return self._direct
+        if self._direct is _UNMADE:
+            self._direct = self._composed(stepping=False)
+        direct: Direct | None = self._direct
+        return direct
+
+    def _composed(self, *, stepping: bool) -> Direct | None:
+        return None if self._compose_direct is None else self._compose_direct(stepping=stepping)
 
     async def run(
         self, call: Call, *, watch: Watch | None = None, connection: ProviderScope | None = None
@@ -119,15 +138,41 @@ class Endpoint(Generic[B_co]):
             OperationError: The typed answer; nothing else, save cancellation from outside.
         """
         self._begin(call, connection)
-        if self.operation.on_disconnect == "finish":
-            watch = None
         try:
-            await drive(self.start(call), call, watch, self.disconnect)
+            pending = self.begin(call)
+            if pending is not None:
+                await self.finish(pending, call, watch=watch)
         except OperationError:
             raise
         except Exception as error:
             raise self.failure(call, error) from error
         return call.body
+
+    async def finish(self, pending: Pending, call: Call, *, watch: Watch | None = None) -> None:
+        """Run what `begin` has left of a call to its end, in the same task.
+
+        Args:
+            pending: What it has returned.
+            call: The same.
+            watch: As of `run`.
+
+        Raises:
+            OperationError: The call was cancelled.
+            Exception: What it fails with, for `failure`.
+        """
+        if self.operation.on_disconnect == "finish":
+            watch = None
+        try:
+            await pending.finish(call, watch, self.disconnect)
+        finally:
+            if pending.sunk:
+                self.begin = partial(self._choose, scope_first=True)
+
+    def _choose(self, call: Call, *, scope_first: bool = False) -> Pending | None:
+        """Take a first step and the next ones in whichever way suits the running event loop."""
+        direct = self._composed(stepping=True)
+        self.begin = beginning(self.start, direct, self._choose, scope_first=scope_first)
+        return self.begin(call)
 
     async def carry(
         self, call: Call, scope: anyio.CancelScope, connection: ProviderScope | None

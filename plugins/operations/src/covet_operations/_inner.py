@@ -45,6 +45,10 @@ def innermost(
 
     def write(source: Source) -> None:
         depth = source.depth
+        if source.form == "rest":
+            source.wait("")
+            reply(signature, codec)(source)
+            return
         writer = _Writer(source, signature, codec, value, app)
         for each in graph.needed(signature.injected):
             writer.open(each, graph.parameters[each])
@@ -62,7 +66,7 @@ def innermost(
                 source.line(f"        if {source.name(codec.enough)}(call): break")
             source.line("r = None")
         else:
-            source.line(f"r = {_called(source, operation, handler, arguments)}")
+            _write_call(source, operation, handler, arguments)
             reply(signature, codec)(source)
         source.depth = depth
 
@@ -98,13 +102,15 @@ def _fitted(source: Source, signature: Signature, item: str, indent: str = "") -
     source.line(f"{indent}{unless}{item} = {source.name(fit)}({item})")
 
 
-def _called(source: Source, operation: Operation, handler: str, arguments: str) -> str:
+def _write_call(source: Source, operation: Operation, handler: str, arguments: str) -> None:
+    """Leave the handler's result in ``r``."""
     if is_async(operation.handler):
-        return f"await {handler}({arguments})"
-    if operation.extra.get("operations", {}).get("thread"):
+        source.wait(f"{handler}({arguments})")
+    elif operation.extra.get("operations", {}).get("thread"):
         run, bind = source.name(anyio.to_thread.run_sync), source.name(partial)
-        return f"await {run}({bind}({handler}, {arguments}))"
-    return f"{handler}({arguments})"
+        source.line(f"r = await {run}({bind}({handler}, {arguments}))")
+    else:
+        source.line(f"r = {handler}({arguments})")
 
 
 def _closing(items: Any) -> Any:

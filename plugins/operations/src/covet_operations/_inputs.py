@@ -84,11 +84,14 @@ def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool
         for each, find, how in found
         if find is not None and how is not None
     ]
-    if not plain or len(plain) < len(found):
-        return Layer(before=decode)
+    if len(plain) < len(found):
+        if codec.document is not None:
+            return Layer(before=decode)
+        # Texts are there: nothing is handed back that would have to be awaited.
+        return Written(write=lambda source: source.line(f"{source.name(decode)}(call)"))
 
     def write(source: Source) -> None:
-        if not codec.ahead:
+        if not plain or not codec.ahead:
             write_each(source)
             return
         numbers = range(len(plain))
@@ -119,6 +122,9 @@ def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool
                 value = f"{source.name(given.default)} if {text} is None else {value}"
             conditions.append(condition)
             items.append(f"{source.name(given.name)}: {value}")
+        if not plain:
+            source.line("call.args = {}")
+            return
         source.line(f"if {' and '.join(conditions)}:")
         source.line(f"    call.args = {{{', '.join(items)}}}")
         source.line("else:")

@@ -14,6 +14,16 @@ from covet_kernel.contracts import Operation
 from covet_operations import operations_of
 
 
+@http.get("/text", media_type="text/plain")
+def text() -> str:
+    return "hello"
+
+
+@http.get("/text-async", media_type="text/plain")
+async def text_async() -> str:
+    return "hello"
+
+
 @http.get("/json")
 def json() -> dict[str, str]:
     return MESSAGE
@@ -41,8 +51,18 @@ def item(id: int, q: str = "", limit: int = 10) -> Item:
     return Item(id=id, q=q, limit=limit)
 
 
+@http.get("/items-async/{id}")
+async def item_async(id: int, q: str = "", limit: int = 10) -> Item:
+    return Item(id=id, q=q, limit=limit)
+
+
 @http.post("/orders")
 def order(order: Order) -> Order:
+    return order
+
+
+@http.post("/orders-async")
+async def order_async(order: Order) -> Order:
     return order
 
 

@@ -3,9 +3,15 @@
 import anyio
 from anyio.lowlevel import checkpoint
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 from work import MESSAGE, PAUSE, Item, Order
 
 app = FastAPI()
+
+
+@app.get("/text")
+async def text() -> PlainTextResponse:
+    return PlainTextResponse("hello")
 
 
 @app.get("/json")

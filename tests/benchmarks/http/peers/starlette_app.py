@@ -2,25 +2,30 @@
 
 import anyio
 from anyio.lowlevel import checkpoint
+from pydantic_core import to_json
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from work import MESSAGE, PAUSE, Item, Order
 
 
+async def text(request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
 async def json(request: Request) -> Response:
-    return JSONResponse(MESSAGE)
+    return Response(to_json(MESSAGE), media_type="application/json")
 
 
 async def json_timer(request: Request) -> Response:
     await anyio.sleep(PAUSE)
-    return JSONResponse(MESSAGE)
+    return Response(to_json(MESSAGE), media_type="application/json")
 
 
 async def json_reply(request: Request) -> Response:
     await checkpoint()
-    return JSONResponse(MESSAGE)
+    return Response(to_json(MESSAGE), media_type="application/json")
 
 
 async def item(request: Request) -> Response:
@@ -38,6 +43,7 @@ async def order(request: Request) -> Response:
 
 app = Starlette(
     routes=[
+        Route("/text", text),
         Route("/json", json),
         Route("/json-timer", json_timer),
         Route("/json-reply", json_reply),
