@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 from time import process_time
 from typing import Any
 
+from benchmarks.measure import interleaved
 from fastapi import FastAPI
-from measure import interleaved
 from starlette.routing import Match, Route, Router
 
 import covet_http as http
