@@ -19,6 +19,7 @@ SECONDS = 60 // len(TARGETS) if os.environ.get("CI") else 2
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_target_keeps_its_promises(target: str) -> None:
+    # bad input 25: under sanitizers, however the bytes are split
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
     ran = subprocess.run(

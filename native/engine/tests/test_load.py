@@ -38,6 +38,7 @@ def many_descriptors(wanted: int) -> Iterator[None]:
 async def test_idle_connections_are_cheap(
     anyio_backend_name: str, server: str, record_property: pytest.RecordProperty
 ) -> None:
+    # bad input 21: idle sockets
     patient = {"max_connections": IDLE + 100, "keep_alive_timeout": 300}
     with many_descriptors(IDLE):
         async with process(server, anyio_backend_name, http=patient) as service:

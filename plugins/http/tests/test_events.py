@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -216,6 +217,40 @@ def test_text_is_the_same_behind_its_lines(text: str) -> None:
     # bad input 60
     [block] = parse(Event(text=text).encode(lambda value: b""))
     assert block == {"data": text.replace("\r\n", "\n").replace("\r", "\n").split("\n")}
+
+
+@http.get("/said")
+async def said(text: str) -> AsyncIterator[Event[str]]:
+    yield Event(text, comment=text)
+    yield Event(text=text)
+
+
+@http.get("/named")
+async def named(id: str = "", event: str = "") -> AsyncIterator[Event[int]]:
+    yield Event(0)
+    yield Event(1, id=id or None, event=event)
+
+
+@pytest.mark.parametrize("bad", [each for each in NASTY if "\0" not in each])
+async def test_what_a_client_says_stays_in_its_field_on_the_wire(entry: Any, bad: str) -> None:
+    # bad input 60
+    lines = bad.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    async with entry.serving(said, named) as service:
+        answer = await service.ask("GET", f"/said?text={quote(bad)}")
+        first, second = parse(answer.body)
+        assert first == {"": lines, "data": [json.dumps(bad)]}
+        assert second == {"data": lines}
+        for field in ("id", "event"):
+            async with service.connect() as client:
+                await client.send(
+                    f"GET /named?{field}={quote(bad)} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+                )
+                got = await client.until_closed()
+            # It is cut off, as an answer that has begun and failed.
+            assert b"id:" not in got
+            assert b"event:" not in got
+            assert got.count(b"data:") <= 1
+            assert not got.endswith(b"0\r\n\r\n")
 
 
 async def read_until(client: Any, found: bytes, count: int = 1) -> bytes:

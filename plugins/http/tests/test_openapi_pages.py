@@ -6,14 +6,16 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 import covet_http as http
 from covet_http._openapi import _pages
 from covet_http._openapi._pages import page
+from covet_operations import operation
 
+HOSTILE_NAME = "$'*|~"  # as hostile as a name of a header may be
 HOSTILE = "</title><script>alert(1)</script>\"'&"
 
 
@@ -80,6 +82,39 @@ def test_pages_are_harmless(assets: Path, name: str) -> None:
     assert "base-uri 'none'; form-action 'none'; frame-ancestors 'none'" in policy
     assert not re.search(r"https?:|unsafe-eval|\*", policy)
     assert ("unsafe-inline" in policy) == bool(name), "our own page needs no exception"
+
+
+@operation(summary=HOSTILE, tags=(HOSTILE,))
+@http.get("/hostile")
+async def hostile(given: Annotated[str, http.Query(HOSTILE_NAME)] = HOSTILE) -> str:
+    return given
+
+
+hostile.__doc__ = HOSTILE
+
+
+async def test_what_is_hostile_is_only_text_on_the_wire(entry: Any) -> None:
+    # bad input 76
+    config = {"openapi": {"title": HOSTILE, "description": HOSTILE}}
+    async with entry.serving(hostile, http=config) as service, service.connect() as client:
+        shown = await client.ask("GET", "/docs")
+        assert shown.headers["content-type"] == "text/html; charset=utf-8"
+        assert shown.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'; script-src 'self'; " in shown.headers["content-security-policy"]
+        tags = Tags(shown.body.decode())
+        assert all("src" in each for tag, each in tags.found if tag == "script")
+        assert not any(key.startswith("on") for _, each in tags.found for key in each)
+        assert all("//" not in address for address in addresses(tags))
+        told = await client.ask("GET", "/openapi.json")
+        assert told.headers["content-type"].startswith("application/")
+        assert told.headers["x-content-type-options"] == "nosniff"
+        assert told.json["info"]["title"] == HOSTILE
+        assert told.json["paths"]["/hostile"]["get"]["summary"] == HOSTILE
+        # What is wrong with a request is said as JSON, whatever the request says.
+        for target in ("/%3Cscript%3Ealert(1)%3C/script%3E", "/hostile?%3Cscript%3E=%zz"):
+            answer = await client.ask("GET", target)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert b"<script>" not in answer.body
 
 
 def test_the_script_of_our_page_makes_no_markup_of_the_document() -> None:

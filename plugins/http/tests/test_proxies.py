@@ -175,3 +175,48 @@ async def test_a_handler_asks_for_the_caller(web: Any) -> None:
     ):
         async with web.serving(who, http={"proxies": proxies}) as service:
             assert (await service.ask("GET", "/who", headers=headers)).json == expected
+
+
+@http.get("/who")
+async def told(request: http.Request) -> list[str | None]:
+    caller = request.caller
+    return [caller.address, caller.scheme, caller.host]
+
+
+ME = "127.0.0.1"
+LIES = {
+    "X-Forwarded-For": "6.6.6.6, 1.2.3.4",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "shop.example",
+}
+ON_THE_WIRE: list[tuple[Any, dict[str, str], list[str]]] = [
+    (None, LIES, [ME, "http", "a"]),
+    ({"networks": ["10.0.0.0/8"]}, LIES, [ME, "http", "a"]),
+    ({"hops": 1}, LIES, ["1.2.3.4", "https", "shop.example"]),
+    ({"hops": 1}, {"X_Forwarded_For": "1.2.3.4", "X_Forwarded-Proto": "https"}, [ME, "http", "a"]),
+    ({"hops": 1}, {"Forwarded": "for=1.2.3.4;proto=https;host=b"}, [ME, "http", "a"]),
+    ({"hops": 1}, {"X-Forwarded-Host": "b/admin?"}, [ME, "http", "a"]),
+    ({"hops": 1}, {"X-Forwarded-Host": "u@b"}, [ME, "http", "a"]),
+    ({"hops": 1}, {"X-Forwarded-Proto": "javascript"}, [ME, "http", "a"]),
+    ({"hops": 1}, {"X-Forwarded-For": "1.2.3.4, <script>"}, [ME, "http", "a"]),
+    ({"hops": 1}, {"X-Forwarded-For": "1" * 20_000}, [ME, "http", "a"]),
+    ({"hops": 1, "header": "forwarded"}, {"Forwarded": 'for="' + "\\" * 20_000}, [ME, "http", "a"]),
+    ({"hops": 1, "header": "forwarded"}, {"Forwarded": "for=1.2.3.4;for=5.6.7.8"}, [ME, "http", "a"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("trusted", "headers", "expected"), ON_THE_WIRE)
+async def test_who_asks_on_the_wire(
+    entry: Any, trusted: Any, headers: dict[str, str], expected: list[str]
+) -> None:
+    # bad input 45
+    config = {"proxies": trusted} if trusted else {}
+    async with entry.serving(told, http=config) as service:
+        answer = await service.ask("GET", "/who", headers={"Host": "a", **headers})
+        assert answer.json == expected
+        if trusted == {"hops": 1}:
+            # Of two lines one may be the client's own.
+            async with service.connect() as client:
+                line = b"X-Forwarded-For: 1.2.3.4\r\n"
+                await client.send(b"GET /who HTTP/1.1\r\nHost: a\r\n" + line * 2 + b"\r\n")
+                assert (await client.answer()).json[0] == ME
