@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hostile import hostile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from in_process import Feeder, Message, Outcome
@@ -193,6 +194,16 @@ def test_good_requests_are_read_as_they_are_meant(
 )
 @example(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", [])
 def test_what_is_accepted_both_others_accept_as_the_same(
+    feeder: Feeder, data: bytes, cuts: list[int]
+) -> None:
+    outcome = feed_alike(feeder, data, cuts)
+    check_against_h11(data, outcome)
+    check_against_llhttp(data, outcome)
+
+
+@settings(deadline=None, max_examples=600)
+@given(hostile(), cuts)
+def test_of_hostile_requests_none_is_accepted_that_others_refuse(
     feeder: Feeder, data: bytes, cuts: list[int]
 ) -> None:
     outcome = feed_alike(feeder, data, cuts)
