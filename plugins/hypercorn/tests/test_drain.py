@@ -168,7 +168,7 @@ async def test_reloads_under_load_lose_nothing(server: Any) -> None:
                 current = number
                 listener.begin(phase(number))
             running = False
-    assert len(answers) > 50
+    assert len(answers) > 10  # how many there are in time depends on the machine
     assert set(answers) == {200}
 
 
