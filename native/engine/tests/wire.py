@@ -308,6 +308,9 @@ async def connect(port: int, *, buffer: int = 0, spread: bool = False) -> Client
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if buffer:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            # Loopback's segments are larger than such a window, and a window that holds none is
+            # sent to only when TCP's persist timer fires: 2 KB every 200 ms.
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max(buffer // 8, 100))
         if spread:
             made.bind((f"127.0.0.{2 + next(_SOURCES) // 16 % 200}", 0))
         try:
