@@ -59,15 +59,15 @@ def test_the_fast_path_of_int_reads_what_pydantic_reads(value: str) -> None:
         expected = ADAPTERS["int"].validate_strings(value)
     except ValidationError:
         with pytest.raises(Invalid):
-            endpoint._chain(call).send(None)  # type: ignore[attr-defined]
+            endpoint.start(call).send(None)
     else:
-        assert drive(endpoint._chain(call)) == expected
+        assert drive(endpoint.start(call)) == expected
 
 
 @given(st.text())
 def test_the_fast_path_of_str_reads_what_pydantic_reads(value: str) -> None:
     endpoint, call = TEXT.call(given={"n": value})
-    assert drive(endpoint._chain(call)) == ADAPTERS["str"].validate_strings(value)
+    assert drive(endpoint.start(call)) == ADAPTERS["str"].validate_strings(value)
 
 
 class Marker:
@@ -177,7 +177,7 @@ def test_plain_texts_are_told_by_what_pydantic_makes_of_them() -> None:
 def test_all_faults_of_plain_texts_come_at_once_and_in_order() -> None:
     endpoint, call = SEVERAL.call(given={"id": "x", "page": "1.5", "until": "", "q": "a"})
     with pytest.raises(Invalid) as caught:
-        endpoint._chain(call).send(None)  # type: ignore[attr-defined]
+        endpoint.start(call).send(None)
     assert [(fault["loc"], fault["type"]) for fault in caught.value.errors] == [
         (["id"], "int_parsing"),
         (["name"], "missing"),
@@ -314,7 +314,7 @@ def test_any_document_is_an_answer_or_invalid(document: bytes) -> None:
     endpoint, call = UPDATE.call()
     call.document = document
     try:
-        endpoint._chain(call).send(None)  # type: ignore[attr-defined]
+        endpoint.start(call).send(None)
     except StopIteration:
         assert isinstance(call.args, dict)
         assert set(call.args) == {"id", "changes", "notify"}

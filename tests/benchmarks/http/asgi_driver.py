@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import process_time
@@ -88,7 +88,7 @@ class Driver:
             WrongAnswerError: The answer is not the work's, or a header is missing.
         """
         work = self._work
-        start, *rest = (await self._ask(1)).messages or [{}]
+        start, *rest = (await self.ask(1)).messages or [{}]
         headers = {name.lower(): value for name, value in start.get("headers", ())}
         body = b"".join(message.get("body", b"") for message in rest)
         if (
@@ -102,13 +102,13 @@ class Driver:
     async def measure(self, calls: int) -> float:
         """Microseconds of CPU for each of so many calls, the driver's own included."""
         # Whoever was measured before has filled the processor's caches.
-        await self._ask(calls // 5)
+        await self.ask(calls // 5)
         began = process_time()
-        await self._ask(calls)
+        await self.ask(calls)
         return (process_time() - began) / calls * 1e6
 
-    async def _ask(self, calls: int) -> Exchange:
-        """The last exchange; all of them were answered 200."""
+    async def ask(self, calls: int) -> Exchange:
+        """Ask so many times, one after the other: the last exchange; all of them were answered 200."""
         application, headers, body = self._application, self._headers, self._work.body
         exchange = Exchange(body)
         for _ in range(calls):
@@ -137,6 +137,14 @@ class Driver:
                     f"{self._work.target} is answered {exchange.messages!r:.300}"
                 )
         return exchange
+
+
+async def in_turn(drivers: Sequence[Driver]) -> float:
+    """Microseconds of CPU for each call, if every one of these asks once."""
+    began = process_time()
+    for driver in drivers:
+        await driver.ask(1)
+    return (process_time() - began) / len(drivers) * 1e6
 
 
 @asynccontextmanager

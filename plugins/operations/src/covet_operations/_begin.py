@@ -6,9 +6,9 @@ first call chooses it, and one that opens scopes of its own chooses another.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from covet_kernel.contracts import Call
 from covet_operations._chain import Chain, Direct, can_wait
@@ -18,11 +18,13 @@ from covet_operations._nesting import ELSEWHERE, current_nesting
 Begin: TypeAlias = Callable[[Call], Pending | None]
 
 
-def beginning(start: Chain, direct: Direct | None, again: Begin, *, scope_first: bool) -> Begin:
+def beginning(
+    start: Callable[[], Chain], direct: Direct | None, again: Begin, *, scope_first: bool
+) -> Begin:
     """What takes first steps on the running event loop, in a context of their own.
 
     Args:
-        start: Makes a call's coroutine.
+        start: Gives what makes a call's coroutine.
         direct: The same for a call that need not wait, if there is one.
         again: Takes the first step of a call that came on another event loop.
         scope_first: Whether a call that may wait is to enter its scope before it begins.
@@ -35,15 +37,17 @@ def beginning(start: Chain, direct: Direct | None, again: Begin, *, scope_first:
         return at_once
     nesting = current_nesting()
     if scope_first or nesting is None:
-        return lambda call: Pending(start(call), copy_context())
+        chain = start()
+        return lambda call: Pending(chain(call), copy_context())
     place = nesting.place
+    take: Callable[[Call], Coroutine[Any, Any, Any] | None] = start() if direct is None else direct
 
     def begin(call: Call) -> Pending | None:
         where = place()
         if where is ELSEWHERE:
             return again(call)
         context = copy_context()
-        coroutine = start(call) if direct is None else context.run(direct, call)
+        coroutine = context.run(take, call)
         if coroutine is None:
             return None
         try:

@@ -11,10 +11,13 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from functools import lru_cache
 from types import CodeType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from covet_kernel.contracts import Call, Layer
 from covet_operations._suspended import Suspended
+
+_MODULE: Final[dict[str, Any]] = {}
+"""The globals of all that is generated: Python's own names, and nothing else."""
 
 Chain: TypeAlias = Callable[[Call], Coroutine[Any, Any, Any]]
 Direct: TypeAlias = Callable[[Call], "Coroutine[Any, Any, Any] | None"]
@@ -139,18 +142,28 @@ def compose_direct(
 def can_wait(direct: Direct) -> bool:
     """Whether there is a way in which it leaves something to be awaited."""
     code: CodeType | None = getattr(direct, "__code__", None)
-    return code is None or any(name.startswith("rest_") for name in code.co_names)
+    return code is None or any(name.startswith("rest_") for name in code.co_freevars)
 
 
 def _compiled(source: Source, name: str) -> Any:
-    exec(_code("\n".join(source.lines)), source.names)  # noqa: S102 - ours, see above
-    return source.names[name]
+    return _maker("\n".join(source.lines), len(source.names), name)(*source.names.values())
 
 
 @lru_cache(maxsize=1024)
-def _code(text: str) -> CodeType:
-    """Objects go by numbers, so that most operations of a service share a handful of texts."""
-    return compile(text, "<covet chain>", "exec")
+def _maker(text: str, count: int, name: str) -> Callable[..., Any]:
+    """What makes the function called ``name`` of a text and of so many objects.
+
+    Objects go by numbers, so that most operations of a service share a handful of texts. What the
+    interpreter learns of a text while it runs depends on the module it is in: so all of them are in
+    one, and have their objects from a function around them.
+    """
+    names = ", ".join(f"v{number}" for number in range(count))
+    lines = [f"def make({names}):", *(f"    {line}" for line in text.splitlines())]
+    code = compile("\n".join([*lines, f"    return {name}"]), "<covet chain>", "exec")
+    found: dict[str, Any] = {}
+    exec(code, _MODULE, found)  # noqa: S102 - ours, see above
+    make: Callable[..., Any] = found["make"]
+    return make
 
 
 def _function(

@@ -12,7 +12,7 @@ import anyio
 
 from covet_kernel.contracts import Binding, Call, Operation
 from covet_operations._begin import Begin, beginning
-from covet_operations._chain import Chain, Direct
+from covet_operations._chain import Chain, Direct, is_async
 from covet_operations._disconnect import tell_gone
 from covet_operations._driver import Pending, Watch, answer, ended, stepped
 from covet_operations._errors import OperationError
@@ -42,9 +42,6 @@ class Endpoint(Generic[B_co]):
         signature: Parameters and result.
         timeout: Seconds a call may take; the tightest of binding and operation, else the configured
             default, which streams out do not have.
-        start: For drivers of their own: a call's coroutine, not yet begun. It enters no scope and
-            looks at no clock: deadline, scope and context are the driver's, which gives what the
-            coroutine raises to `failure`. When it has returned, the encoded answer is in ``call.body``.
         begin: Takes a call's first step, for drivers that pay for a scope only where a call waits: in a
             context of its own, under no scope and without a look at the clock. What it returns is left
             of the call, and goes to `finish` at once in the same task, once ``call.deadline`` is set;
@@ -52,17 +49,18 @@ class Endpoint(Generic[B_co]):
     """
 
     __slots__ = (
-        "_chain",
+        "_compose",
         "_compose_direct",
         "_connect",
+        "_deliver",
         "_direct",
         "_phase",
+        "_start",
         "_translator",
         "begin",
         "binding",
         "operation",
         "signature",
-        "start",
         "timeout",
     )
 
@@ -72,7 +70,7 @@ class Endpoint(Generic[B_co]):
         binding: B_co,
         signature: Signature,
         *,
-        chain: Chain,
+        compose: Callable[[], Chain],
         translator: Translator,
         timeout: float,
         phase: Opens | None = None,
@@ -84,22 +82,34 @@ class Endpoint(Generic[B_co]):
         self.binding: B_co = binding
         self.signature = signature
         self.timeout = timeout
-        self._chain = chain
+        self._compose = compose
         self._translator = translator
         self._phase = phase
         self._connect = connect
         self._compose_direct = compose_direct
         self._direct: Any = _UNMADE
+        self._deliver = deliver
+        self._start: Chain | None = None
         self.begin: Begin = self._choose
-        self.start: Callable[[Call], Coroutine[Any, Any, Any]] = (
-            chain if phase is None and connect is None else self._provided
-        )
-        if deliver is not None:
-            self.start = _delivered(deliver, self.start)
 
     @property
     def kind(self) -> Kind:
         return self.signature.kind
+
+    @property
+    def start(self) -> Chain:
+        """For drivers of their own: makes a call's coroutine, not yet begun.
+
+        It enters no scope and looks at no clock: deadline, scope and context are the driver's, which
+        gives what the coroutine raises to `failure`. When it has returned, the encoded answer is in
+        ``call.body``. Compiled when first asked for.
+        """
+        if self._start is None:
+            chain = self._compose()
+            if self._phase is not None or self._connect is not None:
+                chain = _provided(chain, self._phase, self._connect)
+            self._start = chain if self._deliver is None else _delivered(self._deliver, chain)
+        return self._start
 
     @property
     def direct(self) -> Direct | None:
@@ -110,7 +120,8 @@ class Endpoint(Generic[B_co]):
         asked for.
         """
         if self._direct is _UNMADE:
-            self._direct = self._composed(stepping=False)
+            waits = is_async(self.operation.handler)
+            self._direct = None if waits else self._composed(stepping=False)
         direct: Direct | None = self._direct
         return direct
 
@@ -171,7 +182,7 @@ class Endpoint(Generic[B_co]):
     def _choose(self, call: Call, *, scope_first: bool = False) -> Pending | None:
         """Take a first step and the next ones in whichever way suits the running event loop."""
         direct = self._composed(stepping=True)
-        self.begin = beginning(self.start, direct, self._choose, scope_first=scope_first)
+        self.begin = beginning(lambda: self.start, direct, self._choose, scope_first=scope_first)
         return self.begin(call)
 
     async def carry(
@@ -210,19 +221,24 @@ class Endpoint(Generic[B_co]):
         if call.cause is not None:
             raise ended(call)
 
-    async def _provided(self, call: Call) -> Any:
-        """The chain inside the wider provider scopes it needs."""
-        if self._phase is not None:
-            async with self._phase():
-                return await self._connected(call)
-        return await self._connected(call)
 
-    async def _connected(self, call: Call) -> Any:
-        if self._connect is None or CONNECTION in call.state:
-            return await self._chain(call)
-        async with self._connect() as own:
+def _provided(chain: Chain, phase: Opens | None, connect: Opens | None) -> Chain:
+    """The chain inside the wider provider scopes it needs."""
+
+    async def connected(call: Call) -> Any:
+        if connect is None or CONNECTION in call.state:
+            return await chain(call)
+        async with connect() as own:
             call.state[CONNECTION] = own
-            return await self._chain(call)
+            return await chain(call)
+
+    async def start(call: Call) -> Any:
+        if phase is not None:
+            async with phase():
+                return await connected(call)
+        return await connected(call)
+
+    return start
 
 
 def _delivered(deliver: Deliver, chain: Chain) -> Chain:

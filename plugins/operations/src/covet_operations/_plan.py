@@ -172,7 +172,7 @@ class Plan:
             operation,
             binding,
             signature,
-            chain=compose(layers, inner, again),
+            compose=partial(compose, layers, inner, again),
             translator=self._translator,
             timeout=self._timeout(operation, binding, signature),
             phase=self._phase.using if "app" in needed else None,
