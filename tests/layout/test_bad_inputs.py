@@ -16,6 +16,8 @@ import pytest
 
 from layout.checkout import ROOT, files
 
+pytestmark = pytest.mark.once
+
 PAGE = ROOT / "docs" / "explanation" / "bad-inputs.md"
 
 ENGINE, PORTABLE, HTTP2, ASGI = "engine", "hypercorn", "HTTP/2", "ASGI"

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from layout.checkout import (
     ROOT,
     Distribution,
@@ -17,6 +19,8 @@ from layout.checkout import (
     manifest,
     plant,
 )
+
+pytestmark = pytest.mark.once
 
 EXTENDS: dict[str, set[str]] = {
     # Servers are plugged into covet-http, by the types of its public door.

@@ -851,8 +851,8 @@ async def test_an_answer_that_is_not_read_is_given_up(server: str) -> None:
                 while await client.offer(b"G"):
                     await anyio.sleep(0.05)  # until the server has left
                 data = await client.until_closed()
-                # What lies in the system's buffers may still come, a whole answer may not.
-                assert len(data) < 30_000_000
+                # What lies in the system's buffers may still come.
+                assert len(data) < 1 << 20
                 assert not data.endswith(b"0\r\n\r\n")
             with anyio.fail_after(10):
                 while target == "/endless" and Current.state.events != ["endless ended"]:

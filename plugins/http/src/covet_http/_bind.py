@@ -12,6 +12,13 @@ from covet_kernel import ConfigurationError
 
 # The system caps it at its own limit (net.core.somaxconn).
 _BACKLOG = 4096
+_UNSENT = 128 * 1024
+"""Bytes of a connection that the system takes beyond what is on its way to the client.
+
+It would take megabytes, and say that it has room again when a third of them has left: a client that
+reads slowly would look like one that does not read, and each that reads nothing would cost them.
+"""
+_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 async def bind(host: str, port: int) -> list[socket.socket]:
@@ -64,6 +71,8 @@ def _listen(family: int, address: tuple[str, int], host: str, port: int) -> sock
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if _NOTSENT_LOWAT is not None:  # connections have it from their listener
+            listening.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT)
         listening.bind((address[0], port))
         listening.listen(_BACKLOG)
     except OSError as error:

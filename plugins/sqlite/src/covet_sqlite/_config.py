@@ -22,6 +22,13 @@ class SqliteConfig(PluginConfig):
     readers: int = Field(
         4, ge=1, le=64, description="How many reads run at once, beside the one writer."
     )
+    inline_steps: int = Field(
+        1000,
+        ge=0,
+        le=100_000,
+        description="Rows that are found by their keys are read on the event loop itself, where that"
+        " takes at most twice as many steps of SQLite's virtual machine; 0: in a thread, always.",
+    )
     busy_timeout: PositiveFloat = Field(
         5.0, description="How long a statement waits for another process's lock."
     )

@@ -16,6 +16,7 @@ import apsw
 from covet_kernel.contracts import Params, Row, SqlError, SqlUnavailableError
 from covet_sqlite._config import SqliteConfig
 from covet_sqlite._errors import FAILURES, sql_error
+from covet_sqlite._open import names_of, only_reads, open_raw, read_schema
 from covet_sqlite._worker import Worker
 
 T = TypeVar("T")
@@ -137,6 +138,10 @@ class Connection:
     async def fetch(self, sql: str, params: Params, *, first: bool = False) -> list[Row]:
         return await self._statement_of(partial(self._fetch, sql, params, first))
 
+    async def run(self, function: Callable[[apsw.Connection], T]) -> T:
+        """Call a function in the thread with what the connection is to apsw."""
+        return await self._run(lambda: function(self._db))
+
     async def execute(self, sql: str, params: Params) -> int:
         return await self._statement_of(partial(self._change, sql, (params,)))
 
@@ -221,27 +226,15 @@ class Connection:
         return self._raw
 
     def _open(self) -> None:
-        raw = self._raw = apsw.Connection(
-            self._path, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        )
+        raw = self._raw = open_raw(self._path)
         raw.set_busy_handler(self._wait_for_lock)
         raw.set_progress_handler(self._must_stop, STEPS)
-        # A schema from elsewhere must not run code, and a statement must not rewrite the schema's
-        # own tables; a typo in "quotes" is an error, not a string.
-        for option, value in (
-            (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
-            (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
-            (apsw.SQLITE_DBCONFIG_DQS_DML, 0),
-            (apsw.SQLITE_DBCONFIG_DQS_DDL, 0),
-            (apsw.SQLITE_DBCONFIG_ENABLE_FKEY, 1),
-        ):
-            raw.config(option, value)
         raw.execute(f"PRAGMA synchronous={self._config.synchronous}").fetchall()
         if self._reader:
-            raw.execute("PRAGMA query_only=1").fetchall()
+            only_reads(raw)
         else:
             self._use_wal(raw)
-        raw.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()  # reads the whole schema
+        read_schema(raw)
         raw.exec_trace = self._check
 
     def _use_wal(self, raw: apsw.Connection) -> None:
@@ -305,22 +298,11 @@ class Connection:
         # apsw tells a mapping from a sequence by itself.
         return self._db.execute(sql, cast("Any", params) or None)
 
-    def _names(self, cursor: apsw.Cursor) -> tuple[str, ...]:
-        try:
-            names = tuple(column[0] for column in cursor.get_description())
-        except apsw.ExecutionCompleteError:
-            return ()
-        if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            cursor.close(True)
-            raise SqlError(f"the rows have {twice!r} twice: rename one with AS", sqlstate="42701")
-        return names
-
     def _fetch(self, sql: str, params: Params, first: bool) -> list[Row]:
         cursor = None
         try:
             cursor = self._start(sql, params)
-            if not (names := self._names(cursor)):
+            if not (names := names_of(cursor)):
                 return []
             if first:
                 return [dict(zip(names, row, strict=True)) for row in (cursor.fetchone(),) if row]
@@ -349,7 +331,7 @@ class Connection:
     def _open_stream(self, stream: Stream, sql: str, params: Params) -> None:
         try:
             stream.cursor = self._start(sql, params)
-            stream.names = self._names(stream.cursor)
+            stream.names = names_of(stream.cursor)
             self._streams.add(stream)
         finally:
             self._settle()

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from covet_kernel.contracts import Params, Row, SqlError, SqlSession
 from covet_sql.driver import Pool
 from covet_sqlite._config import MEMORY, SqliteConfig
 from covet_sqlite._connection import Connection, Counts
+from covet_sqlite._open import only_reads, open_raw, read_schema
+from covet_sqlite._points import PointReads
 from covet_sqlite._session import SqliteSession, first, value
 
 READS = re.compile(r"\s*(?:SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)
@@ -41,6 +46,8 @@ class SqliteDatabase:
             if path is not None
             else self.writer
         )
+        # Memory is one connection's own: there is no second one to read it.
+        self.points = PointReads(self._open_points, config.inline_steps if path is not None else 0)
 
     @property
     def dialect(self) -> str:
@@ -52,6 +59,7 @@ class SqliteDatabase:
 
     async def close(self) -> None:
         """Close every connection; a last one leaves nothing in the write-ahead log."""
+        self.points.close()
         if self.readers is not self.writer:
             await self.readers.close(self._config.cleanup_timeout)
         await self.writer.close(self._config.cleanup_timeout)
@@ -125,10 +133,18 @@ class SqliteDatabase:
             await connection.roll_back()
 
     async def _fetch(self, sql: str, params: Params, *, first: bool) -> list[Row]:
+        rows = await self.points.fetch(sql, params, first=first)
+        if rows is not None:
+            self.counts.statements += 1
+            return rows
         pool = self._pool(sql)
         connection = await pool.acquire()
         try:
-            return await connection.fetch(sql, params, first=first)
+            rows = await connection.fetch(sql, params, first=first)
+            if pool is self.readers and self.points.are_worth_a_proof(sql):
+                with suppress(SqlError):
+                    await connection.run(partial(self.points.prove, sql=sql, params=params))
+            return rows
         finally:
             pool.give_back(connection)
 
@@ -141,6 +157,12 @@ class SqliteDatabase:
 
     async def _open_reader(self) -> Connection:
         return await self._opened(reads_only=True)
+
+    def _open_points(self) -> apsw.Connection:
+        raw = open_raw(self._path)
+        only_reads(raw)
+        read_schema(raw)
+        return raw
 
     async def _opened(self, *, reads_only: bool) -> Connection:
         connection = Connection(self._path, self._config, self.counts, reads_only=reads_only)

@@ -40,6 +40,7 @@ def metrics(instance: str, database: SqliteDatabase) -> Iterable[Metric]:
     counts = database.counts
     for name, read, text in (
         ("statements", lambda: counts.statements, "Statements and stream chunks run."),
+        ("inline", lambda: database.points.done, "Statements run on the event loop itself."),
         ("errors", lambda: counts.errors, "Statements the database refused."),
         ("discarded", lambda: counts.discarded, "Connections given up in the middle of something."),
     ):
