@@ -2,7 +2,7 @@
 
 from covet_sql.driver._errors import error_of
 from covet_sql.driver._pool import Lease, Pool, Pooled
-from covet_sql.driver._statement import Statement, Statements
+from covet_sql.driver._statement import Statement, Statements, parts_of
 from covet_sql.driver._transactions import Isolation, SavepointSession, TransactionalDatabase
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "Statements",
     "TransactionalDatabase",
     "error_of",
+    "parts_of",
 ]
