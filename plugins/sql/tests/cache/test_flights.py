@@ -39,10 +39,12 @@ class Script:
         self.under_way: list[tuple[anyio.Event, anyio.Event]] = []
         self.writing: list[tuple[str, int]] = []
         self.asking: list[anyio.CancelScope] = []
+        self.leading: list[anyio.CancelScope] = []
         self.fail = False
         self.answered = 0
 
-    async def run(self, tables: str) -> dict[str, int]:
+    async def run(self, tables: str, scope: anyio.CancelScope) -> dict[str, int]:
+        self.leading.append(scope)
         looks, arrives = anyio.Event(), anyio.Event()
         self.under_way.append((looks, arrives))
         await looks.wait()
@@ -57,7 +59,9 @@ class Script:
         with anyio.CancelScope() as scope:
             self.asking.append(scope)
             try:
-                found = await self.cache.fetch(tables, TEXTS[tables], 1e9, lambda: self.run(tables))
+                found = await self.cache.fetch(
+                    tables, TEXTS[tables], 1e9, lambda: self.run(tables, scope)
+                )
             except SqlError:
                 assert self.fail
             else:
@@ -131,7 +135,7 @@ async def test_followers_outlive_their_leader() -> None:
         await settle()
         assert len(script.under_way) == 1
         for leader in (1, 2):
-            script.asking[leader - 1].cancel()
+            script.leading[-1].cancel()
             await settle()
             assert len(script.under_way) == leader + 1  # one of those who waited leads the next
         await script.finish()

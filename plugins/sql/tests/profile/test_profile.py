@@ -40,7 +40,7 @@ async def test_each_way_to_run_a_statement_counts(observing: Any) -> None:
         few = entry(db, "SELECT id FROM books WHERE id < 9")
         assert (few.count, few.rows, few.errors) == (2, 5, 0)
         assert few.seconds >= few.slowest > 0
-        assert sum(few.latency) == 2
+        assert sum(few.counts) == 2
         await db.fetch_one("SELECT title FROM books WHERE id = ?", (1,))
         await db.fetch_one("SELECT title FROM books WHERE id = ?", (7,))
         await db.fetch_value("SELECT title FROM books WHERE id = ?", (2,))
@@ -196,7 +196,7 @@ def test_shapes_that_leave_are_added_up(numbers: list[int]) -> None:
     assert len(profile.entries) <= 10
     assert len(profile._texts) <= 40
     assert profile.total("count") == profile.total("rows") == len(numbers)
-    assert sum(profile.latency()) == len(numbers)
+    assert sum(profile.latency().counts) == len(numbers)
     assert sum(each["count"] for each in profile.report()) == len(numbers)
 
 

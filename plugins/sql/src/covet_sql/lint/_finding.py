@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 Level: TypeAlias = Literal["info", "warning", "error"]
+"""How bad something is."""
 LEVELS: Final[tuple[Level, ...]] = ("info", "warning", "error")
 """From the least to the worst."""
 

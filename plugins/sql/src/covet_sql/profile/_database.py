@@ -26,11 +26,15 @@ class Observed:
     Args:
         inner: Runs them.
         profile: Counts them.
+        database: What they are of, if it is not this itself.
     """
 
-    def __init__(self, inner: SqlSession, profile: Profile) -> None:
+    def __init__(
+        self, inner: SqlSession, profile: Profile, database: ObservedDatabase | None = None
+    ) -> None:
         self._inner = inner
         self._profile = profile
+        self._database: Any = self if database is None else database
 
     def __getattr__(self, name: str) -> Any:
         # What a driver has beyond the contract; of that, only a bulk load changes rows.
@@ -45,11 +49,12 @@ class Observed:
             self._failed(sql, begun, error)
             raise
         self._profile.ran(sql, begun, changed)
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
         return changed
 
     def _settled(self, text: str) -> None:
-        """A statement is over, however it ended."""
+        """A statement is over, however it ended; only asked where there is a query cache."""
         raise NotImplementedError
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
@@ -60,7 +65,8 @@ class Observed:
             self._failed(sql, begun, error)
             raise
         self._profile.ran(sql, begun, len(rows))
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
         return rows
 
     async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
@@ -71,7 +77,8 @@ class Observed:
             self._failed(sql, begun, error)
             raise
         self._profile.ran(sql, begun, row is not None)
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
         return row
 
     async def fetch_value(self, sql: str, params: Params = ()) -> Any:
@@ -82,7 +89,8 @@ class Observed:
             self._failed(sql, begun, error)
             raise
         self._profile.ran(sql, begun, value is not None)
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
         return value
 
     async def execute(self, sql: str, params: Params = ()) -> int:
@@ -93,7 +101,8 @@ class Observed:
             self._failed(sql, begun, error)
             raise
         self._profile.ran(sql, begun, changed)
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
         return changed
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
@@ -104,7 +113,8 @@ class Observed:
             self._failed(sql, begun, error)
             raise
         self._profile.ran(sql, begun, changed)
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
         return changed
 
     async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
@@ -120,17 +130,20 @@ class Observed:
         except GeneratorExit:
             # Whoever reads it has had enough, which is no failure; it stood at the `yield`.
             self._profile.ran(sql, begun + elsewhere + perf_counter() - left, count)
-            self._settled(sql)
+            if self._database.cache is not None:
+                self._settled(sql)
             raise
         except BaseException as error:
             self._failed(sql, begun + elsewhere, error)
             raise
         self._profile.ran(sql, begun + elsewhere, count)
-        self._settled(sql)
+        if self._database.cache is not None:
+            self._settled(sql)
 
     def _failed(self, text: str, begun: float, error: BaseException) -> None:
         self._profile.failed(text, begun, error)
-        self._settled(text)
+        if self._database.cache is not None:
+            self._settled(text)
 
 
 class ObservedSession(Observed):
@@ -145,9 +158,8 @@ class ObservedSession(Observed):
     def __init__(
         self, inner: SqlSession, database: ObservedDatabase, outer: ObservedSession | None = None
     ) -> None:
-        super().__init__(inner, database.profile)
+        super().__init__(inner, database.profile, database)
         self.dialect = database.dialect
-        self._database = database
         self._blind = database.cache is None
         self._written: set[str] = set() if outer is None else outer._written
         self._outer = outer
@@ -156,10 +168,7 @@ class ObservedSession(Observed):
             database.blind += self._blind
 
     def _settled(self, text: str) -> None:
-        cache = self._database.cache
-        if cache is None:
-            return
-        if tables := cache.written_by(text):
+        if tables := self._database.cache.written_by(text):
             self._note(tables)
 
     def _note(self, tables: frozenset[str]) -> None:
@@ -232,8 +241,9 @@ class ObservedDatabase(Observed):
         return bool(self.writers) and anyio.get_current_task().id in self.writers
 
     def _settled(self, text: str) -> None:
-        if self.cache is not None and (tables := self.cache.written_by(text)):
-            self.cache.invalidate(tables)
+        cache = self.cache
+        if cache is not None and (tables := cache.written_by(text)):
+            cache.invalidate(tables)
 
     def transaction(
         self, *, read_only: bool = False, **options: Any

@@ -21,6 +21,7 @@ class Entry:
         waits: How often one had to be waited for, or opened.
         slowest: The longest took that many seconds.
         latency: How long they took, by magnitude.
+        counts: Its buckets, for who adds to them very often.
         reported: When a slow one was last written to the log, by the monotonic clock.
         plan: What the database last said of how it runs them, a line each; empty if nobody asked.
     """
@@ -28,6 +29,7 @@ class Entry:
     __slots__ = (
         "cancelled",
         "count",
+        "counts",
         "errors",
         "latency",
         "plan",
@@ -45,6 +47,7 @@ class Entry:
         self.count = self.rows = self.errors = self.cancelled = self.waits = 0
         self.seconds = self.waited = self.slowest = 0.0
         self.latency = Histogram()
+        self.counts = self.latency.counts
         self.reported = float("-inf")
         self.plan: tuple[str, ...] = ()
 

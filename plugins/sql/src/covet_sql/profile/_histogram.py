@@ -15,12 +15,14 @@ SIZE: Final = STEPS * OCTAVES
 LAST: Final = SIZE - 1
 """The last bucket, which has no upper bound; it begins above an hour."""
 SHIFT: Final = -STEPS * (LOWEST + 1)
+SCALE: Final = 2.0 * STEPS
+"""A duration's exponent times `STEPS`, its mantissa times this, and `SHIFT` are its bucket."""
 
 
 def place(seconds: float) -> int:
     """The bucket of a duration."""
     mantissa, exponent = frexp(seconds or 1e-9)
-    found = STEPS * exponent + int(2 * STEPS * mantissa) + SHIFT
+    found = STEPS * exponent + int(SCALE * mantissa) + SHIFT
     return 0 if found < 0 else min(found, LAST)
 
 
@@ -30,23 +32,25 @@ def bound(index: int) -> float:
     return float(2 ** (LOWEST + octave - 1) * (1 + (step + 1) / STEPS))
 
 
-class Histogram(list[int]):
-    """How many durations each bucket has."""
+class Histogram:
+    """How many durations each bucket has.
 
-    __slots__ = ()
+    Attributes:
+        counts: That.
+    """
+
+    __slots__ = ("counts",)
 
     def __init__(self, counts: Iterable[int] = ()) -> None:
-        super().__init__(counts)
-        if not self:
-            self.extend((0,) * SIZE)
+        self.counts = list(counts) or [0] * SIZE
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        self[place(seconds)] += 1
+        self.counts[place(seconds)] += 1
 
     def merge(self, other: Histogram) -> None:
         """Count all of another's."""
-        self[:] = map(int.__add__, self, other)
+        self.counts[:] = map(int.__add__, self.counts, other.counts)
 
     def percentile(self, share: float) -> float:
         """The duration, an eighth more at most, that this share of all are not longer than.
@@ -57,20 +61,17 @@ class Histogram(list[int]):
         Returns:
             Seconds; 0 if there are none.
         """
-        total = sum(self)
-        if not total:
-            return 0.0
-        rank, seen = max(1.0, share * total), 0
-        for index, count in enumerate(self):
+        rank, seen = max(1.0, share * sum(self.counts)), 0
+        for index, count in enumerate(self.counts):
             seen += count
             if seen >= rank:
                 return bound(index)
-        return bound(LAST)
+        return 0.0
 
     def octaves(self) -> Iterator[tuple[str, int]]:
         """Bounds and how many are not above them, for a scraper: one for each power of four."""
         below = 0
         for octave in range(0, OCTAVES, 2):
-            below += sum(self[STEPS * octave : STEPS * (octave + 2)])
+            below += sum(self.counts[STEPS * octave : STEPS * (octave + 2)])
             last = octave + 2 == OCTAVES
             yield "+Inf" if last else repr(bound(STEPS * (octave + 2) - 1)), below

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from covet_sql.profile._entry import Entry
-from covet_sql.profile._histogram import LAST, SHIFT, STEPS, Histogram
+from covet_sql.profile._histogram import LAST, SCALE, SHIFT, STEPS, Histogram
 from covet_sql.profile._shape import LONGEST, normalised
 
 TEXTS_PER_SHAPE = 4
@@ -22,24 +22,6 @@ STALE = 60.0
 """After so many statements, waits that are older than these seconds are taken to be nobody's."""
 LONG = 10 * LONGEST
 """Characters of a text that is not remembered, lest a few of them take all memory."""
-
-
-class Texts(dict[str, Entry]):
-    """Where each text's numbers are; a new text is read once."""
-
-    def __init__(self, read: Callable[[str], Entry], limit: int) -> None:
-        super().__init__()
-        self._read = read
-        self.limit = limit
-
-    def __missing__(self, text: str) -> Entry:
-        entry = self._read(text)
-        if len(text) <= LONG:
-            # Texts that are put together from values would push out all others one by one.
-            if len(self) >= self.limit:
-                self.clear()
-            self[text] = entry
-        return entry
 
 
 class Profile:
@@ -53,7 +35,6 @@ class Profile:
     Attributes:
         entries: The numbers, by shape.
         others: Those of shapes that made room.
-        on_run: Is told of every statement: its entry, seconds, and text. For recordings.
         on_slow: Is told of every slow one: its entry, seconds, seconds waited, rows, and text.
         waits: Seconds that tasks have just waited for a connection and when, by the task's id.
     """
@@ -61,25 +42,44 @@ class Profile:
     def __init__(self, dialect: str, *, limit: int = 500, slow: float = 0.5) -> None:
         self.dialect = dialect
         self.limit = limit
-        self.slow = slow
+        self._slow = self._remarkable = slow
+        self._on_run: Callable[[Entry, float, str], None] | None = None
         self.entries: dict[str, Entry] = {}
         self.others = Entry(OTHERS)
-        self.on_run: Callable[[Entry, float, str], None] | None = None
         self.on_slow: Callable[[Entry, float, float, int, str], None] | None = None
         self.waits: dict[int, tuple[float, float]] = {}
         self._looks = 0
-        self._texts = Texts(self._entry, TEXTS_PER_SHAPE * limit)
+        self._texts: dict[str, Entry] = {}
+
+    @property
+    def slow(self) -> float:
+        """Seconds from which on a statement is reported as slow."""
+        return self._slow
+
+    @slow.setter
+    def slow(self, seconds: float) -> None:
+        self._slow = seconds
+        self.on_run = self._on_run
+
+    @property
+    def on_run(self) -> Callable[[Entry, float, str], None] | None:
+        """Is told of every statement: its entry, seconds, and text. For recordings."""
+        return self._on_run
+
+    @on_run.setter
+    def on_run(self, function: Callable[[Entry, float, str], None] | None) -> None:
+        self._on_run = function
+        self._remarkable = self._slow if function is None else 0.0
 
     def resize(self, limit: int) -> None:
         """Tell so many shapes apart from now on."""
         self.limit = limit
-        self._texts.limit = TEXTS_PER_SHAPE * limit
         while len(self.entries) > limit:
             self._make_room()
 
     def entry(self, text: str) -> Entry:
         """The numbers of a text's shape."""
-        return self._texts[text]
+        return self._texts.get(text) or self._entry(text)
 
     def ran(self, text: str, begun: float, rows: int) -> None:
         """A statement has run.
@@ -91,22 +91,28 @@ class Profile:
         """
         # On the path of every statement: no calls that can be done without.
         seconds = perf_counter() - begun
-        entry = self._texts[text]
+        try:
+            entry = self._texts[text]
+        except KeyError:
+            entry = self._entry(text)
         entry.count += 1
         entry.rows += rows
         entry.seconds += seconds
         if seconds > entry.slowest:
             entry.slowest = seconds
         mantissa, exponent = frexp(seconds or 1e-9)
-        index = STEPS * exponent + int(2 * STEPS * mantissa) + SHIFT
-        entry.latency[0 if index < 0 else min(LAST, index)] += 1
-        if self.waits or seconds >= self.slow or self.on_run is not None:
+        index = STEPS * exponent + int(SCALE * mantissa) + SHIFT
+        if 0 <= index < LAST:
+            entry.counts[index] += 1
+        else:
+            entry.latency.add(seconds)
+        if seconds >= self._remarkable or self.waits:
             self._remark(entry, text, seconds, rows)
 
     def failed(self, text: str, begun: float, error: BaseException) -> None:
         """A statement has failed, or its caller was cancelled."""
         self.ran(text, begun, 0)
-        entry = self._texts[text]
+        entry = self.entry(text)
         if isinstance(error, Exception):
             entry.errors += 1
         else:
@@ -128,9 +134,9 @@ class Profile:
             self._looks += 1
             if self._looks >= LOOKS:
                 self._forget_waits()
-        if self.on_run is not None:
-            self.on_run(entry, seconds, text)
-        if seconds >= self.slow and self.on_slow is not None:
+        if self._on_run is not None:
+            self._on_run(entry, seconds, text)
+        if seconds >= self._slow and self.on_slow is not None:
             self.on_slow(entry, seconds, waited, rows, text)
 
     def _forget_waits(self) -> None:
@@ -147,6 +153,11 @@ class Profile:
             if len(self.entries) >= self.limit:
                 self._make_room()
             entry = self.entries[shape] = Entry(shape)
+        if len(text) <= LONG:
+            # Texts that are put together from values would push out all others one by one.
+            if len(self._texts) >= TEXTS_PER_SHAPE * self.limit:
+                self._texts.clear()
+            self._texts[text] = entry
         return entry
 
     def _make_room(self) -> None:
@@ -167,7 +178,7 @@ class Profile:
 
     def latency(self) -> Histogram:
         """How long all statements took."""
-        return Histogram(map(sum, zip(*(entry.latency for entry in self.all()), strict=True)))
+        return Histogram(map(sum, zip(*(entry.counts for entry in self.all()), strict=True)))
 
     def total(self, name: str) -> float:
         """The sum of one attribute of all entries."""
