@@ -20,7 +20,6 @@ from covet_kernel.contracts.operation import (
 )
 from covet_kernel.contracts.sql import (
     SQL,
-    Isolation,
     Params,
     Row,
     SqlConflictError,
@@ -51,7 +50,6 @@ __all__ = [
     "Event",
     "HealthCheck",
     "Interceptor",
-    "Isolation",
     "KeyValueStore",
     "Layer",
     "Message",

@@ -22,7 +22,7 @@ OLDEST = 130000
 """The oldest server that is tested against, as PostgreSQL numbers its versions."""
 PORT = "5432"
 
-Kind: TypeAlias = Literal["unreachable", "password", "database", "version", "tls", "refused"]
+Kind: TypeAlias = Literal["unreachable", "password", "database", "version", "refused"]
 
 
 class ConnectError(SqlUnavailableError):
@@ -139,10 +139,8 @@ def _refusal(raw: PGconn, where: str) -> ConnectError:
         kind = "password"
     elif re.search(r'database ".*" does not exist', text):
         kind = "database"
-    elif re.search(r"FATAL:|(?:session|server) is (?:not )?(?:read-only|in hot standby)", text):
+    elif "FATAL:" in text:
         kind = "refused"
-    elif re.search(r"SSL|certificate", text):
-        kind = "tls"
     return ConnectError(kind, where, reason.rstrip("."))
 
 

@@ -50,21 +50,19 @@ class TrioLoop:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
-        self._watches: dict[int, object] = {}
 
     def reply(self) -> TrioReply:
         return TrioReply()
 
     def watch(self, fd: int, ready: Callable[[], bool]) -> None:
-        watch = self._watches[fd] = object()
-        self._tasks.start_soon(self._read, fd, ready, watch)
+        self._tasks.start_soon(self._read, fd, ready)
 
-    async def _read(self, fd: int, ready: Callable[[], bool], watch: object) -> None:
+    async def _read(self, fd: int, ready: Callable[[], bool]) -> None:
         with suppress(trio.ClosedResourceError):
-            while self._watches.get(fd) is watch:
+            while True:
                 await trio.lowlevel.wait_readable(fd)
-                # By now it may be watched for somebody else, or another descriptor have its number.
-                if self._watches.get(fd) is not watch or not ready():
+                # The descriptor may be closed by now, and another's have its number.
+                if not ready():
                     return
 
     def when_writable(self, fd: int, ready: Callable[[], None]) -> None:
@@ -78,5 +76,4 @@ class TrioLoop:
         ready()
 
     def unwatch(self, fd: int) -> None:
-        self._watches.pop(fd, None)
         trio.lowlevel.notify_closing(fd)

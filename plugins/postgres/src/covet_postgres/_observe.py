@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from covet_kernel.contracts import Metric
 from covet_postgres._database import PostgresDatabase
+from covet_sql.profile import ObservedDatabase, count_metrics, pool_metrics, profile_metrics
+
+COUNTS = {
+    "statements": "Statements and stream chunks run.",
+    "errors": "Statements the server refused.",
+    "cancelled": "Statements the server was asked to end.",
+    "repeated": "Reads run again on a connection of their own.",
+    "discarded": "Connections lost or given up.",
+}
 
 
-def metrics(instance: str, database: PostgresDatabase) -> Iterable[Metric]:
+def metrics(
+    instance: str, database: PostgresDatabase, observed: ObservedDatabase
+) -> Iterable[Metric]:
     """What is pulled at each scrape; every number carries the plugin instance's name."""
-    pool, lane, counts = database.pool, database.lane, database.counts
+    pool, lane = database.pool, database.lane
 
-    def connections() -> Iterable[tuple[tuple[str, ...], float]]:
-        yield (instance, "pool", "used"), pool.in_use
-        yield (instance, "pool", "idle"), len(pool.idle)
+    def shared() -> tuple[int, int]:
         busy = sum(1 for link in lane.links if link.depth)
-        yield (instance, "lane", "used"), busy
-        yield (instance, "lane", "idle"), len(lane.links) - busy
-        yield (instance, "listen", "used"), database.listening.connected
+        return busy, len(lane.links) - busy
 
-    def waiting() -> Iterable[tuple[tuple[str, ...], float]]:
-        yield (instance, "pool"), pool.waiting
-        yield (instance, "lane"), len(lane.waiting)
-
-    yield Metric(
-        name="postgres.connections",
-        kind="gauge",
-        read=connections,
-        labels=("instance", "role", "state"),
-        help="Open connections.",
+    yield from pool_metrics(
+        "postgres",
+        instance,
+        {"pool": lambda: (pool.in_use, len(pool.idle)), "lane": shared},
+        {"pool": lambda: pool.waiting, "lane": lambda: len(lane.waiting)},
     )
-    yield Metric(
-        name="postgres.waiting",
-        kind="gauge",
-        read=waiting,
-        labels=("instance", "role"),
-        help="Calls waiting for a connection.",
-    )
-    for name, read, text in (
-        ("statements", lambda: counts.statements, "Statements and stream chunks run."),
-        ("errors", lambda: counts.errors, "Statements the server refused."),
-        ("cancelled", lambda: counts.cancelled, "Statements the server was asked to end."),
-        ("repeated", lambda: counts.repeated, "Reads run again on a connection of their own."),
-        ("discarded", lambda: counts.discarded, "Connections lost or given up."),
-    ):
-        yield _counter(instance, name, read, text)
-
-
-def _counter(instance: str, name: str, read: Callable[[], float], text: str) -> Metric:
-    return Metric(
-        name=f"postgres.{name}",
-        kind="counter",
-        read=lambda: [((instance,), read())],
-        labels=("instance",),
-        help=text,
-    )
+    yield from count_metrics("postgres", instance, database.counts, COUNTS)
+    yield from profile_metrics(instance, observed)

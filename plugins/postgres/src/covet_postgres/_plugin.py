@@ -14,6 +14,7 @@ from covet_postgres._config import PostgresConfig
 
 if TYPE_CHECKING:
     from covet_postgres._database import PostgresDatabase
+    from covet_sql.profile import ObservedDatabase
 
 
 class Postgres(Plugin[PostgresConfig]):
@@ -25,14 +26,18 @@ class Postgres(Plugin[PostgresConfig]):
         super().__init__(config)
         self._name = "postgres"
         self._database: PostgresDatabase | None = None
+        self._observed: ObservedDatabase
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         """Connect before anybody needs the database, close after everybody has stopped."""
         self._name = ctx.name
         async with opened(self.config, f"[plugins.{ctx.name}] url") as database:
+            from covet_sql.profile import observe
+
             self._database = database
-            ctx.provide(SQL, database)
+            self._observed = observe(ctx.name, database, [database.pool])
+            ctx.provide(SQL, self._observed)
             yield
 
     def covet_health_checks(self) -> Iterable[HealthCheck]:
@@ -41,12 +46,12 @@ class Postgres(Plugin[PostgresConfig]):
             yield HealthCheck(name=f"{self._name}.query", check=database.check)
 
     def covet_metrics(self) -> Iterable[Metric]:
-        """Connections, who waits for one, statements and errors."""
+        """Connections, who waits for one, statements, and how long they take."""
         if (database := self._database) is None:
             return
         from covet_postgres._observe import metrics
 
-        yield from metrics(self._name, database)
+        yield from metrics(self._name, database, self._observed)
 
     def covet_store_schemes(self) -> Iterable[StoreScheme]:
         """``postgres://user@host/database`` and ``postgresql://``, with parameters behind ``?``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,6 @@ import anyio
 from covet_kernel.contracts import Params, Row, SqlError
 from covet_postgres._connection import Connection
 from covet_postgres._statement import PostgresStatement
-from covet_postgres._types import Types
 from covet_sql.driver import Statements
 
 
@@ -27,6 +26,7 @@ class PostgresSession:
         self._statements = statements
         self._open = True
         self._task = task
+        self._savepoints = 0
 
     def end(self) -> None:
         self._open = False
@@ -63,26 +63,12 @@ class PostgresSession:
                 yield row
                 self._mine()
 
-    async def copy_in(self, sql: str, chunks: AsyncIterable[bytes | memoryview]) -> int:
-        """Store what the chunks have, by a ``COPY ... FROM STDIN``; the number of rows."""
-        return await self._mine().copy_in(self._statements[sql], chunks)
-
-    async def copy_out(self, sql: str) -> AsyncGenerator[bytes, None]:
-        """What a ``COPY ... TO STDOUT`` gives, in chunks of whole rows."""
-        connection = self._mine()
-        async with aclosing(connection.copy_out(self._statements[sql])) as chunks:
-            async for chunk in chunks:
-                yield chunk
-                self._mine()
-
-    async def column_types(self, query: str) -> tuple[list[int], Types]:
-        """The types of a query's columns, and what is known of them."""
-        return await self._mine().column_types(query)
-
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[PostgresSession]:
-        async with self._mine().savepoint():
-            yield self
+    async def savepoint(self) -> AsyncIterator[None]:
+        connection = self._mine()
+        self._savepoints += 1
+        async with connection.savepoint(f"covet_savepoint_{self._savepoints}"):
+            yield
             self._mine()
 
 

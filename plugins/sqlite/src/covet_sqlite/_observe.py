@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from covet_kernel.contracts import Metric
+from covet_sql.driver import Pool
+from covet_sql.profile import (
+    ObservedDatabase,
+    count_metrics,
+    pool_metrics,
+    profile_metrics,
+    single_metric,
+)
 from covet_sqlite._database import SqliteDatabase
 
+COUNTS = {
+    "statements": "Statements and stream chunks run.",
+    "errors": "Statements the database refused.",
+    "discarded": "Connections given up in the middle of something.",
+}
 
-def metrics(instance: str, database: SqliteDatabase) -> Iterable[Metric]:
-    """What is pulled at each scrape; every number carries the plugin instance's name."""
-    pools = {"writer": database.writer}
+
+def pools_of(database: SqliteDatabase) -> dict[str, Pool[Any]]:
+    """Its pools by what their connections are for; in memory there is one for everything."""
+    pools: dict[str, Pool[Any]] = {"writer": database.writer}
     if database.readers is not database.writer:
         pools["reader"] = database.readers
+    return pools
 
-    def connections() -> Iterable[tuple[tuple[str, ...], float]]:
-        for role, pool in pools.items():
-            yield (instance, role, "used"), pool.in_use
-            yield (instance, role, "idle"), len(pool.idle)
 
-    def waiting() -> Iterable[tuple[tuple[str, ...], float]]:
-        for role, pool in pools.items():
-            yield (instance, role), pool.waiting
-
-    yield Metric(
-        name="sqlite.connections",
-        kind="gauge",
-        read=connections,
-        labels=("instance", "role", "state"),
-        help="Open connections.",
+def metrics(
+    instance: str, database: SqliteDatabase, observed: ObservedDatabase
+) -> Iterable[Metric]:
+    """What is pulled at each scrape; every number carries the plugin instance's name."""
+    pools = pools_of(database)
+    yield from pool_metrics(
+        "sqlite",
+        instance,
+        {role: _open(pool) for role, pool in pools.items()},
+        {role: _waiting(pool) for role, pool in pools.items()},
     )
-    yield Metric(
-        name="sqlite.waiting",
-        kind="gauge",
-        read=waiting,
-        labels=("instance", "role"),
-        help="Calls waiting for a connection.",
+    yield from count_metrics("sqlite", instance, database.counts, COUNTS)
+    yield single_metric(
+        "sqlite.inline",
+        instance,
+        lambda: database.points.done,
+        "Statements run on the event loop itself.",
     )
-    counts = database.counts
-    for name, read, text in (
-        ("statements", lambda: counts.statements, "Statements and stream chunks run."),
-        ("inline", lambda: database.points.done, "Statements run on the event loop itself."),
-        ("errors", lambda: counts.errors, "Statements the database refused."),
-        ("discarded", lambda: counts.discarded, "Connections given up in the middle of something."),
-    ):
-        yield _counter(instance, name, read, text)
+    yield from profile_metrics(instance, observed)
 
 
-def _counter(instance: str, name: str, read: Callable[[], float], text: str) -> Metric:
-    return Metric(
-        name=f"sqlite.{name}",
-        kind="counter",
-        read=lambda: [((instance,), read())],
-        labels=("instance",),
-        help=text,
-    )
+def _open(pool: Pool[Any]) -> Callable[[], tuple[int, int]]:
+    return lambda: (pool.in_use, len(pool.idle))
+
+
+def _waiting(pool: Pool[Any]) -> Callable[[], int]:
+    return lambda: pool.waiting

@@ -12,6 +12,7 @@ from covet_kernel.contracts import SQL, HealthCheck, Metric, SqlError, StoreSche
 from covet_sqlite._config import MEMORY, SqliteConfig
 
 if TYPE_CHECKING:
+    from covet_sql.profile import ObservedDatabase
     from covet_sqlite._database import SqliteDatabase
 
 
@@ -25,14 +26,19 @@ class Sqlite(Plugin[SqliteConfig]):
         self._name = "sqlite"
         self._directory = Path()
         self._database: SqliteDatabase | None = None
+        self._observed: ObservedDatabase
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         """Open the database before anybody needs it, close it after everybody has stopped."""
         self._name, self._directory = ctx.name, ctx.directory
         async with opened(self.config, ctx.directory, f"[plugins.{ctx.name}] path") as database:
+            from covet_sql.profile import observe
+            from covet_sqlite._observe import pools_of
+
             self._database = database
-            ctx.provide(SQL, database)
+            self._observed = observe(ctx.name, database, pools_of(database).values())
+            ctx.provide(SQL, self._observed)
             yield
 
     def covet_health_checks(self) -> Iterable[HealthCheck]:
@@ -41,12 +47,12 @@ class Sqlite(Plugin[SqliteConfig]):
             yield HealthCheck(name=f"{self._name}.read", check=database.check)
 
     def covet_metrics(self) -> Iterable[Metric]:
-        """Connections, who waits for one, statements and errors."""
+        """Connections, who waits for one, statements, and how long they take."""
         if (database := self._database) is None:
             return
         from covet_sqlite._observe import metrics
 
-        yield from metrics(self._name, database)
+        yield from metrics(self._name, database, self._observed)
 
     def covet_store_schemes(self) -> Iterable[StoreScheme]:
         """``sqlite:///relative``, ``sqlite:////absolute``, ``sqlite:///:memory:``."""

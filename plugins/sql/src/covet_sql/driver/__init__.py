@@ -2,15 +2,18 @@
 
 from covet_sql.driver._errors import error_of
 from covet_sql.driver._pool import Lease, Pool, Pooled
-from covet_sql.driver._statement import Statement, Statements
-from covet_sql.driver._transactions import check_isolation
+from covet_sql.driver._statement import Statement, Statements, parts_of
+from covet_sql.driver._transactions import Isolation, SavepointSession, TransactionalDatabase
 
 __all__ = [
+    "Isolation",
     "Lease",
     "Pool",
     "Pooled",
+    "SavepointSession",
     "Statement",
     "Statements",
-    "check_isolation",
+    "TransactionalDatabase",
     "error_of",
+    "parts_of",
 ]

@@ -97,6 +97,8 @@ class Pool(Generic[C]):
     Attributes:
         opened: How many there are, those being opened included.
         idle: Those nobody uses, the last used on top.
+        on_wait: Is told, in the task of a call that had to wait for a connection, how many seconds
+            that took; of one that found none and opened it, too.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Pool(Generic[C]):
         self.size = size
         self.opened = 0
         self.idle: list[C] = []
+        self.on_wait: Callable[[float], None] | None = None
         self._idle_since: dict[C, float] = {}
         self._expires: dict[C, float] = {}
         self._leases: dict[C, Lease] = {}
@@ -160,8 +163,16 @@ class Pool(Generic[C]):
             self._drop(connection)
         if self.opened < self.size:
             self.opened += 1
-            return await self._open()
-        return await self._wait()
+            return await self._timed(self._open())
+        return await self._timed(self._wait())
+
+    async def _timed(self, way: Awaitable[C]) -> C:
+        begun = monotonic()
+        try:
+            return await way
+        finally:
+            if self.on_wait is not None:
+                self.on_wait(monotonic() - begun)
 
     def hold(self, connection: C) -> int:
         """Note that the calling task is inside a transaction on its connection; the task's id."""

@@ -53,7 +53,7 @@ class Statement:
         sql: list[str] = []
         code: list[str] = []
         named = _has_names(text)
-        for kind, part in _parts(text):
+        for kind, part in parts_of(text):
             sent = part
             if kind == "name":
                 sent = placeholder(names.setdefault(part, len(names) + 1))
@@ -106,10 +106,10 @@ class Statement:
 
 
 def _has_names(text: str) -> bool:
-    return any(kind == "name" for kind, _ in _parts(text))
+    return any(kind == "name" for kind, _ in parts_of(text))
 
 
-def _parts(text: str) -> list[tuple[str, str]]:
+def parts_of(text: str) -> list[tuple[str, str]]:
     """The text in pieces: plain, quoted, comment, cast, name (without its colon) or mark."""
     parts: list[tuple[str, str]] = []
     at = 0
