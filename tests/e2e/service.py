@@ -34,6 +34,20 @@ def copy_example(folder: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, folder, ignore=ignored))
 
 
+SQLITE = '# A file beside this one, created on the first start.\n[plugins.sqlite]\npath = "bookshop.db"\n'
+"""The three lines of the shop's configuration that say which database it is on."""
+
+
+def on_postgres(folder: Path, url: str) -> Path:
+    """Have the shop of a folder use that database, as its ``covet.toml`` says how to."""
+    file = folder / "covet.toml"
+    text = file.read_text("utf-8")
+    assert text.count(SQLITE) == 1
+    lines = f'# The database that is empty at first.\n[plugins.postgres]\nurl = "{url}"\n'
+    file.write_text(text.replace(SQLITE, lines), "utf-8")
+    return folder
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on."""
     with socket.socket() as probe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,29 @@ from typing import Any
 import httpx
 import pytest
 from e2e.answers import CASES, NEW, Case, lines
-from e2e.service import CONTRACT, Service, bookshop, copy_example, peer
+from e2e.service import CONTRACT, Service, bookshop, copy_example, on_postgres, peer
+from services import postgres
 
-SERVICES: dict[str, Callable[[Path], Service]] = {
-    "asyncio": lambda folder: bookshop(copy_example(folder / "bookshop"), "asyncio", CONTRACT),
-    "trio": lambda folder: bookshop(copy_example(folder / "bookshop"), "trio", CONTRACT),
+
+@contextmanager
+def on_sqlite(folder: Path, backend: str) -> Iterator[Service]:
+    with bookshop(copy_example(folder / "bookshop"), backend, CONTRACT) as running:
+        yield running
+
+
+@contextmanager
+def on_postgresql(folder: Path, backend: str) -> Iterator[Service]:
+    with postgres.fresh_database() as url:
+        place = on_postgres(copy_example(folder / "bookshop"), url)
+        with bookshop(place, backend, CONTRACT) as running:
+            yield running
+
+
+SERVICES: dict[str, Callable[[Path], AbstractContextManager[Service]]] = {
+    "asyncio": lambda folder: on_sqlite(folder, "asyncio"),
+    "trio": lambda folder: on_sqlite(folder, "trio"),
+    "asyncio, postgresql": lambda folder: on_postgresql(folder, "asyncio"),
+    "trio, postgresql": lambda folder: on_postgresql(folder, "trio"),
 }
 if find_spec("fastapi") and find_spec("aiosqlite") and find_spec("uvicorn"):
     SERVICES["fastapi"] = peer

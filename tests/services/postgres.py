@@ -280,3 +280,16 @@ def database() -> Iterator[str]:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """The URL of an empty database of one's own, for what stays up beside other tests."""
+    skip_without_postgres()
+    name = f"covet_{secrets.token_hex(6)}"
+    with psycopg.connect(server_url(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    try:
+        yield with_database(server_url(), name)
+    finally:
+        _drop(name)

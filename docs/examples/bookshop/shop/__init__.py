@@ -9,12 +9,15 @@ from pathlib import Path
 import covet_http as http
 from covet_kernel import Context, Plugin, PluginConfig
 from covet_kernel.contracts import SQL, Operation
+from covet_migrations import SCHEMA, Migrations
 from covet_operations import operations_of
 from shop import books, covers, orders, ticker, versions
 from shop.covers import COVERS, open_covers
-from shop.seed import open_shop
+from shop.dialects import DIALECT, dialect_of
+from shop.seed import stock_shop
 
 FRONT = Path(__file__).with_name("front")
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 class ShopConfig(PluginConfig):
@@ -30,19 +33,24 @@ class ShopConfig(PluginConfig):
 
 
 class Shop(Plugin[ShopConfig]):
-    """The application is a plugin: it needs a database and offers operations."""
+    """The application is a plugin: it needs a database with its tables and offers operations."""
 
-    requires = (SQL,)
-    provides = (COVERS,)
+    requires = (SQL, SCHEMA)
+    provides = (COVERS, DIALECT)
     implies = ("operations",)
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         ctx.provide(COVERS, await open_covers(ctx.directory / self.config.covers))
-        stocked = await open_shop(ctx.require(SQL), ctx.directory / self.config.catalogue)
+        db = ctx.require(SQL)
+        ctx.provide(DIALECT, dialect := dialect_of(db))
+        stocked = await stock_shop(db, dialect, ctx.directory / self.config.catalogue)
         if stocked:
             ctx.log.info("a new shop, stocked with %d titles", stocked)
         yield
+
+    def covet_migrations(self) -> Iterable[Migrations]:
+        yield Migrations(name="shop", path=MIGRATIONS)
 
     def covet_operations(self) -> Iterable[Operation]:
         for module in (books, covers, orders, ticker):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 import covet_http as http
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
+from shop.dialects import Dialect
 from shop.errors import BookExists, NoSuchAuthor, NoSuchBook
 from shop.models import Author, Book, BookChange, BookPage, Id, NewBook, Search
 
@@ -17,22 +18,36 @@ BOOKS = f"""
     SELECT books.id, title, author_id, name AS author, published, language, price_cents, stock
     {SHELF}
 """
-MATCHING = r"title LIKE :pattern ESCAPE '\' OR name LIKE :pattern ESCAPE '\'"
+ADD = """
+    INSERT INTO books (title, author_id, published, language, price_cents, stock)
+    SELECT :title, id, :published, :language, :price_cents, :stock
+    FROM authors WHERE name = :author
+    ON CONFLICT DO NOTHING RETURNING id
+"""
 
 
 @operation(transaction="read")
 @http.get("/books", versions="*")
 async def find_books(
     db: SqlSession,
+    dialect: Dialect,
     q: Search = "",
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0,
 ) -> BookPage:
-    """Books whose title or author contains ``q``, in the order in which the shop got them."""
-    values = {"pattern": containing(q), "limit": limit, "offset": offset}
-    total = await db.fetch_value(f"SELECT count(*) {SHELF} WHERE {MATCHING}", values)
+    """Books with the words of ``q`` in title or author, in the order in which the shop got them.
+
+    Beginnings of words will do; without any, all books are found.
+    """
+    words = dialect.search(q)
+    if q and not words:
+        return BookPage(total=0, books=[])
+    where = f"WHERE {dialect.matching}" if words else ""
+    values: dict[str, Any] = {"words": words} if words else {}
+    total = await db.fetch_value(f"SELECT count(*) {SHELF} {where}", values)
     rows = await db.fetch_all(
-        f"{BOOKS} WHERE {MATCHING} ORDER BY books.id LIMIT :limit OFFSET :offset", values
+        f"{BOOKS} {where} ORDER BY books.id LIMIT :limit OFFSET :offset",
+        {**values, "limit": limit, "offset": offset},
     )
     return BookPage(total=total, books=[Book(**row) for row in rows])
 
@@ -52,22 +67,16 @@ async def get_book(db: SqlSession, id: Id) -> Book:
 async def add_book(db: SqlSession, new: NewBook) -> Book:
     """Take a title into the catalogue, and its author if the shop did not know them."""
     values = new.model_dump()
-    known = await db.fetch_value(
-        f"SELECT books.id {SHELF} WHERE title = :title AND name = :author", values
-    )
-    if known is not None:
-        raise BookExists(f"the shop has it as book {known}", book_id=known)
-    await db.execute("INSERT INTO authors (name) VALUES (:author) ON CONFLICT DO NOTHING", values)
-    book_id = await db.fetch_value(
-        """
-        INSERT INTO books (title, author_id, published, language, price_cents, stock)
-        SELECT :title, id, :published, :language, :price_cents, :stock
-        FROM authors WHERE name = :author
-        RETURNING id
-        """,
-        values,
-    )
-    return await get_book(db, book_id)
+    known = await known_as(db, values)
+    if known is None:
+        await db.execute(
+            "INSERT INTO authors (name) VALUES (:author) ON CONFLICT DO NOTHING", values
+        )
+        book_id = await db.fetch_value(ADD, values)
+        if book_id is not None:
+            return await get_book(db, book_id)
+        known = await known_as(db, values)  # somebody else was faster
+    raise BookExists(f"the shop has it as book {known}", book_id=known)
 
 
 @operation(transaction="write", effect="idempotent", errors=(NoSuchBook,))
@@ -99,8 +108,8 @@ async def get_author(db: SqlSession, id: Id) -> Author:
     return Author(**row, books=[Book(**book) for book in books])
 
 
-def containing(text: str) -> str:
-    r"""A pattern for ``LIKE ... ESCAPE '\'`` that takes ``%`` and ``_`` for what they are."""
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, f"\\{special}")
-    return f"%{text}%"
+async def known_as(db: SqlSession, values: dict[str, Any]) -> Any:
+    """The number of the book of this title and author, or ``None``."""
+    return await db.fetch_value(
+        f"SELECT books.id {SHELF} WHERE title = :title AND name = :author", values
+    )

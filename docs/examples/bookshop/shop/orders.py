@@ -11,15 +11,20 @@ from pydantic import Field
 import covet_http as http
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
-from shop.books import get_book
+from shop.books import BOOKS
+from shop.dialects import Dialect
 from shop.errors import NoSuchBook, NoSuchOrder, OutOfStock
 from shop.models import Id, Order, OrderLine, Wanted
+
+TAKE = "UPDATE books SET stock = stock - :quantity WHERE id = :id AND stock >= :quantity"
 
 
 @operation(transaction="write", errors=(NoSuchBook, OutOfStock))
 @http.post("/orders", status=201, location="/orders/{id}", idempotency="optional")
 async def place_order(
-    db: SqlSession, lines: Annotated[list[Wanted], Field(min_length=1, max_length=50)]
+    db: SqlSession,
+    dialect: Dialect,
+    lines: Annotated[list[Wanted], Field(min_length=1, max_length=50)],
 ) -> Order:
     """Take every line or none. Lines for the same book count as one."""
     copies: Counter[int] = Counter()
@@ -29,8 +34,9 @@ async def place_order(
         "INSERT INTO orders (placed_at) VALUES (:now) RETURNING id",
         {"now": datetime.now(UTC).isoformat()},
     )
+    # In the order of their numbers, so that two orders never wait for each other.
     for book_id, quantity in sorted(copies.items()):
-        await take(db, book_id, quantity)
+        await take(db, dialect, book_id, quantity)
         await db.execute(
             """
             INSERT INTO order_lines (order_id, book_id, quantity, price_cents)
@@ -61,17 +67,21 @@ async def get_order(db: SqlSession, id: Id) -> Order:
     return Order(id=id, placed_at=placed_at, total_cents=total, lines=lines)
 
 
-async def take(db: SqlSession, book_id: int, quantity: int) -> None:
-    """Take copies off the shelf, unless that would leave fewer than none."""
-    taken = await db.execute(
-        "UPDATE books SET stock = stock - :quantity WHERE id = :id AND stock >= :quantity",
-        {"id": book_id, "quantity": quantity},
-    )
-    if not taken:
-        book = await get_book(db, book_id)
-        raise OutOfStock(
-            f"{book.stock} of {quantity} copies of {book.title!r} are left",
-            book_id=book_id,
-            available=book.stock,
-            requested=quantity,
-        )
+async def take(db: SqlSession, dialect: Dialect, book_id: int, quantity: int) -> None:
+    """Take copies off the shelf, unless that would leave fewer than none.
+
+    The change locks the book's row until the order is placed, or is not. If there are too few, the
+    row is locked to say how many there are; somebody may have brought more in between.
+    """
+    wanted = {"id": book_id, "quantity": quantity}
+    while not await db.execute(TAKE, wanted):
+        book = await db.fetch_one(f"{BOOKS} WHERE books.id = :id{dialect.lock}", {"id": book_id})
+        if book is None:
+            raise NoSuchBook(f"the shop has no book {book_id}", book_id=book_id)
+        if book["stock"] < quantity:
+            raise OutOfStock(
+                f"{book['stock']} of {quantity} copies of {book['title']!r} are left",
+                book_id=book_id,
+                available=book["stock"],
+                requested=quantity,
+            )

@@ -1,4 +1,4 @@
-"""The tables, and the catalogue an empty shop is stocked with."""
+"""The catalogue an empty shop is stocked with."""
 
 from __future__ import annotations
 
@@ -10,61 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SqlDatabase
+from shop.dialects import Dialect
 from shop.models import Cents, Copies, Language, Text, Year
-
-SCHEMA = (
-    """
-    CREATE TABLE IF NOT EXISTS authors (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE,
-        born INTEGER,
-        died INTEGER
-    )
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS books (
-        id INTEGER PRIMARY KEY,
-        title TEXT NOT NULL,
-        author_id INTEGER NOT NULL REFERENCES authors,
-        published INTEGER NOT NULL,
-        language TEXT NOT NULL,
-        price_cents INTEGER NOT NULL CHECK (price_cents >= 0),
-        stock INTEGER NOT NULL CHECK (stock >= 0),
-        UNIQUE (author_id, title)
-    )
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS orders (
-        id INTEGER PRIMARY KEY,
-        placed_at TEXT NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS order_lines (
-        order_id INTEGER NOT NULL REFERENCES orders,
-        book_id INTEGER NOT NULL REFERENCES books,
-        quantity INTEGER NOT NULL CHECK (quantity > 0),
-        price_cents INTEGER NOT NULL,
-        PRIMARY KEY (order_id, book_id)
-    )
-    """,
-    # What the ticker tells, recorded by whatever changes the stock; the last thousand are kept.
-    """
-    CREATE TABLE IF NOT EXISTS stock_changes (
-        id INTEGER PRIMARY KEY,
-        book_id INTEGER NOT NULL REFERENCES books,
-        stock INTEGER NOT NULL
-    )
-    """,
-    """
-    CREATE TRIGGER IF NOT EXISTS stock_has_changed AFTER UPDATE OF stock ON books
-    WHEN new.stock <> old.stock
-    BEGIN
-        INSERT INTO stock_changes (book_id, stock) VALUES (new.id, new.stock);
-        DELETE FROM stock_changes WHERE id <= (SELECT max(id) FROM stock_changes) - 1000;
-    END
-    """,
-)
 
 
 class Entry(BaseModel):
@@ -80,18 +27,18 @@ class Entry(BaseModel):
     stock: Copies
 
 
-async def open_shop(db: SqlDatabase, catalogue: Path) -> int:
-    """Create what is missing and stock an empty shop; how many titles that took.
+async def stock_shop(db: SqlDatabase, dialect: Dialect, catalogue: Path) -> int:
+    """Stock an empty shop; how many titles that took.
 
     It is one transaction: a crash leaves nothing behind, and of two processes that start at the
-    same time the second waits and finds an open shop.
+    same time the second waits and finds a stocked one.
 
     Raises:
         ConfigurationError: The shop is empty and the catalogue cannot be read.
     """
     async with db.transaction() as tx:
-        for table in SCHEMA:
-            await tx.execute(table)
+        if dialect.alone:
+            await tx.execute(dialect.alone)
         if await tx.fetch_value("SELECT EXISTS (SELECT 1 FROM books)"):
             return 0
         entries = await to_thread.run_sync(read_catalogue, catalogue)

@@ -132,10 +132,14 @@ async def _connect(where: str, parameters: Mapping[str, str]) -> PGconn:
 
 
 def _refusal(raw: PGconn, where: str) -> ConnectError:
-    text = raw.get_error_message("utf-8").strip()
+    return refusal(raw.get_error_message("utf-8").strip(), where, password=raw.needs_password)
+
+
+def refusal(text: str, where: str, *, password: bool = False) -> ConnectError:
+    """What libpq's message says; ``password`` if the server had asked for one."""
     reason = next(_reasons(text), text)
     kind: Kind = "unreachable"
-    if raw.needs_password or re.search(r"authentication failed|no pg_hba|no password", text):
+    if password or re.search(r"authentication failed|no pg_hba|no password", text):
         kind = "password"
     elif re.search(r'database ".*" does not exist', text):
         kind = "database"

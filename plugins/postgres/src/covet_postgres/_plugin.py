@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +15,7 @@ from covet_postgres._config import PostgresConfig
 
 if TYPE_CHECKING:
     from covet_postgres._database import PostgresDatabase
+    from covet_sql.driver import BlockingDatabase
     from covet_sql.profile import ObservedDatabase
 
 
@@ -39,6 +41,12 @@ class Postgres(Plugin[PostgresConfig]):
             self._observed = observe(ctx.name, database, [database.pool])
             ctx.provide(SQL, self._observed)
             yield
+
+    def blocking_database(self, directory: Path, place: str) -> BlockingDatabase:
+        """How tools that block, as migrations do, reach the database."""
+        from covet_postgres._blocking import blocking_database
+
+        return blocking_database(self.config, place)
 
     def covet_health_checks(self) -> Iterable[HealthCheck]:
         """Ready while the server answers."""

@@ -12,6 +12,7 @@ from covet_kernel.contracts import SQL, HealthCheck, Metric, SqlError, StoreSche
 from covet_sqlite._config import MEMORY, SqliteConfig
 
 if TYPE_CHECKING:
+    from covet_sql.driver import BlockingDatabase
     from covet_sql.profile import ObservedDatabase
     from covet_sqlite._database import SqliteDatabase
 
@@ -40,6 +41,12 @@ class Sqlite(Plugin[SqliteConfig]):
             self._observed = observe(ctx.name, database, pools_of(database).values())
             ctx.provide(SQL, self._observed)
             yield
+
+    def blocking_database(self, directory: Path, place: str) -> BlockingDatabase:
+        """How tools that block, as migrations do, reach the database."""
+        from covet_sqlite._blocking import blocking_database
+
+        return blocking_database(self.config, directory, place)
 
     def covet_health_checks(self) -> Iterable[HealthCheck]:
         """Ready while the file can be read."""

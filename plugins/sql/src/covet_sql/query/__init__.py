@@ -57,13 +57,18 @@ from covet_sql.query._run import (
     stream,
 )
 from covet_sql.query._table import Table, ddl, table
+from covet_sql.query._types import Choice, Duration, Exact, Moment
 
 __all__ = [
     "EVERY_ROW",
     "CheckConstraint",
+    "Choice",
     "Column",
+    "Duration",
+    "Exact",
     "Index",
     "MetaData",
+    "Moment",
     "Prepared",
     "Select",
     "Selection",

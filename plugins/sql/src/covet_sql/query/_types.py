@@ -113,16 +113,16 @@ class Choice(TypeDecorator[Enum]):
         self.choices = choices
         values = [each.value for each in choices]
         if all(isinstance(value, int) for value in values):
-            self._kept: TypeEngine[Any] = sa.BigInteger()
+            self.kept: TypeEngine[Any] = sa.BigInteger()
         elif all(isinstance(value, str) for value in values):
-            self._kept = sa.String(max(map(len, values)))
+            self.kept = sa.String(max(map(len, values)))
         else:
             raise TypeError(
                 f"the values of {choices.__name__} are neither all text nor all numbers"
             )
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(self._kept)
+        return dialect.type_descriptor(self.kept)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else self.choices(value).value

@@ -1,0 +1,66 @@
+"""What the databases say differently. Everything else of the shop's SQL is the same for all."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from covet_kernel import ConfigurationError
+from covet_kernel.contracts import Capability, Record, SqlDatabase
+
+
+class Dialect(Record):
+    """One database's words.
+
+    Attributes:
+        matching: The condition for a book that has all the words of ``:words``.
+        word: A word that a title or name may begin with, in the language of its search.
+        both: What stands between two of them.
+        lock: Behind a SELECT: nobody else changes these rows until the transaction ends.
+        alone: A statement after which nobody else fills the shop until the transaction ends.
+    """
+
+    matching: str
+    word: str
+    both: str
+    lock: str
+    alone: str
+
+    def search(self, text: str) -> str:
+        """The words of a text, for ``:words``; ``""`` if it has none."""
+        return self.both.join(self.word.format(word) for word in re.findall(r"[^\W_]+", text))
+
+
+DIALECT: Final = Capability[Dialect]("shop.dialect")
+DIALECTS = {
+    "sqlite": Dialect(
+        matching="books.id IN (SELECT rowid FROM book_words WHERE book_words MATCH :words)",
+        word='"{}"*',
+        both=" ",
+        lock="",  # writers take turns, so a transaction that writes has all rows for itself
+        alone="",
+    ),
+    "postgresql": Dialect(
+        matching="books.words @@ to_tsquery('simple', :words)",
+        word="'{}':*",
+        both=" & ",
+        lock=" FOR UPDATE OF books",
+        alone="LOCK TABLE books IN SHARE ROW EXCLUSIVE MODE",
+    ),
+}
+
+
+def dialect_of(db: SqlDatabase) -> Dialect:
+    """The words for a database.
+
+    Raises:
+        ConfigurationError: The shop knows none for it.
+    """
+    if db.dialect not in DIALECTS:
+        raise ConfigurationError(
+            "SHOP-DATABASE",
+            f"the shop has no tables for {db.dialect!r}.",
+            valid=sorted(DIALECTS),
+            fix="Enable [plugins.sqlite] or [plugins.postgres].",
+        )
+    return DIALECTS[db.dialect]

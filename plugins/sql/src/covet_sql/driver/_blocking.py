@@ -1,0 +1,42 @@
+"""How tools that block reach a database: migrations do, the calls of a service never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from covet_kernel.contracts import Record
+
+
+class BlockingDatabase(Record):
+    """A database as PEP 249 knows it.
+
+    Attributes:
+        dialect: As the `SqlDatabase` calls its own.
+        name: What people know it by; holds no secret.
+        dbapi: The driver's module, as PEP 249 has it.
+        connect: Opens a connection of that driver's, and raises `ConfigurationError` if it cannot.
+            It is called in a worker thread.
+    """
+
+    dialect: str
+    name: str
+    dbapi: Any
+    connect: Callable[[], Any]
+
+
+@runtime_checkable
+class OpensBlocking(Protocol):
+    """A plugin whose database tools can reach. It need not have been started."""
+
+    def blocking_database(self, directory: Path, place: str) -> BlockingDatabase:
+        """How to connect; does not.
+
+        Args:
+            directory: Of ``covet.toml``, where relative paths begin.
+            place: Where the database is configured, for errors.
+
+        Raises:
+            ConfigurationError: It can be reached by the plugin alone, as one in memory.
+        """
