@@ -183,7 +183,8 @@ def test_plugins_are_listed_for_machines(folder: Path) -> None:
     assert {"http", "sqlite", "shop", "operations"} <= rows.keys()
     assert all(rows[name]["enabled"] for name in ("http", "sqlite", "shop", "operations"))
     assert rows["sqlite"]["provides"] == ["sql.database"]
-    assert rows["shop"]["requires"] == ["sql.database"]
+    assert rows["shop"]["requires"] == ["sql.database", "sql.schema"]
+    assert rows["migrations"]["provides"] == ["sql.schema"]
     assert not (folder / "bookshop.db").exists(), "nothing starts for a list"
 
 
