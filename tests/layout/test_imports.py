@@ -29,6 +29,7 @@ EXTENDS: dict[str, set[str]] = {
     # Tables are compared as covet-sql makes them, and drivers say how tools connect.
     "migrations": {"sql"},
     # Drivers share a pool and the reading of a statement's parameters.
+    "mysql": {"sql"},
     "postgres": {"sql"},
     "sqlite": {"sql"},
 }

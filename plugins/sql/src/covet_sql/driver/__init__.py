@@ -1,22 +1,34 @@
-"""What SQL drivers share: who gets a connection, what a text's parameters are, and what went wrong."""
+"""What SQL drivers share: who gets a connection, what a text's parameters are, what went wrong, and
+how to wait for a socket.
+"""
 
 from covet_sql.driver._blocking import BlockingDatabase, OpensBlocking
 from covet_sql.driver._errors import error_of
+from covet_sql.driver._loop import Loop, Reply, current_loop
 from covet_sql.driver._pool import Lease, Pool, Pooled
-from covet_sql.driver._statement import Statement, Statements, parts_of
+from covet_sql.driver._session import Session, SessionConnection, first, value
+from covet_sql.driver._statement import Grammar, Statement, Statements, parts_of
 from covet_sql.driver._transactions import Isolation, SavepointSession, TransactionalDatabase
 
 __all__ = [
     "BlockingDatabase",
+    "Grammar",
     "Isolation",
     "Lease",
+    "Loop",
     "OpensBlocking",
     "Pool",
     "Pooled",
+    "Reply",
     "SavepointSession",
+    "Session",
+    "SessionConnection",
     "Statement",
     "Statements",
     "TransactionalDatabase",
+    "current_loop",
     "error_of",
+    "first",
     "parts_of",
+    "value",
 ]

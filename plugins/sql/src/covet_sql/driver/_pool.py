@@ -17,7 +17,7 @@ from covet_kernel.contracts import SqlConflictError, SqlError, SqlUnavailableErr
 
 FRAMES = 8
 """How many of the innermost lines a lease remembers."""
-OUR_OWN = ("covet_sql", "covet_sqlite", "covet_postgres", "contextlib")
+OUR_OWN = ("covet_sql", "covet_sqlite", "covet_postgres", "covet_mysql", "contextlib")
 """Modules whose lines say nothing about who took a connection."""
 JITTER = 0.1
 """Connections live this share of their lifetime longer or shorter, or all would end at once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from covet_kernel.contracts import Params, SqlError
@@ -31,6 +32,23 @@ what is wrong with a text is the database's to say."""
 COMMENT = re.compile(r"/\*|\*/")
 
 
+@dataclass(frozen=True)
+class Grammar:
+    """How a database reads what may hide a parameter.
+
+    Attributes:
+        token: Finds the next of what is quoted, a comment, a cast, a name or a mark, as groups of these
+            names; a comment that goes on to its end may match with its beginning alone.
+        nested: Comments stand within comments.
+    """
+
+    token: re.Pattern[str]
+    nested: bool
+
+
+STANDARD = Grammar(TOKEN, nested=True)
+
+
 class Statement:
     """A text, read once.
 
@@ -47,13 +65,16 @@ class Statement:
 
     __slots__ = ("code", "count", "names", "sql")
 
-    def __init__(self, text: str, placeholder: Callable[[int], str]) -> None:
+    def __init__(
+        self, text: str, placeholder: Callable[[int], str], grammar: Grammar = STANDARD
+    ) -> None:
         names: dict[str, int] = {}
         marks = 0
         sql: list[str] = []
         code: list[str] = []
-        named = _has_names(text)
-        for kind, part in parts_of(text):
+        pieces = parts_of(text, grammar)
+        named = any(kind == "name" for kind, _ in pieces)
+        for kind, part in pieces:
             sent = part
             if kind == "name":
                 sent = placeholder(names.setdefault(part, len(names) + 1))
@@ -105,35 +126,31 @@ class Statement:
             ) from None
 
 
-def _has_names(text: str) -> bool:
-    return any(kind == "name" for kind, _ in parts_of(text))
-
-
-def parts_of(text: str) -> list[tuple[str, str]]:
+def parts_of(text: str, grammar: Grammar = STANDARD) -> list[tuple[str, str]]:
     """The text in pieces: plain, quoted, comment, cast, name (without its colon) or mark."""
     parts: list[tuple[str, str]] = []
     at = 0
-    while match := TOKEN.search(text, at):
+    while match := grammar.token.search(text, at):
         parts.append(("plain", text[at : match.start()]))
         kind = str(match.lastgroup)
         end = match.end()
         if kind == "tag":
             kind = "quoted"
         if match[0] == "/*":
-            end = _end_of_comment(text, end)
+            end = _end_of_comment(text, end, nested=grammar.nested)
         parts.append((kind, match["name"] if kind == "name" else text[match.start() : end]))
         at = end
     parts.append(("plain", text[at:]))
     return parts
 
 
-def _end_of_comment(text: str, at: int) -> int:
+def _end_of_comment(text: str, at: int, *, nested: bool) -> int:
     depth = 1
     while depth:
         match = COMMENT.search(text, at)
         if match is None:
             return len(text)
-        depth += 1 if match[0] == "/*" else -1
+        depth += -1 if match[0] == "*/" else nested
         at = match.end()
     return at
 

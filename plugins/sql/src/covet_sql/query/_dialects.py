@@ -251,6 +251,7 @@ class _MySQL(MariaDBDialect):
 def _mysql(**options: Any) -> _MySQL:
     made = _MySQL(**options)
     made.server_version_info = (10, 11, 0)
+    made._backslash_escapes = False  # as covet's connections are set
     return made
 
 

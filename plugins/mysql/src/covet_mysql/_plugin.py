@@ -1,0 +1,97 @@
+"""The plugin: its life, and what it lets others see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from covet_kernel import Context, Plugin
+from covet_kernel.contracts import SQL, HealthCheck, Metric, StoreScheme
+from covet_mysql._config import MysqlConfig
+
+if TYPE_CHECKING:
+    from covet_mysql._database import MysqlDatabase
+
+
+class Mysql(Plugin[MysqlConfig]):
+    """Provides a database of a MariaDB or MySQL server as `SqlDatabase`."""
+
+    provides = (SQL,)
+
+    def __init__(self, config: MysqlConfig) -> None:
+        super().__init__(config)
+        self._name = "mysql"
+        self._database: MysqlDatabase | None = None
+
+    @asynccontextmanager
+    async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        """Connect before anybody needs the database, close after everybody has stopped."""
+        self._name = ctx.name
+        async with opened(self.config, f"[plugins.{ctx.name}] url") as database:
+            self._database = database
+            ctx.provide(SQL, database)
+            yield
+
+    def covet_health_checks(self) -> Iterable[HealthCheck]:
+        """Ready while the server answers."""
+        if (database := self._database) is not None:
+            yield HealthCheck(name=f"{self._name}.query", check=database.check)
+
+    def covet_metrics(self) -> Iterable[Metric]:
+        """Connections, who waits for one, statements and errors."""
+        if (database := self._database) is None:
+            return
+        from covet_mysql._observe import metrics
+
+        yield from metrics(self._name, database)
+
+    def covet_store_schemes(self) -> Iterable[StoreScheme]:
+        """``mysql://user@host/database`` and ``mariadb://``, with keys of the table behind ``?``."""
+
+        @asynccontextmanager
+        async def open_url(url: str) -> AsyncIterator[MysqlDatabase]:
+            from covet_mysql._url import config_of
+
+            async with opened(config_of(url), "a store's URL") as database:
+                yield database
+
+        yield StoreScheme(scheme="mysql", open=open_url)
+        yield StoreScheme(scheme="mariadb", open=open_url)
+
+
+@asynccontextmanager
+async def opened(config: MysqlConfig, place: str) -> AsyncIterator[MysqlDatabase]:
+    """A database, open for the block.
+
+    Raises:
+        ConfigurationError: It cannot be used; says why.
+    """
+    # Only who opens a database pays for TLS and the protocol.
+    from covet_mysql._database import MysqlDatabase
+    from covet_mysql._errors import ConnectError, start_error
+    from covet_mysql._url import url_error
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            database = MysqlDatabase(config, tasks)
+        except ValueError as error:
+            failure = url_error(str(error), place)
+        else:
+            try:
+                await database.open()
+                yield database
+            except ConnectError as error:
+                failure = start_error(error, place)
+                failure.__cause__ = error
+            except Exception as error:
+                # Raised below, or the group would wrap it.
+                failure = error
+            finally:
+                await database.close()
+                tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

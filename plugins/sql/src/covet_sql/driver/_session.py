@@ -1,0 +1,103 @@
+"""A transaction's statements."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+import anyio
+
+from covet_kernel.contracts import Params, Row, SqlError
+from covet_sql.driver._statement import Statements
+
+
+class SessionConnection(Protocol):
+    """What a session asks of its connection, with statements of its own kind."""
+
+    async def fetch(self, statement: Any, params: Params, /) -> list[Row]:
+        """All rows."""
+
+    async def execute(self, statement: Any, params: Params, /) -> int:
+        """Run it; the number of rows changed."""
+
+    async def execute_many(self, statement: Any, rows: Iterable[Params], /) -> int:
+        """Run it once per row."""
+
+    def stream(self, statement: Any, params: Params, /) -> AsyncGenerator[Row, None]:
+        """Rows as they are fetched."""
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """A part of the transaction that can fail alone."""
+
+
+C = TypeVar("C", bound=SessionConnection)
+
+
+class Session(Generic[C]):
+    """Every statement on the transaction's connection, for the task that began it.
+
+    Attributes:
+        dialect: The database's.
+    """
+
+    dialect: str
+
+    def __init__(self, connection: C, statements: Statements[Any], task: int) -> None:
+        self._connection = connection
+        self._statements = statements
+        self._open = True
+        self._task = task
+
+    def end(self) -> None:
+        """Refuse whatever is still asked."""
+        self._open = False
+
+    def _mine(self) -> C:
+        if not self._open:
+            raise SqlError("the session's transaction has ended", sqlstate="25000")
+        if anyio.get_current_task().id != self._task:
+            raise SqlError(
+                "a session belongs to the task that began its transaction; another task needs its own",
+                sqlstate="25000",
+            )
+        return self._connection
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        """As the contract has it, and so are the others."""
+        return await self._mine().fetch(self._statements[sql], params)
+
+    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
+        return first(await self._mine().fetch(self._statements[sql], params))
+
+    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
+        return value(await self._mine().fetch(self._statements[sql], params))
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        return await self._mine().execute(self._statements[sql], params)
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        return await self._mine().execute_many(self._statements[sql], rows)
+
+    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
+        connection = self._mine()
+        async with aclosing(connection.stream(self._statements[sql], params)) as rows:
+            async for row in rows:
+                yield row
+                self._mine()
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        async with self._mine().savepoint():
+            yield
+            self._mine()
+
+
+def first(rows: list[Row]) -> Row | None:
+    """The first row, if any."""
+    return rows[0] if rows else None
+
+
+def value(rows: list[Row]) -> Any:
+    """The first column of the first row, if any."""
+    return next(iter(rows[0].values())) if rows else None

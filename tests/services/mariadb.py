@@ -1,0 +1,326 @@
+"""A MariaDB of the tests' own, or the one that the environment names.
+
+It listens on loopback, keeps nothing safe, and ends with the process that started it, however that
+ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pymysql
+import pytest
+import trustme
+from services.postgres import free_port
+
+VARIABLE = "COVET_TEST_MYSQL_URL"
+"""Names a server to use instead: an administrator's URL, whose databases the tests may create and drop."""
+
+PASSWORD = "open sesame/:@?&é"
+"""Of the users ``locked``, ``edward`` and ``secure``; with what a URL has to escape."""
+
+PR_SET_PDEATHSIG = 1
+PREFIX = "covet-mariadb-"
+USER = "mysql"
+"""Who runs the server: it refuses to be run by root."""
+
+SETTINGS = {
+    "bind-address": "127.0.0.1",
+    "skip-name-resolve": "ON",
+    "max-connections": "60",
+    "thread-stack": "256K",
+    "character-set-server": "utf8mb4",
+    "collation-server": "utf8mb4_bin",
+    "performance-schema": "OFF",
+    "skip-log-bin": "ON",
+    "innodb-buffer-pool-size": "16M",
+    "innodb-log-file-size": "4M",
+    "innodb-flush-log-at-trx-commit": "0",
+    "innodb-doublewrite": "OFF",
+    "innodb-fast-shutdown": "3",
+    "plugin-load-add": "auth_ed25519",
+}
+ACCOUNTS = (
+    "CREATE USER locked IDENTIFIED VIA mysql_native_password USING PASSWORD(%s)",
+    "CREATE USER edward IDENTIFIED VIA ed25519 USING PASSWORD(%s)",
+    "CREATE USER secure IDENTIFIED BY %s REQUIRE SSL",
+)
+
+
+class MariaDbMissing(Exception):
+    """This machine has no MariaDB to start; says what it lacks."""
+
+
+def program(name: str) -> str:
+    """The path of one of the server's programs."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        raise MariaDbMissing(f"no {name} is installed, and {VARIABLE} names no server")
+    return found
+
+
+def account() -> str | None:
+    """Who is to run the server."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in (USER, "nobody") if name in names)
+
+
+def sweep() -> None:
+    """Remove what processes that were killed have left, an hour ago or more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - (folder / "log").stat().st_mtime > 3600:
+                shutil.rmtree(folder)
+
+
+def end_with_parent() -> None:
+    """Have the kernel end the server, whatever becomes of the process that runs the tests."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class MariaDbServer:
+    """A server in a temporary folder, which offers TLS.
+
+    Attributes:
+        port: Where it listens, on 127.0.0.1, before and after a restart.
+        authority: The file with the certificate of who has signed the server's, for 127.0.0.1.
+        socket: The path of its socket in the file system.
+    """
+
+    def __init__(self, settings: Sequence[tuple[str, str]] = ()) -> None:
+        self._program = program("mariadbd")
+        self._user = account()
+        sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._folder.chmod(0o755)
+        self._data = self._folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        self.authority = self._folder / "authority.pem"
+        self.socket = self._folder / "socket"
+        self._settings = {**SETTINGS, **self._certified(), **dict(settings)}
+        (self._folder / "log").touch()
+        if self._user is not None:
+            for path in (self._folder, *self._folder.iterdir()):
+                shutil.chown(path, self._user)
+        self._install()
+
+    @property
+    def url(self) -> str:
+        """Of the administrator, without a database."""
+        return f"mysql://root@127.0.0.1:{self.port}/"
+
+    def _certified(self) -> dict[str, str]:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.authority))
+        certificate = authority.issue_cert("127.0.0.1")
+        chain, key = self._folder / "chain.pem", self._folder / "key.pem"
+        for blob in certificate.cert_chain_pems:
+            blob.write_to_path(str(chain), append=True)
+        certificate.private_key_pem.write_to_path(str(key))
+        return {"ssl-cert": str(chain), "ssl-key": str(key)}
+
+    def _install(self) -> None:
+        done = subprocess.run(
+            [program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}",
+             "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+             f"--innodb-log-file-size={SETTINGS['innodb-log-file-size']}"],
+            user=self._user,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+
+    def start(self) -> None:
+        """Start it and wait until it answers; again at the same port after a `stop`."""
+        for _ in range(5):
+            port = self.port or free_port()
+            if self._started(port):
+                self.port = port
+                return
+        raise RuntimeError(f"MariaDB does not start:\n{self._log()}")
+
+    def _started(self, port: int) -> bool:
+        settings = {**self._settings, "port": str(port), "socket": str(self.socket)}
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "--no-defaults", f"--datadir={self._data}",
+                 *(f"--{name}={value}" for name, value in settings.items())],
+                user=self._user,
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - it takes no lock
+            )  # fmt: skip
+        limit = time.monotonic() + 60
+        while self._process.poll() is None:
+            try:
+                connect(f"mysql://root@127.0.0.1:{port}/").close()
+            except pymysql.MySQLError:
+                if time.monotonic() > limit:
+                    break
+                time.sleep(0.02)
+            else:
+                return True
+        self.stop()
+        return False
+
+    def _log(self) -> str:
+        return (self._folder / "log").read_text("utf-8", "replace")[-4000:]
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it: SIGTERM as an administrator does, SIGKILL at once."""
+        if (process := self._process) is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self._process = None
+
+    def close(self) -> None:
+        """Stop it and remove its folder."""
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def connect(url: str, **options: Any) -> pymysql.Connection[Any]:
+    """A client that is not covet's, for what tests prepare and look up; it commits by itself."""
+    parts = urlsplit(url)
+    return pymysql.connect(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=unquote(parts.username or "root"),
+        password=unquote(parts.password or ""),
+        database=parts.path.strip("/") or None,
+        autocommit=True,
+        **options,
+    )
+
+
+def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """The rows of the last of some statements, run by that client."""
+    with connect(url) as client, client.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return [*cursor.fetchall()]
+
+
+def kill_all(url: str, *, query: bool = False) -> int:
+    """End every connection to the URL's database, or what they run; how many there were."""
+    name = urlsplit(url).path.strip("/")
+    base = url[: url.rindex("/") + 1]
+    with connect(base) as client, client.cursor() as cursor:
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
+        found = [row[0] for row in cursor.fetchall()]
+        for each in found:
+            with suppress(pymysql.MySQLError):
+                cursor.execute("KILL QUERY %s" if query else "KILL %s", (each,))
+    return len(found)
+
+
+@contextmanager
+def own_server(*settings: tuple[str, str]) -> Iterator[MariaDbServer]:
+    """A server for one test alone, which may stop it."""
+    skip_without_mariadb()
+    server = MariaDbServer(settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@cache
+def shared_server() -> MariaDbServer:
+    """This process's server, started when first asked for and stopped at the end."""
+    server = MariaDbServer()
+    atexit.register(server.close)
+    server.start()
+    with connect(server.url) as admin, admin.cursor() as cursor:
+        for statement in ACCOUNTS:
+            cursor.execute(statement, (PASSWORD,))
+        for name in ("locked", "edward", "secure"):
+            cursor.execute(f"GRANT ALL ON *.* TO {name}")
+    return server
+
+
+def server_url() -> str:
+    """The administrator's URL of this process's server, or of the one that the environment names."""
+    return os.environ.get(VARIABLE) or shared_server().url
+
+
+def skip_without_mariadb() -> None:
+    """Skip the test where there is no MariaDB; in CI that is a failure."""
+    if os.environ.get(VARIABLE):
+        return
+    try:
+        program("mariadbd")
+        program("mariadb-install-db")
+    except MariaDbMissing as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+def own_shared_server() -> MariaDbServer:
+    """`shared_server`, for tests that need its accounts or certificate; skipped on another's."""
+    skip_without_mariadb()
+    if os.environ.get(VARIABLE):
+        pytest.skip(f"{VARIABLE} names a server whose accounts and certificate are not the tests'")
+    return shared_server()
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL with a database in it."""
+    parts = urlsplit(url)
+    return parts._replace(path=f"/{name}").geturl()
+
+
+@cache
+def _own_database() -> str:
+    name = f"covet_{secrets.token_hex(6)}"
+    atexit.register(_drop, name)
+    return name
+
+
+def _drop(name: str) -> None:
+    with suppress(pymysql.MySQLError):
+        run(server_url(), f"DROP DATABASE IF EXISTS {name}")
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The URL of an empty database that is this process's own, one test after the other."""
+    skip_without_mariadb()
+    name = _own_database()
+    url = with_database(server_url(), name)
+    kind = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    run(server_url(), f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} {kind}")
+    yield url
+    # What a test has left open would keep its locks.
+    kill_all(url)
