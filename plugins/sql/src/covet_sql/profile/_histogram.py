@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from math import frexp
 from typing import Final
 
 STEPS: Final = 8
 """Buckets for each power of two: the bounds of one differ by an eighth at most."""
-LOWEST: Final = -19
-"""What is below ``2 ** (LOWEST - 1)`` seconds, about a microsecond, is in the first bucket."""
 OCTAVES: Final = 32
+LOWEST: Final = 2.0**-20
+"""What is below it, about a microsecond, is in the first bucket, and so is what is little above."""
 SIZE: Final = STEPS * OCTAVES
-LAST: Final = SIZE - 1
-"""The last bucket, which has no upper bound; it begins above an hour."""
-SHIFT: Final = -STEPS * (LOWEST + 1)
-SCALE: Final = 2.0 * STEPS
-"""A duration's exponent times `STEPS`, its mantissa times this, and `SHIFT` are its bucket."""
-
-
-def place(seconds: float) -> int:
-    """The bucket of a duration."""
-    mantissa, exponent = frexp(seconds or 1e-9)
-    found = STEPS * exponent + int(SCALE * mantissa) + SHIFT
-    return 0 if found < 0 else min(found, LAST)
-
-
-def bound(index: int) -> float:
-    """The upper bound of a bucket, in seconds."""
-    octave, step = divmod(index, STEPS)
-    return float(2 ** (LOWEST + octave - 1) * (1 + (step + 1) / STEPS))
+BOUNDS: Final = [
+    LOWEST * 2**octave * (1 + (step + 1) / STEPS)
+    for octave in range(OCTAVES)
+    for step in range(STEPS)
+][:-1]
+"""Upper bounds of the buckets, in seconds; the last one, which begins above an hour, has none."""
 
 
 class Histogram:
@@ -46,7 +34,7 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        self.counts[place(seconds)] += 1
+        self.counts[bisect_right(BOUNDS, seconds)] += 1
 
     def merge(self, other: Histogram) -> None:
         """Count all of another's."""
@@ -65,7 +53,7 @@ class Histogram:
         for index, count in enumerate(self.counts):
             seen += count
             if seen >= rank:
-                return bound(index)
+                return BOUNDS[min(index, SIZE - 2)]
         return 0.0
 
     def octaves(self) -> Iterator[tuple[str, int]]:
@@ -74,4 +62,4 @@ class Histogram:
         for octave in range(0, OCTAVES, 2):
             below += sum(self.counts[STEPS * octave : STEPS * (octave + 2)])
             last = octave + 2 == OCTAVES
-            yield "+Inf" if last else repr(bound(STEPS * (octave + 2) - 1)), below
+            yield "+Inf" if last else repr(BOUNDS[STEPS * (octave + 2) - 1]), below

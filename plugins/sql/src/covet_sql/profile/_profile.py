@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from heapq import nsmallest
-from math import frexp
 from time import perf_counter
 from typing import Any
 
 import anyio
 
 from covet_sql.profile._entry import Entry
-from covet_sql.profile._histogram import LAST, SCALE, SHIFT, STEPS, Histogram
+from covet_sql.profile._histogram import BOUNDS, Histogram
 from covet_sql.profile._shape import LONGEST, normalised
 
 TEXTS_PER_SHAPE = 4
@@ -100,12 +100,7 @@ class Profile:
         entry.seconds += seconds
         if seconds > entry.slowest:
             entry.slowest = seconds
-        mantissa, exponent = frexp(seconds or 1e-9)
-        index = STEPS * exponent + int(SCALE * mantissa) + SHIFT
-        if 0 <= index < LAST:
-            entry.counts[index] += 1
-        else:
-            entry.latency.add(seconds)
+        entry.counts[bisect_right(BOUNDS, seconds)] += 1
         if seconds >= self._remarkable or self.waits:
             self._remark(entry, text, seconds, rows)
 
