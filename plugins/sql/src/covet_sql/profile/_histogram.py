@@ -12,7 +12,7 @@ OCTAVES: Final = 32
 LOWEST: Final = 2.0**-20
 """What is below it, about a microsecond, is in the first bucket, and so is what is little above."""
 SIZE: Final = STEPS * OCTAVES
-BOUNDS: Final = [
+BOUNDS: Final[list[float]] = [
     LOWEST * 2**octave * (1 + (step + 1) / STEPS)
     for octave in range(OCTAVES)
     for step in range(STEPS)
