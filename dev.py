@@ -165,8 +165,8 @@ def test(arguments: Sequence[str]) -> None:
     """Run every test, or those that the arguments choose; ends as pytest ends."""
     state = digest(each / "pyproject.toml" for each in [ROOT, *distributions().values()])
     python = environment(".venv", state, str(ROOT / "dev.py"), "install")
-    # Two processes beside each other, each file's tests in one of them.
-    arguments = arguments or ["-n", "2", "--dist", "loadfile"]
+    # As in tox.ini: one more than CI has cores, each file's tests in one of them.
+    arguments = arguments or ["-n", "3", "--dist", "loadfile"]
     if sys.platform.startswith("linux"):
         compile_anew(python)
     else:
