@@ -9,8 +9,10 @@ import socket
 from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 
+from covet_hypercorn._connection import Connection
 from covet_hypercorn._h1 import H1
 
 
@@ -442,3 +444,72 @@ async def test_sending_to_a_client_that_left_can_be_cancelled(server: Any) -> No
             await client.stream.receive(10)
         with anyio.fail_after(10):
             await ended.wait()
+
+
+async def test_an_application_that_goes_on_after_its_answer_leaves_the_next_alone(
+    server: Any,
+) -> None:
+    heard = []
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        number = int(scope["path"][1:])
+        if number > 1:
+            await anyio.sleep(0.05)  # so that the one before returns meanwhile
+        headers = [(b"content-length", b"1")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"%d" % number})
+        await receive()  # the end of the body
+        heard.append((await receive())["type"])
+        await anyio.sleep(0.03)
+        await send({"type": "http.response.body", "body": b"too late"})
+
+    async with server.listening(late) as (_, port), server.connected(port) as client:
+        for number in range(1, 5):
+            await client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            assert (await client.answer())[::2] == (200, b"%d" % number)
+        while len(heard) < 4:
+            await anyio.sleep(0.01)
+    assert heard == ["http.disconnect"] * 4
+
+
+class Vanishing(anyio.abc.ByteStream):
+    """A client that is gone for who reads while somebody still writes to it."""
+
+    def __init__(self, head: bytes) -> None:
+        self._head = head
+        self._written, self._ended = anyio.Event(), anyio.Event()
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        await self._written.wait()
+        self._ended.set()
+        raise anyio.EndOfStream
+
+    async def send(self, item: bytes) -> None:
+        self._written.set()
+        await self._ended.wait()
+        await anyio.wait_all_tasks_blocked()
+        raise anyio.BrokenResourceError
+
+    async def send_eof(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_a_request_is_told_of_a_client_that_is_found_gone_twice(server: Any) -> None:
+    told = anyio.Event()
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        told.set()
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    async with server.listening(reads) as (listener, _):
+        with anyio.fail_after(10):
+            await Connection(listener, Vanishing(head), None, None).run()
+            await told.wait()

@@ -40,7 +40,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_began", "_calls", "_ended", "_gone", "_logs", "_messages",
+        "_answered", "_arrived", "_began", "_calls", "_complete", "_ended", "_gone", "_logs", "_messages",
         "_on_disconnect", "_returned", "_room", "_scope", "_send", "_size", "_status", "_taken",
         "_wanted",
     )  # fmt: skip
@@ -66,6 +66,7 @@ class Exchange:
         self._on_disconnect: Callable[[], None] | None = None
         self._gone = False
         self._answered = False
+        self._complete = False
         self._returned = False
         self._logs = logs
         self._ended = 0
@@ -115,7 +116,7 @@ class Exchange:
 
     async def receive(self) -> Message:
         while not self._messages:
-            if self._gone:
+            if self._gone or self._complete:
                 return {"type": "http.disconnect"}
             if self._wanted is not None:
                 # Once, where the application waits for a body that nobody has begun to send.
@@ -140,6 +141,9 @@ class Exchange:
         await self._send(message)
         if self._answered:
             self._log(self._status)
+            self._complete = True
+            if self._arrived is not None:
+                self._arrived.set()
 
     def subscribe(self, on_disconnect: Callable[[], None]) -> None:
         """Have ``on_disconnect`` called if the client goes away before it has its answer."""

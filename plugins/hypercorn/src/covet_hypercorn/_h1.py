@@ -200,10 +200,15 @@ class H1:
         connection.set_idle(False)
         listener = connection.listener
         self._uninvited = False
-        self._exchange = Exchange(
-            listener.calls, self._scope, self.send, logs=listener.access_log, wanted=self._invite
+        # An application may go on after its answer, when the next request has its own exchange.
+        exchange = self._exchange = Exchange(
+            listener.calls,
+            self._scope,
+            lambda message: self._send(exchange, message),
+            logs=listener.access_log,
+            wanted=lambda: self._invite(exchange),
         )
-        connection.spawn(self._exchange.run)
+        connection.spawn(exchange.run)
         return True
 
     def _unacceptable(self, event: h11.Request) -> int:
@@ -221,10 +226,13 @@ class H1:
     async def _refuse(self, status: int) -> None:
         """Answer what cannot be parsed, unless an answer has begun, and close."""
         exchange, self._exchange = self._exchange, None
-        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._head is None:
-            await self._write(self._plain(status))
-        if exchange is not None:
-            exchange.disconnect(status)
+        try:
+            if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._head is None:
+                await self._write(self._plain(status))
+        finally:
+            # Also where the write is cancelled, because another has found that nobody is there.
+            if exchange is not None:
+                exchange.disconnect(status)
         self._connection.finish()
 
     def _plain(self, status: int) -> bytes:
@@ -233,15 +241,17 @@ class H1:
 
     # From the application.
 
-    async def _invite(self) -> None:
+    async def _invite(self, exchange: Exchange) -> None:
         """Tell a client that waits for it to send the body (RFC 9110, 10.1.1)."""
+        if self._exchange is not exchange:
+            return
         if self._h11.they_are_waiting_for_100_continue and self._head is None:
             told = h11.InformationalResponse(status_code=100, headers=[])
             await self._write(self._h11.send(told))
 
-    async def send(self, message: Any) -> None:
+    async def _send(self, exchange: Exchange, message: Any) -> None:
         """ASGI's ``send``; ``None`` says that the application has returned."""
-        if self._exchange is None:
+        if self._exchange is not exchange:
             # Its answer is complete, or its request turned out to be broken.
             await anyio.lowlevel.checkpoint()
         elif message is None:
