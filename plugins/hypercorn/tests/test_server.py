@@ -146,7 +146,7 @@ async def test_application_error_is_500_and_the_server_lives(
     assert "the application failed" in caplog.text
 
 
-@pytest.mark.parametrize("method", ["receive", "send", "_request"])
+@pytest.mark.parametrize("method", ["receive", "_send", "_request"])
 async def test_a_defect_in_one_connection_ends_only_that_one(
     server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
