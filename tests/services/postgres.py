@@ -37,6 +37,7 @@ PREFIX = "covet-postgres-"
 ACCESS = """
 local all all trust
 host all locked 127.0.0.1/32 scram-sha-256
+host replication all 127.0.0.1/32 trust
 host all all 127.0.0.1/32 trust
 """
 SETTINGS = {
@@ -119,6 +120,9 @@ class PostgresServer:
         self.port = 0
         if self._user is not None:
             shutil.chown(self._folder, self._user)
+        self._fill()
+
+    def _fill(self) -> None:
         self._run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--username=postgres",
                   "--auth=trust", f"--pgdata={self._data}")  # fmt: skip
         (self._data / "pg_hba.conf").write_text(ACCESS)

@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat, SecretStr, field_validator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, SecretStr
 
 from covet_kernel import PluginConfig
+
+
+def without_nul(text: str) -> str:
+    """The text; libpq's end at the first NUL.
+
+    Raises:
+        ValueError: It has one.
+    """
+    if "\0" in text:
+        raise ValueError("there can be no NUL character in it")
+    return text
+
+
+def as_table(given: Any) -> Any:
+    """A URL alone stands for a table with it."""
+    return {"url": given} if isinstance(given, str) else given
+
+
+Text = Annotated[str, AfterValidator(without_nul)]
+
+
+class Replica(PluginConfig):
+    """A server to read from."""
+
+    url: Text = Field(
+        repr=False,
+        description="postgres://host:port of one server; what it leaves out is the main URL's.",
+    )
+    password: SecretStr | None = Field(None, description="If it is not the main one.")
+    weight: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="Its share of the reads, beside the others'; 0: none, it may become the primary.",
+    )
+    required: bool = Field(
+        False, description="The process is not ready while this one cannot be read from."
+    )
 
 
 class PostgresConfig(PluginConfig):
     """The table ``[plugins.postgres]``. All times in seconds."""
 
-    url: str = Field(
+    url: Text = Field(
         "postgres://localhost/",
         repr=False,
         description="postgres://user:password@host:port/database?sslmode=verify-full; hosts with"
@@ -65,13 +105,20 @@ class PostgresConfig(PluginConfig):
         description="The server is a pooler that hands out its connections per transaction:"
         " nothing is prepared, shared or set for a connection.",
     )
-    application_name: str = Field(
+    application_name: Text = Field(
         "covet", max_length=63, description="What the server shows in pg_stat_activity."
     )
-
-    @field_validator("url", "application_name")
-    @classmethod
-    def _is_a_text(cls, text: str) -> str:
-        if "\0" in text:
-            raise ValueError("there can be no NUL character in it")
-        return text
+    replicas: tuple[Annotated[Replica, BeforeValidator(as_table)], ...] = Field(
+        (), description="Servers that follow the primary, to read from: URLs, or tables with one."
+    )
+    max_lag: float = Field(
+        10.0,
+        ge=0.1,
+        description="How far a replica may be behind the primary and still be read from.",
+    )
+    replica_patience: float = Field(
+        0.05,
+        ge=0,
+        description="How long a read waits until a replica has what its call has written; then it"
+        " is run on the primary.",
+    )

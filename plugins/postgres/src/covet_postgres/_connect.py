@@ -77,7 +77,7 @@ async def _addresses(
     for wanted in ("standby", "any") if session == "prefer-standby" else (session,):
         if wanted is not None:
             single["target_session_attrs"] = wanted
-        for host, port in _hosts(parameters):
+        for host, port in hosts(parameters):
             where = f"{host}:{port}"
             if host.startswith(("/", "@")) or "hostaddr" in parameters:
                 yield where, {**single, "host": host, "port": port}
@@ -92,7 +92,7 @@ async def _addresses(
                 yield where, {**single, "host": host, "hostaddr": str(address[0]), "port": port}
 
 
-def _hosts(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
+def hosts(parameters: Mapping[str, str]) -> list[tuple[str, str]]:
     hosts = (parameters.get("host") or "localhost").split(",")
     ports = (parameters.get("port") or PORT).split(",")
     if len(ports) == 1:

@@ -278,12 +278,15 @@ class Connection:
 
     async def _end(self, command: bytes) -> PGresult:
         with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
-            return await self.link.ask(self.link.run_text(command))
+            return await self.link.ask(self._send_end(command))
         self.link.give_up("the end of a transaction was not answered in time")
         raise LostError(
             f"the end of the transaction was not answered within {self._config.cleanup_timeout} s",
             sqlstate="08007",
         )
+
+    def _send_end(self, command: bytes) -> Reply:
+        return self.link.run_text(command)
 
     @asynccontextmanager
     async def savepoint(self, name: str) -> AsyncIterator[None]:

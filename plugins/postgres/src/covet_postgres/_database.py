@@ -63,6 +63,11 @@ class PostgresDatabase:
     def dialect(self) -> str:
         return "postgresql"
 
+    @property
+    def pools(self) -> list[Pool[Connection]]:
+        """Where statements wait for a connection."""
+        return [self.pool]
+
     async def open(self) -> None:
         """Open a first connection, so that an unusable database is known at the start."""
         await self.lane.open()

@@ -50,16 +50,19 @@ class TrioLoop:
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
+        self._watched: dict[int, Callable[[], bool]] = {}
 
     def reply(self) -> TrioReply:
         return TrioReply()
 
     def watch(self, fd: int, ready: Callable[[], bool]) -> None:
+        self._watched[fd] = ready
         self._tasks.start_soon(self._read, fd, ready)
 
     async def _read(self, fd: int, ready: Callable[[], bool]) -> None:
         with suppress(trio.ClosedResourceError):
-            while True:
+            # It may be closed before this begins.
+            while self._watched.get(fd) is ready:
                 await trio.lowlevel.wait_readable(fd)
                 # The descriptor may be closed by now, and another's have its number.
                 if not ready():
@@ -76,4 +79,5 @@ class TrioLoop:
         ready()
 
     def unwatch(self, fd: int) -> None:
+        self._watched.pop(fd, None)
         trio.lowlevel.notify_closing(fd)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.abc import TaskGroup
 
 from covet_kernel import Context, Plugin
-from covet_kernel.contracts import SQL, HealthCheck, Metric, StoreScheme
+from covet_kernel.contracts import SQL, HealthCheck, Interceptor, Metric, StoreScheme
 from covet_postgres._config import PostgresConfig
 
 if TYPE_CHECKING:
     from covet_postgres._database import PostgresDatabase
+    from covet_postgres._replicas import ReplicatedDatabase
     from covet_sql.driver import BlockingDatabase
     from covet_sql.profile import ObservedDatabase
 
@@ -28,6 +31,7 @@ class Postgres(Plugin[PostgresConfig]):
         super().__init__(config)
         self._name = "postgres"
         self._database: PostgresDatabase | None = None
+        self._replicated: ReplicatedDatabase | None = None
         self._observed: ObservedDatabase
 
     @asynccontextmanager
@@ -38,7 +42,12 @@ class Postgres(Plugin[PostgresConfig]):
             from covet_sql.profile import observe
 
             self._database = database
-            self._observed = observe(ctx.name, database, [database.pool])
+            if self.config.replicas:
+                from covet_postgres._replicas import ReplicatedDatabase
+
+                assert isinstance(database, ReplicatedDatabase)
+                self._replicated = database
+            self._observed = observe(ctx.name, database, database.pools)
             ctx.provide(SQL, self._observed)
             yield
 
@@ -49,9 +58,16 @@ class Postgres(Plugin[PostgresConfig]):
         return blocking_database(self.config, place)
 
     def covet_health_checks(self) -> Iterable[HealthCheck]:
-        """Ready while the server answers."""
+        """Ready while the server answers, and replicas that are required are read from."""
         if (database := self._database) is not None:
             yield HealthCheck(name=f"{self._name}.query", check=database.check)
+        if (replicated := self._replicated) is not None:
+            for server in replicated.watch.readers:
+                if server.required:
+                    yield HealthCheck(
+                        name=f"{self._name}.replica.{server.where}",
+                        check=partial(replicated.check_replica, server),
+                    )
 
     def covet_metrics(self) -> Iterable[Metric]:
         """Connections, who waits for one, statements, and how long they take."""
@@ -60,6 +76,17 @@ class Postgres(Plugin[PostgresConfig]):
         from covet_postgres._observe import metrics
 
         yield from metrics(self._name, database, self._observed)
+        if self._replicated is not None:
+            from covet_postgres._observe_replicas import replica_metrics
+
+            yield from replica_metrics(self._name, self._replicated)
+
+    def covet_interceptors(self) -> Iterable[Interceptor]:
+        """With replicas: what one of a call's tasks has written, the reads of the others see."""
+        if self.config.replicas:
+            from covet_postgres._written import WrittenByCall
+
+            yield WrittenByCall(self._name)
 
     def covet_store_schemes(self) -> Iterable[StoreScheme]:
         """``postgres://user@host/database`` and ``postgresql://``, with parameters behind ``?``."""
@@ -84,14 +111,13 @@ async def opened(config: PostgresConfig, place: str) -> AsyncIterator[PostgresDa
     """
     # psycopg is nearly all of this plugin's start: only who opens a database pays for it.
     from covet_postgres._connect import ConnectError
-    from covet_postgres._database import PostgresDatabase
     from covet_postgres._errors import start_error
     from covet_postgres._url import url_error
 
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
-            database = PostgresDatabase(config, tasks)
+            database = _database(config, tasks)
         except ValueError as error:
             failure = url_error(str(error), place)
         else:
@@ -109,3 +135,13 @@ async def opened(config: PostgresConfig, place: str) -> AsyncIterator[PostgresDa
                 tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _database(config: PostgresConfig, tasks: TaskGroup) -> PostgresDatabase:
+    if config.replicas:
+        from covet_postgres._replicas import ReplicatedDatabase
+
+        return ReplicatedDatabase(config, tasks)
+    from covet_postgres._database import PostgresDatabase
+
+    return PostgresDatabase(config, tasks)

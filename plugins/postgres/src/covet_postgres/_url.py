@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
@@ -9,7 +10,7 @@ from psycopg.pq import Conninfo
 from pydantic import ValidationError
 
 from covet_kernel import ConfigurationError
-from covet_postgres._config import PostgresConfig
+from covet_postgres._config import PostgresConfig, Replica
 
 SCHEMES = ("postgres", "postgresql")
 EXAMPLES = (
@@ -18,6 +19,8 @@ EXAMPLES = (
 )
 OURS = frozenset(("client_encoding", "connect_timeout", "fallback_application_name", "replication"))
 """Parameters of libpq's that are set here, or have no place here."""
+NOT_IN_URLS = frozenset(("url", "password", "application_name", "replicas"))
+"""Keys of the table that a URL has no parameter for, or one of libpq's."""
 
 
 def parameters_of(config: PostgresConfig) -> dict[str, str]:
@@ -26,12 +29,40 @@ def parameters_of(config: PostgresConfig) -> dict[str, str]:
     Raises:
         ValueError: The URL cannot be used; the message repeats nothing of it but names of parameters.
     """
-    scheme, colon, _ = config.url.partition("://")
+    given = _given(config.url)
+    if config.password is not None:
+        given["password"] = config.password.get_secret_value()
+    given.setdefault("application_name", config.application_name)
+    # Kerberos is looked for before anything is sent, and that blocks.
+    given.setdefault("gssencmode", "disable")
+    given["client_encoding"] = "UTF8"
+    return given
+
+
+def parameters_of_replica(replica: Replica, main: Mapping[str, str]) -> dict[str, str]:
+    """Libpq's parameters for a replica: the main URL's, but for those of its own.
+
+    Raises:
+        ValueError: The URL cannot be used, or names more than one server, or none.
+    """
+    own = _given(replica.url)
+    if not own.get("host") or "," in own["host"]:
+        raise ValueError("it does not name one host")
+    if replica.password is not None:
+        own["password"] = replica.password.get_secret_value()
+    inherited = {
+        name: value for name, value in main.items() if name not in ("host", "hostaddr", "port")
+    }
+    return {**inherited, **own}
+
+
+def _given(url: str) -> dict[str, str]:
+    scheme, colon, _ = url.partition("://")
     if not colon or scheme not in SCHEMES:
         raise ValueError("it does not begin with postgres://")
     try:
         # The message would repeat the URL, and with it a password.
-        options = Conninfo.parse(config.url.encode())
+        options = Conninfo.parse(url.encode())
     except (psycopg.Error, UnicodeError):
         raise ValueError(
             "it cannot be read: '%', '/', '@', ':' and '?' within a part are written with '%'"
@@ -41,12 +72,6 @@ def parameters_of(config: PostgresConfig) -> dict[str, str]:
     }
     if refused := sorted(OURS & given.keys()):
         raise ValueError(f"{refused[0]} cannot be given in it")
-    if config.password is not None:
-        given["password"] = config.password.get_secret_value()
-    given.setdefault("application_name", config.application_name)
-    # Kerberos is looked for before anything is sent, and that blocks.
-    given.setdefault("gssencmode", "disable")
-    given["client_encoding"] = "UTF8"
     return given
 
 
@@ -60,7 +85,7 @@ def config_of(url: str) -> PostgresConfig:
     """
     base, mark, query = url.partition("?")
     keys = dict(parse_qsl(query, keep_blank_values=True))
-    fields = PostgresConfig.model_fields.keys() - {"url", "password", "application_name"}
+    fields = PostgresConfig.model_fields.keys() - NOT_IN_URLS
     own = {key: keys.pop(key) for key in keys.keys() & fields}
     rest = urlencode(keys, quote_via=quote)
     try:

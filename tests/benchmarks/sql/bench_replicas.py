@@ -1,0 +1,94 @@
+"""What it costs to read from replicas: one row by its key, and one row changed, 32 tasks at once.
+
+The same database without its replicas, with one of them and with two; all servers are on loopback, and
+what is measured is the client's CPU time. A change asks where the log ends behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import process_time
+from typing import Any
+
+import anyio
+from benchmarks.measure import Comparison, interleaved, report
+from benchmarks.sql.bench_postgres import COLUMNS, TASKS, fill
+from services import postgres_cluster
+
+from covet_kernel.contracts import SQL, SqlDatabase
+from covet_kernel.testing import run_kernel
+from covet_postgres import Postgres
+
+CALLS = 3200
+CHANGES = 800
+
+Work = Callable[[SqlDatabase, int], Awaitable[object]]
+
+
+async def read(db: SqlDatabase, key: int) -> object:
+    return await db.fetch_one(COLUMNS + "?", (key,))
+
+
+async def change(db: SqlDatabase, key: int) -> object:
+    return await db.execute("UPDATE books SET stock = stock + 1 WHERE id = ?", (key,))
+
+
+def measure(work: Work, calls: int, config: dict[str, Any], backend: str) -> float:
+    """Microseconds of CPU for each call."""
+
+    async def main() -> float:
+        async with run_kernel({"postgres": Postgres}, {"postgres": config}) as kernel:
+            db = kernel.require(SQL)
+
+            async def some(task: int) -> None:
+                for number in range(calls // TASKS):
+                    await work(db, (task + number * TASKS) % 1000)
+
+            async def all_tasks() -> None:
+                async with anyio.create_task_group() as group:
+                    for task in range(TASKS):
+                        group.start_soon(some, task)
+
+            await all_tasks()
+            begun = process_time()
+            await all_tasks()
+            return 1e6 * (process_time() - begun) / calls
+
+    return anyio.run(main, backend=backend)
+
+
+def test_beside_the_primary_alone() -> None:
+    with postgres_cluster.cluster(2) as cluster:
+        fill(cluster.primary.url)
+        for each in cluster.replicas:
+            each.catch_up()
+        replicas = cluster.config["replicas"]
+        for name, work, calls, goal in (("read", read, CALLS, 1.1), ("change", change, CHANGES, 2)):
+            rivals = {
+                f"{many}, {backend}": partial(
+                    measure,
+                    work,
+                    calls,
+                    {"url": cluster.primary.url, "replicas": replicas[:count]},
+                    backend,
+                )
+                for backend in ("asyncio", "trio")
+                for count, many in enumerate(("no replica", "one replica", "two replicas"))
+            }
+            report(
+                f"one row to {name}, {TASKS} tasks, CPU of the client",
+                interleaved(rivals, 9),
+                [
+                    Comparison(
+                        f"{many}, {backend}", f"{many}, {backend}", f"no replica, {backend}", goal
+                    )
+                    for backend in ("asyncio", "trio")
+                    for many in ("one replica", "two replicas")
+                ],
+                unit="us",
+            )
+
+
+if __name__ == "__main__":
+    test_beside_the_primary_alone()
