@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import RevisionStep
 
     from covet_migrations._migrator import Migrator
+
+
+# What it tells of each step, the migrator has told already.
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
 def run_step(migrator: Migrator, connection: sa.Connection, step: RevisionStep) -> int:
