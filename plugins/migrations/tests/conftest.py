@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from services import postgres
+from services import mariadb, postgres
 
 from covet_cli import main
 
@@ -44,21 +44,21 @@ class Place:
 
     Attributes:
         folder: Where ``covet.toml`` is.
-        dialect: Of the database.
-        url: Of the PostgreSQL database, ``""`` for SQLite.
+        plugin: Who provides the database.
+        url: Of the database, ``""`` for SQLite.
     """
 
     def __init__(self, folder: Path, url: str, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self.url = url
-        self.dialect = "postgresql" if url else "sqlite"
+        self.plugin = url.partition(":")[0] or "sqlite"
         self._capsys = capsys
         self.configure()
 
     def configure(self, *lines: str, database: str = "", more: str = "") -> None:
         """Write ``covet.toml``: ``lines`` go to ``[plugins.migrations]``, and ``more`` behind all."""
         default = (
-            f'[plugins.postgres]\nurl = "{self.url}"'
+            f'[plugins.{self.plugin}]\nurl = "{self.url}"'
             if self.url
             else ('[plugins.sqlite]\npath = "app.db"')
         )
@@ -108,6 +108,8 @@ class Place:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Look into the database past everything."""
+        if self.plugin == "mysql":
+            return mariadb.run(self.url, sql)
         if self.url:
             with psycopg.connect(self.url) as connection:
                 return connection.execute(sql.encode()).fetchall()
@@ -127,7 +129,9 @@ class Place:
 
     def tables(self) -> set[str]:
         """The tables there are."""
-        if self.url:
+        if self.plugin == "mysql":
+            found = "SHOW TABLES"
+        elif self.url:
             found = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
         else:
             found = "SELECT name FROM sqlite_master WHERE type = 'table'"
@@ -152,6 +156,15 @@ def place(
         with postgres.database() as url:
             yield Place(tmp_path, url, capsys)
     sys.path[:] = path  # the command line has put the folder in front
+
+
+@pytest.fixture
+def mariadb_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Place]:
+    """A place on MariaDB, whose changes of tables are in no transaction."""
+    path = list(sys.path)
+    with mariadb.database() as url:
+        yield Place(tmp_path, url, capsys)
+    sys.path[:] = path
 
 
 @pytest.fixture

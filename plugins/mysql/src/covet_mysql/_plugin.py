@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +15,7 @@ from covet_mysql._config import MysqlConfig
 
 if TYPE_CHECKING:
     from covet_mysql._database import MysqlDatabase
+    from covet_sql.driver import BlockingDatabase
 
 
 class Mysql(Plugin[MysqlConfig]):
@@ -34,6 +36,12 @@ class Mysql(Plugin[MysqlConfig]):
             self._database = database
             ctx.provide(SQL, database)
             yield
+
+    def blocking_database(self, directory: Path, place: str) -> BlockingDatabase:
+        """How tools that block, as migrations do, reach the database."""
+        from covet_mysql._blocking import blocking_database
+
+        return blocking_database(self.config, place)
 
     def covet_health_checks(self) -> Iterable[HealthCheck]:
         """Ready while the server answers."""
