@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from services import postgres
+from services import mariadb, postgres
 
 from covet_kernel.contracts import SQL, SqlDatabase
 from covet_kernel.testing import run_kernel
+from covet_mysql import Mysql
 from covet_postgres import Postgres
 from covet_sql import query as q
 from covet_sqlite import Sqlite
@@ -30,7 +31,14 @@ async def postgresql() -> AsyncIterator[SqlDatabase]:
             yield kernel.require(SQL)
 
 
-OPENERS = {"sqlite": sqlite, "postgresql": postgresql}
+@asynccontextmanager
+async def mysql() -> AsyncIterator[SqlDatabase]:
+    with mariadb.database() as url:
+        async with run_kernel({"mysql": Mysql}, {"mysql": {"url": url}}) as kernel:
+            yield kernel.require(SQL)
+
+
+OPENERS = {"sqlite": sqlite, "postgresql": postgresql, "mysql": mysql}
 
 
 @pytest.fixture(params=sorted(OPENERS))

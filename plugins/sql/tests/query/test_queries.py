@@ -171,7 +171,13 @@ async def test_changes_and_what_they_return(open_db: Any) -> None:
         sell = sell.where(books.c.title == q.param("named"), books.c.stock > 0)
         assert await q.execute(db, sell, named="Ulysses") == 1
         assert await q.execute(db, sell, named="Ulysses") == 0
-        left = await q.fetch_all(db, sell.returning(*books.c), Book, named="Emma")
+        if db.dialect == "mysql":
+            with pytest.raises(SqlError, match="no rows of an UPDATE"):
+                await q.fetch_all(db, sell.returning(*books.c), Book, named="Emma")
+            assert await q.execute(db, sell, named="Emma") == 1
+            left = await q.fetch_all(db, q.select(books).where(books.c.title == "Emma"))
+        else:
+            left = await q.fetch_all(db, sell.returning(*books.c), Book, named="Emma")
         assert [(each.title, each.stock) for each in left] == [("Emma", 2)]
         assert left[0].sold == datetime(2026, 1, 2, tzinfo=UTC)
         added = q.insert(authors, Author(name="Sterne")).returning(authors.c.id)
@@ -186,7 +192,9 @@ async def test_upsert(open_db: Any) -> None:
         await fill(db)
         more = Book(title="Emma", author=1, price=Decimal("9.00"), stock=5)
         statement = q.insert(books, more)
-        assert await q.execute(db, q.upsert(statement, books.c.title)) == 0
+        # MySQL counts rows that it has met.
+        unchanged = 1 if db.dialect == "mysql" else 0
+        assert await q.execute(db, q.upsert(statement, books.c.title)) == unchanged
         changed = {
             "price": q.incoming(books.c.price),
             "stock": books.c.stock + q.incoming(books.c.stock),

@@ -167,6 +167,13 @@ class _PostgresCompiler(_Marking, PGCompiler):
 
 
 class _MySQLCompiler(_Marking, MySQLCompiler):
+    def visit_update(self, update_stmt: Any, *arguments: Any, **options: Any) -> Any:
+        if update_stmt._returning:
+            raise SqlError(
+                "MariaDB returns no rows of an UPDATE: read them first", sqlstate="0A000"
+            )
+        return super().visit_update(update_stmt, *arguments, **options)
+
     def visit_incoming(self, element: Incoming, **options: Any) -> str:
         return f"VALUES({self.preparer.quote(element.column.name)})"
 
@@ -219,6 +226,20 @@ def _float(value: Any) -> Any:
     return None if value is None else float(value)
 
 
+class _MariaUuid(sa.Uuid[Any]):
+    """The driver reads these by their own type."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        return None
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        return None if self.as_uuid else _text
+
+
+def _text(value: Any) -> Any:
+    return None if value is None else str(value)
+
+
 class _SQLite(SQLiteDialect):
     supports_statement_cache = True
     statement_compiler = _SQLiteCompiler
@@ -252,6 +273,7 @@ def _mysql(**options: Any) -> _MySQL:
     made = _MySQL(**options)
     made.server_version_info = (10, 11, 0)
     made._backslash_escapes = False  # as covet's connections are set
+    made.colspecs = {**made.colspecs, sa.Uuid: _MariaUuid}
     return made
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias, get_origin, is_typeddict
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from sqlalchemy.types import JSON, TypeDecorator
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import JSON, Time, TypeDecorator
 
 from covet_kernel.contracts import Row, SqlError
 from covet_sql._cache import LruCache
 from covet_sql.query._shape import Process, Shape, type_process
-from covet_sql.query._types import Duration
+from covet_sql.query._types import Duration, Moment
 
 Read: TypeAlias = Callable[[list[Row]], list[Any]]
 READERS = 16
@@ -38,7 +39,7 @@ class Reader:
             (name, process)
             for name, kind in shape.columns
             if (process := type_process(kind, shape.dialect)) is not None
-            and not (validates and _reads_itself(kind))
+            and not (validates and _reads_itself(kind, shape.dialect))
         )
 
     def all(self, rows: list[Row]) -> list[Any]:
@@ -189,8 +190,10 @@ def _is_strict(into: Any) -> bool:
     )
 
 
-def _reads_itself(kind: Any) -> bool:
+def _reads_itself(kind: Any, dialect: Dialect) -> bool:
     """Whether validation reads what databases return for a type, and need not be helped."""
+    if dialect.name == "mysql" and isinstance(kind, (Moment, Time)):
+        return False  # there are no zones, and a time of day is how long it was since midnight
     if isinstance(kind, TypeDecorator):
         return not isinstance(kind, Duration) and type(kind).__module__.startswith("covet_sql.")
     return not isinstance(kind, JSON) and type(kind).__module__.startswith("sqlalchemy.")
