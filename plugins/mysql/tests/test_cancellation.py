@@ -162,6 +162,7 @@ async def test_a_statement_that_runs_too_long_is_ended_by_the_server(open_db: Op
         assert await db.fetch_value("SELECT 5") == 5
 
 
+@pytest.mark.once
 async def test_a_thousand_calls_cancelled_at_random_leave_everything_idle(open_db: Opener) -> None:
     chance = Random(5)
     async with open_db(pool_size=4) as db:

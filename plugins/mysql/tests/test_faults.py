@@ -15,6 +15,7 @@ import pytest
 from services import mariadb
 from services.proxy import proxy
 
+from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SqlError, SqlUnavailableError
 from covet_mysql import MysqlConfig
 from covet_mysql._database import MysqlDatabase
@@ -161,6 +162,11 @@ async def test_the_server_has_no_connection_left(server: mariadb.MariaDbServer) 
                 await db.execute("DO sleep(600)")
             assert scope.cancelled_caught
             assert db.counts.discarded == 1
+            connections.append(mariadb.connect(server.url))
+            with pytest.raises(ConfigurationError, match="oo many connections") as refused:
+                async with at(server.url):
+                    pass
+            assert refused.value.code == "COVET-MYSQL-REFUSED"
         finally:
             for connection in connections:
                 connection.close()

@@ -135,20 +135,6 @@ async def test_the_server_is_too_old(url: str, monkeypatch: pytest.MonkeyPatch) 
     assert "MariaDB" in error.problem
 
 
-async def test_the_server_has_no_connection_left() -> None:
-    with mariadb.own_server(("max-connections", "10"), ("extra-max-connections", "1")) as server:
-        held = []
-        try:
-            while len(held) < 11:
-                held.append(mariadb.connect(server.url))
-            error = await refusal(url=server.url)
-        finally:
-            for each in held:
-                each.close()
-    assert error.code == "COVET-MYSQL-REFUSED"
-    assert "oo many connections" in error.problem
-
-
 # TLS
 
 
@@ -207,6 +193,7 @@ async def test_wrong_keys_are_refused_together() -> None:
     assert all(key in errors for key in wrong)
 
 
+@pytest.mark.once
 def test_nothing_shows_the_password(tmp_path: Path) -> None:
     escaped = quote(SECRET, safe="")
     (tmp_path / "covet.toml").write_text(
