@@ -162,7 +162,6 @@ async def test_the_server_has_no_connection_left(server: mariadb.MariaDbServer) 
                 await db.execute("DO sleep(600)")
             assert scope.cancelled_caught
             assert db.counts.discarded == 1
-            connections.append(mariadb.connect(server.url))
             with pytest.raises(ConfigurationError, match="oo many connections") as refused:
                 async with at(server.url):
                     pass
