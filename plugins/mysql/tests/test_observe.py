@@ -46,9 +46,9 @@ async def test_each_instance_is_seen_under_its_name(url: str) -> None:
         assert read["mysql.errors", "mysql/other"] == 0
         # Its settings, and the check's statement, prepared and run.
         assert read["mysql.statements", "mysql/other"] == 3
-        assert read["mysql.connections", "mysql", "idle"] == 1
-        assert read["mysql.connections", "mysql", "used"] == 0
-        assert read["mysql.waiting", "mysql"] == 0
+        assert read["mysql.connections", "mysql", "pool", "idle"] == 1
+        assert read["mysql.connections", "mysql", "pool", "used"] == 0
+        assert read["mysql.waiting", "mysql", "pool"] == 0
         assert read["mysql.discarded", "mysql"] == 0
         assert read["mysql.cancelled", "mysql"] == 0
     with pytest.raises(SqlError):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from services import postgres
+from services import mariadb, postgres
 
 from covet_kernel import Kernel
 from covet_kernel.contracts import SQL
 from covet_kernel.testing import run_kernel
+from covet_mysql import Mysql
 from covet_postgres import Postgres
 from covet_sql import Sql
 from covet_sql.profile import ObservedDatabase
 from covet_sqlite import Sqlite
-
-Observing = Callable[..., AbstractAsyncContextManager[ObservedDatabase]]
 
 
 def observed(kernel: Kernel) -> ObservedDatabase:
@@ -49,16 +48,37 @@ async def _postgresql(
             yield observed(kernel)
 
 
-OPENERS = {"sqlite": _sqlite, "postgresql": _postgresql}
+@asynccontextmanager
+async def _mysql(
+    folder: Path, sql: Mapping[str, Any], config: Mapping[str, Any]
+) -> AsyncIterator[ObservedDatabase]:
+    with mariadb.database() as url:
+        tables = {"mysql": {"url": url, **config}, "sql": sql}
+        async with run_kernel({"mysql": Mysql, "sql": Sql}, tables, directory=folder) as kernel:
+            yield observed(kernel)
+
+
+OPENERS = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql}
+
+
+class Observing:
+    """Opens databases of one kind, with the table ``[plugins.sql]`` that it is given.
+
+    Attributes:
+        dialect: Theirs.
+    """
+
+    def __init__(self, dialect: str, folder: Path) -> None:
+        self.dialect = dialect
+        self._folder = folder
+
+    def __call__(
+        self, config: Mapping[str, Any] | None = None, **sql: Any
+    ) -> AbstractAsyncContextManager[ObservedDatabase]:
+        return OPENERS[self.dialect](self._folder, sql, config or {})
 
 
 @pytest.fixture(params=sorted(OPENERS))
 def observing(request: pytest.FixtureRequest, tmp_path: Path) -> Observing:
-    """Opens one of each kind, with the table ``[plugins.sql]`` that it is given."""
-
-    def opened(
-        config: Mapping[str, Any] | None = None, **sql: Any
-    ) -> AbstractAsyncContextManager[ObservedDatabase]:
-        return OPENERS[request.param](tmp_path, sql, config or {})
-
-    return opened
+    """Each kind of database, observed."""
+    return Observing(request.param, tmp_path)

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from covet_kernel.contracts import Metric
 from covet_mysql._database import MysqlDatabase
+from covet_sql.profile import ObservedDatabase, count_metrics, pool_metrics, profile_metrics
+
+COUNTS = {
+    "statements": "Statements and stream chunks run.",
+    "errors": "Statements the server refused.",
+    "cancelled": "Statements the server was asked to end.",
+    "discarded": "Connections lost or given up.",
+}
 
 
-def metrics(instance: str, database: MysqlDatabase) -> Iterable[Metric]:
+def metrics(instance: str, database: MysqlDatabase, observed: ObservedDatabase) -> Iterable[Metric]:
     """What is pulled at each scrape; every number carries the plugin instance's name."""
-    pool, counts = database.pool, database.counts
-
-    def connections() -> Iterable[tuple[tuple[str, ...], float]]:
-        yield (instance, "used"), pool.in_use
-        yield (instance, "idle"), len(pool.idle)
-
-    yield Metric(
-        name="mysql.connections",
-        kind="gauge",
-        read=connections,
-        labels=("instance", "state"),
-        help="Open connections.",
+    pool = database.pool
+    yield from pool_metrics(
+        "mysql",
+        instance,
+        {"pool": lambda: (pool.in_use, len(pool.idle))},
+        {"pool": lambda: pool.waiting},
     )
-    yield Metric(
-        name="mysql.waiting",
-        kind="gauge",
-        read=lambda: [((instance,), pool.waiting)],
-        labels=("instance",),
-        help="Calls waiting for a connection.",
-    )
-    for name, read, text in (
-        ("statements", lambda: counts.statements, "Statements and stream chunks run."),
-        ("errors", lambda: counts.errors, "Statements the server refused."),
-        ("cancelled", lambda: counts.cancelled, "Statements the server was asked to end."),
-        ("discarded", lambda: counts.discarded, "Connections lost or given up."),
-    ):
-        yield _counter(instance, name, read, text)
-
-
-def _counter(instance: str, name: str, read: Callable[[], float], text: str) -> Metric:
-    return Metric(
-        name=f"mysql.{name}",
-        kind="counter",
-        read=lambda: [((instance,), read())],
-        labels=("instance",),
-        help=text,
-    )
+    yield from count_metrics("mysql", instance, database.counts, COUNTS)
+    yield from profile_metrics(instance, observed)

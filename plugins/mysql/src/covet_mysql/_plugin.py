@@ -16,6 +16,7 @@ from covet_mysql._config import MysqlConfig
 if TYPE_CHECKING:
     from covet_mysql._database import MysqlDatabase
     from covet_sql.driver import BlockingDatabase
+    from covet_sql.profile import ObservedDatabase
 
 
 class Mysql(Plugin[MysqlConfig]):
@@ -27,14 +28,18 @@ class Mysql(Plugin[MysqlConfig]):
         super().__init__(config)
         self._name = "mysql"
         self._database: MysqlDatabase | None = None
+        self._observed: ObservedDatabase
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         """Connect before anybody needs the database, close after everybody has stopped."""
         self._name = ctx.name
         async with opened(self.config, f"[plugins.{ctx.name}] url") as database:
+            from covet_sql.profile import observe
+
             self._database = database
-            ctx.provide(SQL, database)
+            self._observed = observe(ctx.name, database, [database.pool])
+            ctx.provide(SQL, self._observed)
             yield
 
     def blocking_database(self, directory: Path, place: str) -> BlockingDatabase:
@@ -49,12 +54,12 @@ class Mysql(Plugin[MysqlConfig]):
             yield HealthCheck(name=f"{self._name}.query", check=database.check)
 
     def covet_metrics(self) -> Iterable[Metric]:
-        """Connections, who waits for one, statements and errors."""
+        """Connections, who waits for one, statements, and how long they take."""
         if (database := self._database) is None:
             return
         from covet_mysql._observe import metrics
 
-        yield from metrics(self._name, database)
+        yield from metrics(self._name, database, self._observed)
 
     def covet_store_schemes(self) -> Iterable[StoreScheme]:
         """``mysql://user@host/database`` and ``mariadb://``, with keys of the table behind ``?``."""

@@ -123,7 +123,11 @@ async def test_who_has_written_reads_past_it(observing: Any) -> None:
             assert await kept.fetch_value(COUNT) == 2
             await session.execute(INSERT, (3, "three"))
             before = db.cache.bypassed
-            assert await kept.fetch_value(COUNT) == 2
+            if db.dialect == "mysql":
+                with pytest.raises(SqlError, match="second"):
+                    await kept.fetch_value(COUNT)
+            else:
+                assert await kept.fetch_value(COUNT) == 2
             assert db.cache.bypassed == before + 1
 
 

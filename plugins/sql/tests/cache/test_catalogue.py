@@ -11,9 +11,9 @@ from covet_sql.cache._catalogue import Catalogue, read_catalogue
 
 COMMON = [
     "CREATE TABLE authors (id INTEGER PRIMARY KEY)",
-    "CREATE TABLE books (id INTEGER PRIMARY KEY, a INTEGER REFERENCES authors ON DELETE CASCADE)",
+    "CREATE TABLE books (id INTEGER PRIMARY KEY, a INTEGER REFERENCES authors (id) ON DELETE CASCADE)",
     "CREATE TABLE pages (id INTEGER, b INTEGER REFERENCES books (id) ON UPDATE SET NULL)",
-    "CREATE TABLE notes (id INTEGER, b INTEGER REFERENCES books)",
+    "CREATE TABLE notes (id INTEGER, b INTEGER REFERENCES books (id))",
     "CREATE TABLE watched (id INTEGER)",
     "CREATE VIEW cheap AS SELECT id FROM books",
 ]
@@ -27,11 +27,16 @@ POSTGRES = [
     "CREATE TABLE found (id INTEGER) PARTITION BY RANGE (id)",
     "CREATE TABLE found_1 PARTITION OF found FOR VALUES FROM (1) TO (9)",
 ]
+MYSQL = [
+    "CREATE TRIGGER t AFTER INSERT ON watched FOR EACH ROW DELETE FROM notes",
+    "CREATE VIEW found AS SELECT id FROM cheap",
+]
+MORE = {"sqlite": SQLITE, "postgresql": POSTGRES, "mysql": MYSQL}
 
 
 async def test_it_is_read_from_the_database(observing: Any) -> None:
     async with observing() as db:
-        for text in (*COMMON, *(SQLITE if db.dialect == "sqlite" else POSTGRES)):
+        for text in (*COMMON, *MORE[db.dialect]):
             await db.execute(text)
         found = await read_catalogue(db.inner)
     assert found.plain >= {"authors", "books", "pages", "notes", "watched"}

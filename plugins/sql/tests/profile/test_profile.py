@@ -122,39 +122,21 @@ async def test_cancelled_at_every_await_each_statement_counts_once(observing: An
 
 
 async def test_waiting_for_a_connection_is_told_apart(observing: Any) -> None:
-    config = {"readers": 1} if observing.__closure__ else {}
-    async with observing() as db:
-        if db.dialect == "postgresql":
-            return await _postgres_waits(observing)
+    config = {} if observing.dialect == "sqlite" else {"pool_size": 1}
+    async with observing(config) as db:
         await fill(db)
+        pool = db.writer if observing.dialect == "sqlite" else db.pool
         text = "UPDATE books SET title = ?"
         async with anyio.create_task_group() as tasks:
             async with db.transaction():
                 tasks.start_soon(db.execute, text, ("t",))
-                while not db.writer.waiting:
+                while not pool.waiting:
                     await anyio.lowlevel.checkpoint()
                 await anyio.sleep(0.05)
         waited = entry(db, text)
         assert waited.waits == 1
         assert 0.04 < waited.waited <= waited.seconds
         assert not db.profile.waits
-    assert config is not None
-    return None
-
-
-async def _postgres_waits(observing: Any) -> None:
-    async with observing({"pool_size": 1}) as db:
-        await fill(db)
-        text = "UPDATE books SET title = ?"
-        async with anyio.create_task_group() as tasks:
-            async with db.transaction():
-                tasks.start_soon(db.execute, text, ("t",))
-                while not db.pool.waiting:
-                    await anyio.lowlevel.checkpoint()
-                await anyio.sleep(0.05)
-        waited = entry(db, text)
-        assert waited.waits == 1
-        assert 0.04 < waited.waited <= waited.seconds
 
 
 async def test_values_are_nowhere_in_a_report(observing: Any) -> None:

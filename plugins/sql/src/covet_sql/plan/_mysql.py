@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from covet_kernel.contracts import Params, Row, SqlDatabase
+from covet_kernel.contracts import Params, Row, SqlDatabase, SqlError
 from covet_sql.plan._placeholders import Placeholders
 from covet_sql.plan._sqlite import duration
 from covet_sql.plan._step import Plan, Step
@@ -10,7 +10,17 @@ from covet_sql.plan._step import Plan, Step
 
 async def explained(database: SqlDatabase, text: Placeholders) -> Plan:
     """The plan of the table that `EXPLAIN` gives, which has no values in it."""
-    rows = await database.fetch_all(f"EXPLAIN {text.text}", text.nothing)
+    try:
+        return await _of(database, text, text.filled("1"))
+    except SqlError:
+        # A limit has to be a number, and so does whatever is compared with a time.
+        return await _of(database, text, text.filled(1))
+
+
+async def _of(database: SqlDatabase, text: Placeholders, params: Params) -> Plan:
+    # NULL would not do: the server knows that nothing equals it, and looks no further. A text
+    # is compared with any column by the column's index, and a number with a text is not.
+    rows = await database.fetch_all(f"EXPLAIN {text.text}", params)
     return Plan("mysql", tuple(map(_step, rows)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from covet_kernel.contracts import Params
 from covet_sql.driver import parts_of
 
@@ -37,7 +39,6 @@ class Placeholders:
         self.names = tuple(names)
         self.count = len(names) or marks
 
-    @property
-    def nothing(self) -> Params:
-        """``None`` for every parameter."""
-        return dict.fromkeys(self.names) if self.names else [None] * self.count
+    def filled(self, value: Any) -> Params:
+        """The same value for every parameter."""
+        return dict.fromkeys(self.names, value) if self.names else [value] * self.count

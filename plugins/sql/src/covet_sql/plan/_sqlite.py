@@ -24,7 +24,7 @@ async def explained(database: SqlDatabase, text: Placeholders) -> Plan:
     async def ask(session: SqlSession) -> list[Row]:
         # A plan does not look whether the schema has changed, and a read does.
         await session.fetch_value("SELECT 1 FROM sqlite_schema LIMIT 1")
-        return await session.fetch_all(f"EXPLAIN QUERY PLAN {text.text}", text.nothing)
+        return await session.fetch_all(f"EXPLAIN QUERY PLAN {text.text}", text.filled(None))
 
     try:
         rows = await undone(database, ask)
