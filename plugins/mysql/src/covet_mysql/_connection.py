@@ -401,7 +401,7 @@ class Connection:
             return
         await self.link.quiet()
         with suppress(SqlError):
-            # A request that came too late for its statement has this one to end.
+            # MariaDB drops a request that finds nothing to end. A server that kept it has this one.
             await self.link.ask(query("DO 0"))
 
     # Transactions
