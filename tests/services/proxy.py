@@ -16,6 +16,7 @@ class Proxy:
         port: Where it listens, on 127.0.0.1.
         cut_after: Bytes of the server's, over all connections, after which both sides are cut.
         silent: Nothing is forwarded any more, and nothing is closed.
+        deaf: What the server says is dropped; what is said to it arrives.
     """
 
     def __init__(self, to_port: int) -> None:
@@ -23,6 +24,7 @@ class Proxy:
         self.port = 0
         self.cut_after: int | None = None
         self.silent = False
+        self.deaf = False
         self._sides: set[SocketStream] = set()
 
     async def cut(self) -> None:
@@ -54,6 +56,8 @@ class Proxy:
                 data = await source.receive()
                 while self.silent:
                     await anyio.sleep(0.01)
+                if counted and self.deaf:
+                    continue
                 if counted and self.cut_after is not None:
                     data = data[: self.cut_after]
                     self.cut_after -= len(data)

@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from covet_conformance import BrokerSuite, KeyValueStoreSuite, SqlDatabaseSuite
-from covet_kernel.contracts import SQL, Message
+from covet_kernel.contracts import SQL, Message, SqlError
 from covet_kernel.testing import run_kernel
 from covet_memory import BrokerConfig, MemoryBroker, MemoryStore, StoreConfig
 from covet_sqlite import Sqlite
@@ -270,15 +270,15 @@ class Wrapper:
 
 class NoTransactions(Wrapper):
     @asynccontextmanager
-    async def transaction(self, *, read_only: bool = False) -> AsyncIterator[Any]:
-        yield self.inner
+    async def transaction(self, **options: Any) -> AsyncIterator[Any]:
+        yield self
 
 
 class CommitsRegardless(Wrapper):
     @asynccontextmanager
-    async def transaction(self, *, read_only: bool = False) -> AsyncIterator[Any]:
+    async def transaction(self, **options: Any) -> AsyncIterator[Any]:
         failure: BaseException | None = None
-        async with self.inner.transaction(read_only=read_only) as session:
+        async with self.inner.transaction(**options) as session:
             try:
                 yield session
             except (
@@ -290,8 +290,70 @@ class CommitsRegardless(Wrapper):
 
 
 class WritesWhileReading(Wrapper):
-    def transaction(self, *, read_only: bool = False) -> Any:
+    def transaction(self, **options: Any) -> Any:
         return self.inner.transaction()
+
+
+class TakesAnyLevel(Wrapper):
+    def transaction(self, *, read_only: bool = False, isolation: Any = None) -> Any:
+        return self.inner.transaction(read_only=read_only)
+
+
+class KnowsNoLevels(Wrapper):
+    def transaction(self, *, read_only: bool = False, isolation: Any = None) -> Any:
+        if isolation is not None:
+            raise SqlError("there are none", sqlstate="0A000")
+        return self.inner.transaction(read_only=read_only)
+
+
+class InSessions(Wrapper):
+    """A database whose sessions are wrapped."""
+
+    session: Callable[[Any], Any]
+
+    @asynccontextmanager
+    async def transaction(self, **options: Any) -> AsyncIterator[Any]:
+        async with self.inner.transaction(**options) as session:
+            yield type(self).session(session)
+
+
+class PartsAreNothing(Wrapper):
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        yield self
+
+
+class NoParts(InSessions):
+    session = PartsAreNothing
+
+
+class PartsFailTheRest(Wrapper):
+    failed = False
+
+    async def execute(self, sql: str, params: Any = ()) -> Any:
+        if self.failed:
+            raise SqlError("the transaction is over", sqlstate="25P02")
+        return await self.inner.execute(sql, params)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        try:
+            yield self
+        except BaseException:
+            self.failed = True
+            raise
+
+
+class PartsFailAll(InSessions):
+    session = PartsFailTheRest
+
+
+class ForgetsItsName(Wrapper):
+    dialect = "none"
+
+
+class NamelessSessions(InSessions):
+    session = ForgetsItsName
 
 
 class CountsNothing(Wrapper):
@@ -385,6 +447,19 @@ def sql_suite(database: Callable[[Any], Any]) -> type:
         (Uncancellable, "test_a_cancelled_query_ends_and_the_next_one_gets_its_own_rows"),
         (LosesItsTurn, "test_cancelled_anywhere_a_statement_happened_or_did_not"),
         (RunsTheFirstOfMany, "test_a_text_holds_one_statement"),
+        (NamelessSessions, "test_sessions_say_the_dialect"),
+        (KnowsNoLevels, "test_every_isolation_level_can_be_asked_for"),
+        (TakesAnyLevel, "test_what_is_no_isolation_level_is_refused_before_anything_begins"),
+        (NoTransactions, "test_a_repeatable_read_is_repeatable"),
+        (NoTransactions, "test_serializable_transactions_happen_as_if_one_by_one"),
+        (NoParts, "test_a_part_of_a_transaction_fails_alone"),
+        (PartsFailAll, "test_a_part_of_a_transaction_fails_alone"),
+        (NoParts, "test_parts_have_parts"),
+        (CommitsRegardless, "test_a_part_of_what_is_rolled_back_goes_with_it"),
+        (NoParts, "test_a_cancelled_part_is_undone_and_the_rest_stays"),
+        (PartsFailAll, "test_a_stream_begun_in_a_part_ends_with_it"),
+        (NoParts, "test_a_part_belongs_to_its_session"),
+        (NoTransactions, "test_cancelled_anywhere_a_part_is_whole_or_was_not"),
     ],
 )
 async def test_a_broken_database_is_found(broken: Callable[[Any], Any], test: str) -> None:

@@ -44,7 +44,7 @@ async def stream(db: MysqlDatabase) -> object:
 async def transact(db: MysqlDatabase) -> object:
     async with db.transaction(isolation="repeatable read") as session:
         await session.fetch_one("SELECT a FROM t WHERE a = ? FOR UPDATE", (1,))
-        async with session.savepoint():
+        async with session.transaction():
             await session.execute("UPDATE t SET a = a WHERE a = :a", {"a": 1})
         async with aclosing(session.stream(NUMBERS)) as rows:
             await anext(rows)

@@ -10,13 +10,13 @@ import anyio
 import pytest
 
 from covet_kernel.contracts import (
+    Isolation,
     SqlConflictError,
     SqlError,
     SqlIntegrityError,
     SqlUnavailableError,
 )
 from covet_mysql._database import MysqlDatabase
-from covet_sql.driver import Isolation
 
 Opener = Callable[..., AbstractAsyncContextManager[MysqlDatabase]]
 LEVELS: tuple[Isolation, ...] = ("read committed", "repeatable read", "serializable")
@@ -60,7 +60,7 @@ async def test_what_only_reads_changes_nothing(open_db: Opener) -> None:
     async with open_db(pool_size=1) as db:
         async with db.transaction(read_only=True, isolation="read committed") as session:
             with pytest.raises(SqlError) as caught:
-                async with session.savepoint():
+                async with session.transaction():
                     await session.execute("INSERT INTO t (a) VALUES (1)")
             assert caught.value.sqlstate == "25006"
             assert await session.fetch_all("SELECT a FROM t") == []
@@ -101,7 +101,7 @@ async def test_a_deadlock_is_a_conflict_and_what_comes_behind_is_not_kept(open_d
                     lambda: session.fetch_all("SELECT a FROM t"),
                     lambda: session.execute_many("INSERT INTO t (a) VALUES (?)", [(98,)]),
                     lambda: anext(session.stream("SELECT a FROM t")),
-                    lambda: session.savepoint().__aenter__(),
+                    lambda: session.transaction().__aenter__(),
                 ):
                     with pytest.raises(SqlError) as later:
                         await call()
@@ -120,7 +120,7 @@ async def test_a_deadlock_within_a_savepoint_ends_the_transaction_too(open_db: O
         with pytest.raises(SqlConflictError):
             async with db.transaction() as session:
                 with pytest.raises(LookupError):
-                    async with session.savepoint():
+                    async with session.transaction():
                         await deadlock(db, session)
                         raise LookupError
                 with pytest.raises(SqlError):
@@ -205,14 +205,14 @@ async def test_a_savepoint_fails_alone(open_db: Opener) -> None:
         async with db.transaction() as session:
             await session.execute("INSERT INTO t (a) VALUES (1)")
             with pytest.raises(SqlIntegrityError):
-                async with session.savepoint():
+                async with session.transaction():
                     await session.execute("INSERT INTO t (a) VALUES (2)")
                     await session.execute("INSERT INTO t (a) VALUES (1)")
             with anyio.move_on_after(0.05):
-                async with session.savepoint():
+                async with session.transaction():
                     await session.execute("INSERT INTO t (a) VALUES (3)")
                     await session.execute("DO sleep(600)")
-            async with session.savepoint(), session.savepoint():
+            async with session.transaction(), session.transaction():
                 await session.execute("INSERT INTO t (a) VALUES (4)")
         assert await db.fetch_all("SELECT a FROM t ORDER BY a") == [{"a": 1}, {"a": 4}]
 

@@ -38,7 +38,7 @@ async def stream(db: PostgresDatabase) -> object:
 async def transact(db: PostgresDatabase) -> object:
     async with db.transaction(isolation="repeatable read") as session:
         await session.fetch_one("SELECT a FROM t WHERE a = ? FOR UPDATE", (1,))
-        async with session.savepoint():
+        async with session.transaction():
             await session.execute("UPDATE t SET a = a WHERE a = :a", {"a": 1})
         async with aclosing(session.stream("SELECT generate_series(1, 40) AS n")) as rows:
             await anext(rows)

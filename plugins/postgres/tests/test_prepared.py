@@ -115,6 +115,16 @@ def test_texts_are_read_as_the_server_reads_them(url: str, pieces: list[str]) ->
     anyio.run(main)
 
 
+async def test_a_text_that_cannot_be_sent_is_refused_each_time(open_db: Opener) -> None:
+    async with open_db() as db:
+        for _ in range(3):
+            for run in (db.fetch_all, db.execute):
+                with anyio.fail_after(10), pytest.raises(SqlError) as caught:
+                    await run("SELECT '\ud800'")
+                assert caught.value.sqlstate == "22021"
+        assert db.counts.discarded == 0
+
+
 @pytest.mark.parametrize(
     "text", ["", ";", "-- nothing", "SELECT 1; SELECT 2", "SELECT $1", "SELECT ?; x"]
 )

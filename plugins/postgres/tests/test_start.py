@@ -119,7 +119,7 @@ async def test_a_server_that_wants_no_more_is_refused(url: str) -> None:
 
 async def test_tls_that_the_server_does_not_have(url: str) -> None:
     error = await refusal(url=url + "?sslmode=require")
-    assert error.code == "COVET-POSTGRES-UNREACHABLE"
+    assert error.code == "COVET-POSTGRES-TLS"
     assert "SSL" in error.problem
 
 

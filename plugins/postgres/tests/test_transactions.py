@@ -9,13 +9,13 @@ import anyio
 import pytest
 
 from covet_kernel.contracts import (
+    Isolation,
     SqlConflictError,
     SqlError,
     SqlIntegrityError,
     SqlUnavailableError,
 )
 from covet_postgres._database import PostgresDatabase
-from covet_sql.driver import Isolation
 
 Opener = Callable[..., AbstractAsyncContextManager[PostgresDatabase]]
 LEVELS: tuple[Isolation, ...] = ("read committed", "repeatable read", "serializable")
@@ -28,7 +28,7 @@ async def test_isolation_and_read_only(open_db: Opener, level: Isolation) -> Non
             assert await session.fetch_value("SHOW transaction_isolation") == level
             assert await session.fetch_value("SHOW transaction_read_only") == "on"
             with pytest.raises(SqlError) as caught:
-                async with session.savepoint():
+                async with session.transaction():
                     await session.execute("INSERT INTO t (a) VALUES (1)")
             assert caught.value.sqlstate == "25006"
 
@@ -50,16 +50,63 @@ async def test_a_savepoint_fails_alone(open_db: Opener) -> None:
         async with db.transaction() as session:
             await session.execute("INSERT INTO t (a) VALUES (1)")
             with pytest.raises(SqlIntegrityError):
-                async with session.savepoint():
+                async with session.transaction():
                     await session.execute("INSERT INTO t (a) VALUES (2)")
                     await session.execute("INSERT INTO t (a) VALUES (1)")
             with anyio.move_on_after(0.05):
-                async with session.savepoint():
+                async with session.transaction():
                     await session.execute("INSERT INTO t (a) VALUES (3)")
                     await session.execute("SELECT pg_sleep(600)")
-            async with session.savepoint(), session.savepoint():
+            async with session.transaction(), session.transaction():
                 await session.execute("INSERT INTO t (a) VALUES (4)")
         assert await db.fetch_all("SELECT a FROM t ORDER BY a") == [{"a": 1}, {"a": 4}]
+
+
+async def test_an_error_swallowed_in_a_part_ends_the_part_alone(open_db: Opener) -> None:
+    async with open_db() as db:
+        async with db.transaction() as session:
+            await session.execute("INSERT INTO t (a) VALUES (1)")
+            with pytest.raises(SqlError, match="before it ended") as caught:
+                async with session.transaction():
+                    await session.execute("INSERT INTO t (a) VALUES (2)")
+                    with pytest.raises(SqlIntegrityError):
+                        await session.execute("INSERT INTO t (a) VALUES (1)")
+            assert caught.value.sqlstate == "25P02"
+            await session.execute("INSERT INTO t (a) VALUES (3)")
+        assert await db.fetch_all("SELECT a FROM t ORDER BY a") == [{"a": 1}, {"a": 3}]
+
+
+async def test_of_many_parts_that_failed_nothing_is_left_on_the_server(open_db: Opener) -> None:
+    async with open_db() as db:
+        async with db.transaction() as session:
+            for number in range(3):
+                with pytest.raises(LookupError):
+                    async with session.transaction():
+                        raise LookupError
+                with pytest.raises(SqlError) as caught:
+                    async with session.transaction():
+                        await session.execute(f"RELEASE covet_savepoint_{2 * number + 1}")
+                assert caught.value.sqlstate == "3B001"
+
+
+async def test_a_stream_of_a_part_that_was_undone_says_so(open_db: Opener) -> None:
+    async with open_db() as db:
+        async with db.transaction() as session:
+            before = session.stream("SELECT generate_series(1, 100) AS n")
+            await anext(before)
+            with pytest.raises(LookupError):
+                async with session.transaction():
+                    rows = session.stream("SELECT generate_series(1, 100) AS n")
+                    await anext(rows)
+                    raise LookupError
+            with pytest.raises(SqlError, match="undone") as caught:
+                async for _ in rows:
+                    pass
+            assert caught.value.sqlstate == "24000"
+            # One that was begun before goes on.
+            assert [row["n"] async for row in before] == list(range(2, 101))
+            await session.execute("INSERT INTO t (a) VALUES (1)")
+        assert await db.fetch_value("SELECT count(*) FROM t") == 1
 
 
 async def test_an_error_ends_the_transaction_also_for_who_swallows_it(open_db: Opener) -> None:

@@ -92,6 +92,43 @@ async def test_savepoints(open_db: Opener) -> None:
         assert await db.fetch_all("SELECT a FROM t") == [{"a": 1}]
 
 
+async def test_a_part_cannot_outlive_what_ends_the_transaction(open_db: Opener) -> None:
+    async with open_db() as db:
+        await db.execute("INSERT INTO t (a) VALUES (1)")
+        with pytest.raises(SqlError) as whole:
+            async with db.transaction() as session:
+                await session.execute("INSERT INTO t (a) VALUES (2)")
+                with pytest.raises(SqlIntegrityError):
+                    async with session.transaction():
+                        await session.execute("INSERT OR ROLLBACK INTO t (a) VALUES (1)")
+                for _ in range(2):
+                    with pytest.raises(SqlError) as part:
+                        async with session.transaction():
+                            pass
+                    assert part.value.sqlstate == "25P02"
+        assert whole.value.sqlstate == "25P02"
+        assert await db.fetch_all("SELECT a FROM t") == [{"a": 1}]
+
+
+async def test_a_write_cancelled_within_a_part_ends_the_transaction_and_says_so(
+    open_db: Opener,
+) -> None:
+    endless = (
+        "INSERT INTO t (a) WITH RECURSIVE c(x) AS (SELECT 2 UNION ALL SELECT x + 1 FROM c)"
+        " SELECT x FROM c WHERE x < 0"
+    )
+    async with open_db() as db:
+        with pytest.raises(SqlError) as caught:
+            async with db.transaction() as session:
+                await session.execute("INSERT INTO t (a) VALUES (1)")
+                with anyio.move_on_after(0.05) as scope:
+                    async with session.transaction():
+                        await session.execute(endless)
+                assert scope.cancelled_caught
+        assert caught.value.sqlstate == "25P02"
+        assert await db.fetch_value("SELECT count(*) FROM t") == 0
+
+
 @pytest.mark.parametrize("text", ["BEGIN", "BEGIN IMMEDIATE", "SAVEPOINT s"])
 async def test_one_is_not_begun_with_sql(open_db: Opener, text: str) -> None:
     async with open_db() as db:

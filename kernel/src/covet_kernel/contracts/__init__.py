@@ -20,6 +20,7 @@ from covet_kernel.contracts.operation import (
 )
 from covet_kernel.contracts.sql import (
     SQL,
+    Isolation,
     Params,
     Row,
     SqlConflictError,
@@ -50,6 +51,7 @@ __all__ = [
     "Event",
     "HealthCheck",
     "Interceptor",
+    "Isolation",
     "KeyValueStore",
     "Layer",
     "Message",

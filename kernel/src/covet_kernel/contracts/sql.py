@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from covet_kernel.contracts._capability import Capability
 
@@ -14,6 +14,9 @@ Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 Row: TypeAlias = dict[str, Any]
 """A row by column name."""
 
+Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+"""How far a transaction is kept apart from others, as ISO 9075 names it."""
+
 
 class SqlSession(Protocol):
     """One conversation with the database: every statement on the same connection, in order.
@@ -22,7 +25,13 @@ class SqlSession(Protocol):
     values are always sent apart from the text. A text holds one statement, its columns have
     different names, and its parameters are neither missing nor too many; anything else, a session
     used after its block or from another task included, is an error of the ``SqlError`` family below.
+
+    Attributes:
+        dialect: ``"sqlite"``, ``"postgresql"``, ``"mysql"``.
     """
+
+    @property
+    def dialect(self) -> str: ...
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]: ...
     async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
@@ -43,23 +52,26 @@ class SqlSession(Protocol):
     def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         """Rows as they are read; memory stays bounded. Close it (``aclosing``) when done early."""
 
+    def transaction(self) -> AbstractAsyncContextManager[SqlSession]:
+        """A block that happens as a whole or not at all; use the session that it gives.
+
+        Inside a transaction it is a savepoint: raised through or cancelled, the block is undone, and
+        what was done before it stays. An error of the database ends at most the block.
+        """
+
 
 class SqlDatabase(SqlSession, Protocol):
-    """A database. Its own methods run one statement each and commit by themselves.
+    """A database. Its own methods run one statement each and commit by themselves."""
 
-    Attributes:
-        dialect: ``"sqlite"``, ``"postgresql"``, ``"mysql"``.
-    """
-
-    @property
-    def dialect(self) -> str: ...
-
-    def transaction(self, *, read_only: bool = False) -> AbstractAsyncContextManager[SqlSession]:
-        """A session inside one transaction.
+    def transaction(
+        self, *, read_only: bool = False, isolation: Isolation | None = None
+    ) -> AbstractAsyncContextManager[SqlSession]:
+        """A session inside one transaction, with at least the isolation that is named, if one is.
 
         Commits when the block ends, rolls back when it raises or is cancelled; entering and leaving
         may raise `SqlConflictError`. Beginning and ending it by SQL is refused. The clean-up is
         shielded and has a deadline; a connection left in the middle of the protocol is discarded.
+        An isolation that the database does not have is an error before anything is begun.
         """
 
 
@@ -80,7 +92,10 @@ class SqlConflictError(SqlError):
 
 
 class SqlUnavailableError(SqlError):
-    """The database cannot be reached or opened (class 08)."""
+    """The database cannot be reached or opened (class 08).
+
+    With ``sqlstate`` 08007 a transaction may have been committed, or not: it cannot be told.
+    """
 
 
 SQL: Final = Capability[SqlDatabase]("sql.database", plugins=("sqlite", "postgres", "mysql"))

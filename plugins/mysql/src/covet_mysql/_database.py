@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from covet_kernel.contracts import Params, Row, SqlError
+from covet_kernel.contracts import Isolation, Params, Row, SqlError
 from covet_mysql._config import MysqlConfig
 from covet_mysql._connect import Door, connect
 from covet_mysql._connection import Connection
@@ -19,7 +19,15 @@ from covet_mysql._errors import ConnectError
 from covet_mysql._link import Counts, Link
 from covet_mysql._statement import MysqlStatement
 from covet_mysql._url import address_of
-from covet_sql.driver import Isolation, Pool, Session, Statements, current_loop, first, value
+from covet_sql.driver import (
+    Pool,
+    Session,
+    Statements,
+    check_isolation,
+    current_loop,
+    first,
+    value,
+)
 
 TEXTS = 1000
 """Texts of statements that are remembered."""
@@ -112,6 +120,7 @@ class MysqlDatabase:
     async def transaction(
         self, *, read_only: bool = False, isolation: Isolation | None = None
     ) -> AsyncIterator[MysqlSession]:
+        check_isolation(isolation)
         async with (
             self._lent() as connection,
             self._transaction(connection, read_only=read_only, isolation=isolation),

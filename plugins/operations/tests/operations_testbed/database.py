@@ -11,7 +11,14 @@ from typing import Any
 import anyio
 from anyio.to_thread import run_sync
 
-from covet_kernel.contracts import Params, Row, SqlConflictError, SqlIntegrityError, SqlSession
+from covet_kernel.contracts import (
+    Isolation,
+    Params,
+    Row,
+    SqlConflictError,
+    SqlIntegrityError,
+    SqlSession,
+)
 
 SCHEMA = """
 create table books (id integer primary key, title text not null, stock integer not null check (stock >= 0));
@@ -74,7 +81,9 @@ class Database:
             yield row
 
     @asynccontextmanager
-    async def transaction(self, *, read_only: bool = False) -> AsyncIterator[SqlSession]:
+    async def transaction(
+        self, *, read_only: bool = False, isolation: Isolation | None = None
+    ) -> AsyncIterator[SqlSession]:
         async with self._lock:
             await self._run("begin", ())
             self.journal.append("begin")

@@ -22,7 +22,7 @@ OLDEST = 130000
 """The oldest server that is tested against, as PostgreSQL numbers its versions."""
 PORT = "5432"
 
-Kind: TypeAlias = Literal["unreachable", "password", "database", "version", "refused"]
+Kind: TypeAlias = Literal["unreachable", "password", "database", "version", "tls", "refused"]
 
 
 class ConnectError(SqlUnavailableError):
@@ -143,8 +143,10 @@ def refusal(text: str, where: str, *, password: bool = False) -> ConnectError:
         kind = "password"
     elif re.search(r'database ".*" does not exist', text):
         kind = "database"
-    elif "FATAL:" in text:
+    elif re.search(r"FATAL:|(?:session|server) is (?:not )?(?:read-only|in hot standby)", text):
         kind = "refused"
+    elif re.search(r"SSL|certificate", text):
+        kind = "tls"
     return ConnectError(kind, where, reason.rstrip("."))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import Any
 
@@ -12,15 +12,17 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from covet_kernel.contracts import Params, Row, SqlError, SqlUnavailableError
+from covet_kernel.contracts import Isolation, Params, Row, SqlError, SqlUnavailableError
 from covet_postgres._config import PostgresConfig
 from covet_postgres._connect import cancel
+from covet_postgres._copying import COPY_IN, COPY_OUT, Copying
 from covet_postgres._errors import LostError, StaleError
-from covet_postgres._link import Counts, Link
-from covet_postgres._loop import Reply
+from covet_postgres._link import Counts, Link, Text
 from covet_postgres._prepared import Prepared, Values, changed_by, check_names, names_of, rows_of
 from covet_postgres._statement import PostgresStatement
+from covet_postgres._types import Types
 from covet_postgres._values import encode
+from covet_sql.driver import Reply
 
 MANY_ROWS = 200
 MANY_BYTES = 1 << 20
@@ -32,8 +34,10 @@ FIRST_ROWS = 16
 MARGIN = 0.1
 """Seconds by which the server's limit is later than the caller's, so that the caller's is met first."""
 
+ENDED = "57014"
 LIMIT = b"SELECT set_config('statement_timeout', $1, true)"
 OVER = "the transaction was over before its block ended: an error had ended it"
+PART_OVER = "the block was over before it ended: an error had ended it, and it was undone"
 
 
 class Connection:
@@ -50,6 +54,9 @@ class Connection:
         self._config = config
         self._counts = counts
         self._streams = 0
+        self._cursors: set[int] = set()
+        self._savepoints = 0
+        self._opening: list[Text] = []
         self._prepares = config.prepared_statements > 0 and not config.pgbouncer
 
     # For the pool
@@ -65,6 +72,11 @@ class Connection:
         await self._finish(self.link.run_text(b"DISCARD ALL"))
         self.link.forget_all()
         self.clean = True
+
+    @property
+    def within(self) -> bool:
+        """Whether it is in a transaction, one included that its first statement begins."""
+        return self.link.in_transaction or bool(self._opening)
 
     def discard(self) -> None:
         """End it."""
@@ -85,7 +97,7 @@ class Connection:
     async def fetch(self, statement: PostgresStatement, params: Params) -> list[Row]:
         """All rows."""
         prepared, result = await self._run(statement, params)
-        return prepared.rows(result) if prepared is not None else rows_of(result)
+        return prepared.rows(result) if prepared is not None else rows_of(result, self.link.types)
 
     async def execute(self, statement: PostgresStatement, params: Params) -> int:
         """Run it; the number of rows changed."""
@@ -116,7 +128,7 @@ class Connection:
         return changed
 
     async def _run_many(self, prepared: Prepared, rows: list[Values]) -> int:
-        reply = self.link.run_many(prepared, rows)
+        reply = self.link.run_many(prepared, rows, self._begun())
         try:
             return sum(map(changed_by, await self.link.ask_all(reply)))
         except BaseException:
@@ -130,8 +142,9 @@ class Connection:
         statement.check()
         values = statement.values(params)
         self._streams += 1
-        name = f"covet_stream_{self._streams}"
-        declare = f"DECLARE {name} NO SCROLL CURSOR FOR {statement.sql}".encode()
+        number = self._streams
+        name = b"covet_stream_%d" % number
+        declare = b"DECLARE " + name + b" NO SCROLL CURSOR FOR " + statement.data
         prepared: Prepared | None = None
         result_format = 0
         if not statement.plannable:
@@ -142,17 +155,37 @@ class Connection:
             result_format = prepared.result_format
             encoded: Values = prepared.values(values)
             await self._finish(
-                self.link.run_text(declare, encoded, types=prepared.oids, formats=prepared.formats)
+                self.link.run_text(
+                    declare,
+                    encoded,
+                    types=prepared.oids,
+                    formats=prepared.formats,
+                    before=self._begun(),
+                )
             )
         else:
             encoded = [encode(value, 0) for value in values]
-            await self._finish(self.link.run_text(declare, encoded, formats=formats_of(values)))
+            await self._finish(
+                self.link.run_text(
+                    declare, encoded, formats=formats_of(values), before=self._begun()
+                )
+            )
+        self._cursors.add(number)
         try:
             count = FIRST_ROWS
             while True:
-                fetch = f"FETCH FORWARD {count} FROM {name}".encode()
+                if number not in self._cursors:
+                    raise SqlError(
+                        "the stream ended with the block it was begun in, which was undone",
+                        sqlstate="24000",
+                    )
+                fetch = b"FETCH FORWARD %d FROM " % count + name
                 result = await self._finish(self.link.run_text(fetch, result_format=result_format))
-                rows = prepared.rows(result) if prepared is not None else rows_of(result)
+                rows = (
+                    prepared.rows(result)
+                    if prepared is not None
+                    else rows_of(result, self.link.types)
+                )
                 del result
                 got = len(rows)
                 size = sum(map(size_of, rows))
@@ -164,9 +197,14 @@ class Connection:
                 fitting = CHUNK_BYTES * got // (size + 1)
                 count = max(1, min(CHUNK_ROWS, 4 * count, fitting))
         finally:
-            if not self.link.lost and self.link.raw.transaction_status == TransactionStatus.INTRANS:
+            if (
+                number in self._cursors
+                and not self.link.lost
+                and self.link.raw.transaction_status == TransactionStatus.INTRANS
+            ):
                 # Whatever is asked next comes behind it.
-                self.link.run_text(f"CLOSE {name}".encode())
+                self.link.run_text(b"CLOSE " + name)
+            self._cursors.discard(number)
 
     async def _run(
         self, statement: PostgresStatement, params: Params, *, rows: bool = True
@@ -180,13 +218,14 @@ class Connection:
             if rows:
                 check_names(names_of(result))
             return None, result
-        again = not self.link.in_transaction
+        within = self.within
+        again = not within
         while True:
             prepared = await self._prepared(statement)
             if rows:
                 prepared.check_names()
             encoded = prepared.values(values)
-            before = None if self.link.in_transaction else self._limit()
+            before = self._begun() if within else self._limits()
             try:
                 return prepared, await self._finish(self.link.run(prepared, encoded, before))
             except StaleError:
@@ -197,19 +236,27 @@ class Connection:
 
     def _send(self, statement: PostgresStatement, values: Any) -> Reply:
         encoded = [encode(value, 0) for value in values]
-        return self.link.run_text(statement.sql.encode(), encoded, formats=formats_of(values))
+        return self.link.run_text(
+            statement.data, encoded, formats=formats_of(values), before=self._begun()
+        )
 
-    def _limit(self) -> tuple[bytes, Values] | None:
+    def _begun(self) -> list[Text]:
+        """What begins the transaction, for the first statement to bring along."""
+        opening, self._opening = self._opening, []
+        return opening
+
+    def _limits(self) -> list[Text]:
         """What tells the server the caller's deadline, if it is nearer than the configured limit."""
         left = anyio.current_effective_deadline() - anyio.current_time() + MARGIN
         # Minus infinity stands for a caller that is cancelled already.
         if self._config.pgbouncer or not 0 < left < self._config.statement_timeout:
-            return None
-        return LIMIT, [b"%d" % int(1000 * left)]
+            return []
+        return [(LIMIT, [b"%d" % int(1000 * left)])]
 
     async def _prepared(self, statement: PostgresStatement) -> Prepared:
+        before = () if self.link.has(statement.text) else self._begun()
         try:
-            return await self.link.prepared(statement)
+            return await self.link.prepared(statement, before)
         except BaseException:
             await self._settle()
             raise
@@ -217,6 +264,15 @@ class Connection:
     async def _finish(self, reply: Reply) -> PGresult:
         try:
             return await self.link.ask(reply)
+        except SqlError as error:
+            if (
+                error.sqlstate == ENDED
+                and anyio.current_time() >= anyio.current_effective_deadline()
+            ):
+                # The server knew the caller's deadline, and was quicker than a busy event loop: it is
+                # the caller's own that it is to meet.
+                await anyio.sleep(MARGIN)
+            raise
         except BaseException:
             await self._settle()
             raise
@@ -241,29 +297,108 @@ class Connection:
             return
         link.give_up("a cancelled statement did not end in time")
 
+    # COPY, within a transaction
+
+    async def copy_in(
+        self, statement: PostgresStatement, chunks: AsyncIterable[bytes | memoryview]
+    ) -> int:
+        """Store what the chunks have; the number of rows."""
+        statement.check_copies("in")
+        limit = await self._lift_limit()
+        await self._finish(self.link.parse(statement.data))
+        copying = Copying(self.link)
+        try:
+            await copying.begin(statement.data, COPY_IN)
+            async for chunk in chunks:
+                await copying.write(chunk)
+            stored = await copying.end()
+        except BaseException:
+            await self._stop(copying)
+            raise
+        await self._put_limit(limit)
+        return stored
+
+    async def copy_out(self, statement: PostgresStatement) -> AsyncGenerator[bytes, None]:
+        """What the server sends, in whole rows."""
+        statement.check_copies("out")
+        limit = await self._lift_limit()
+        await self._finish(self.link.parse(statement.data))
+        copying = Copying(self.link)
+        try:
+            await copying.begin(statement.data, COPY_OUT)
+            while chunk := await copying.read():
+                yield chunk
+        except BaseException:
+            await self._stop(copying)
+            raise
+        await self._put_limit(limit)
+
+    async def column_types(self, query: str) -> tuple[list[int], Types]:
+        """The types of a query's columns, domains as what they are made of."""
+        result = await self._finish(self.link.run_text(query.encode(), before=self._begun()))
+        oids = [result.ftype(number) for number in range(result.nfields)]
+        try:
+            return oids, await self.link.learn(oids)
+        except BaseException:
+            await self._settle()
+            raise
+
+    async def _lift_limit(self) -> bytes:
+        """Let one statement run as long as the caller has time; the limit there was."""
+        left = anyio.current_effective_deadline() - anyio.current_time() + MARGIN
+        limit = b"0" if left == float("inf") else b"%d" % max(1, int(1000 * left))
+        show = self.link.run_text(b"SHOW statement_timeout", before=self._begun())
+        result = await self._finish(show)
+        await self._put_limit(limit)
+        return result.get_value(0, 0) or b"0"
+
+    async def _put_limit(self, limit: bytes) -> None:
+        await self._finish(self.link.run_text(LIMIT, [limit]))
+
+    async def _stop(self, copying: Copying) -> None:
+        """End a COPY whose data nobody has or wants any more; or else the connection."""
+        link = self.link
+        if copying.over or link.lost:
+            return
+        self._counts.cancelled += 1
+        with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
+            try:
+                await copying.stop()
+            except (psycopg.Error, OSError, SqlError) as error:
+                link.give_up(str(error))
+            return
+        link.give_up("a COPY did not end in time")
+
     # Transactions
 
-    async def begin(self, *, read_only: bool = False, isolation: str | None = None) -> None:
-        """Begin a transaction, whose statements may run as long as the caller has time."""
+    def begin(self, *, read_only: bool = False, isolation: Isolation | None = None) -> None:
+        """Begin a transaction, whose statements may run as long as the caller has time.
+
+        It goes with the first of them, which is not run if it fails: a trip to the server less.
+        """
         command = "BEGIN"
         if isolation is not None:
             command += f" ISOLATION LEVEL {isolation.upper()}"
         if read_only:
             command += " READ ONLY"
-        if (limit := self._limit()) is not None:
-            reply = self.link.run_text(*limit, before=(command.encode(), ()))
-        else:
-            reply = self.link.run_text(command.encode())
-        await self._finish(reply)
+        self._opening = [(command.encode(), ()), *self._limits()]
 
     async def commit(self) -> None:
         """Commit.
 
         Raises:
-            SqlError: The server rolled back, or it cannot be told whether it committed.
+            SqlError: The server rolled back, or it cannot be told whether it committed (08007).
         """
+        if self._begun():
+            return
+        if self.link.lost:
+            raise SqlUnavailableError(
+                "the connection was lost before the transaction was committed: nothing of it was"
+                " stored",
+                sqlstate="08003",
+            )
         try:
-            result = await self._end(b"COMMIT")
+            result = await self._promptly(b"COMMIT")
         except LostError as error:
             raise SqlUnavailableError(
                 f"whether the transaction was committed is not known: {error}", sqlstate="08007"
@@ -273,32 +408,44 @@ class Connection:
 
     async def roll_back(self) -> None:
         """Roll back."""
+        if self._begun():
+            return
         if not self.link.lost and self.link.in_transaction:
-            await self._end(b"ROLLBACK")
+            await self._promptly(b"ROLLBACK")
 
-    async def _end(self, command: bytes) -> PGresult:
+    async def _promptly(self, command: bytes, before: Sequence[Text] = ()) -> PGresult:
+        """Run what takes the server no time, and must not be cancelled half-way."""
+        reply = self._send_command(command, before)
         with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
-            return await self.link.ask(self._send_end(command))
-        self.link.give_up("the end of a transaction was not answered in time")
+            return await self.link.ask(reply)
+        self.link.give_up("a transaction's command was not answered in time")
         raise LostError(
-            f"the end of the transaction was not answered within {self._config.cleanup_timeout} s",
-            sqlstate="08007",
+            f"{command.decode()} was not answered within {self._config.cleanup_timeout} s",
+            sqlstate="08006",
         )
 
-    def _send_end(self, command: bytes) -> Reply:
-        return self.link.run_text(command)
+    def _send_command(self, command: bytes, before: Sequence[Text]) -> Reply:
+        return self.link.run_text(command, before=before)
 
     @asynccontextmanager
-    async def savepoint(self, name: str) -> AsyncIterator[None]:
+    async def savepoint(self) -> AsyncIterator[None]:
         """A part of a transaction that can fail alone."""
-        await self._finish(self.link.run_text(f"SAVEPOINT {name}".encode()))
+        self._savepoints += 1
+        name = b"covet_savepoint_%d" % self._savepoints
+        streams = self._streams
+        await self._promptly(b"SAVEPOINT " + name, self._begun())
         try:
             yield
+            if self.link.raw.transaction_status == TransactionStatus.INERROR:
+                raise SqlError(PART_OVER, sqlstate="25P02")
+            await self._promptly(b"RELEASE " + name)
         except BaseException:
-            if not self.link.lost:
-                await self._end(f"ROLLBACK TO {name}".encode())
+            # Cursors declared since are gone with it; to close one would be an error.
+            self._cursors -= {number for number in self._cursors if number > streams}
+            # What fails here has ended the connection, and the block's own error is the one to raise.
+            with suppress(SqlError):
+                await self._promptly(b"RELEASE " + name, [(b"ROLLBACK TO " + name, ())])
             raise
-        await self._finish(self.link.run_text(f"RELEASE {name}".encode()))
 
 
 def formats_of(values: Iterable[Any]) -> list[int]:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from covet_kernel.contracts import Params, Row, SqlError
+from covet_kernel.contracts import Isolation, Params, Row, SqlError
 from covet_postgres._config import PostgresConfig
 from covet_postgres._connect import connect
 from covet_postgres._connection import Connection
 from covet_postgres._lane import Lane, RunElsewhereError
 from covet_postgres._link import Counts, Link
-from covet_postgres._loop import current_loop
-from covet_postgres._session import PostgresSession, first, value
+from covet_postgres._listen import Heard
+from covet_postgres._listening import Listening
+from covet_postgres._session import PostgresSession
 from covet_postgres._statement import PostgresStatement
+from covet_postgres._types import Types
 from covet_postgres._url import parameters_of
-from covet_sql.driver import Isolation, Pool, Statements
+from covet_sql.driver import Pool, Statements, check_isolation, current_loop, first, value
 
 TEXTS = 1000
 """Texts of statements that are remembered."""
@@ -41,6 +43,7 @@ class PostgresDatabase:
         self._loop = current_loop(tasks)
         self._statements = Statements(PostgresStatement, TEXTS)
         self._links: set[Link] = set()
+        self._types = Types()
         self.counts = Counts()
         self.pool: Pool[Connection] = Pool(
             self._open_connection,
@@ -58,6 +61,8 @@ class PostgresDatabase:
             size=0 if config.pgbouncer else config.lane_size,
             depth=config.lane_depth,
         )
+
+        self.listening = Listening(self._open_unshared, tasks)
 
     @property
     def dialect(self) -> str:
@@ -77,6 +82,7 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         """Let what is under way finish within the clean-up time, and close every connection."""
+        self.listening.close()
         with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
             await self.lane.close()
         with anyio.CancelScope(shield=True):
@@ -133,10 +139,34 @@ class PostgresDatabase:
             async for row in rows:
                 yield row
 
+    async def copy_in(self, sql: str, chunks: AsyncIterable[bytes | memoryview]) -> int:
+        """Store what the chunks have, by a ``COPY ... FROM STDIN``; the number of rows."""
+        self._statements[sql].check_copies("in")
+        async with self.transaction() as session:
+            return await session.copy_in(sql, chunks)
+
+    async def copy_out(self, sql: str) -> AsyncGenerator[bytes, None]:
+        """What a ``COPY ... TO STDOUT`` gives, in chunks of whole rows."""
+        statement = self._statements[sql]
+        statement.check_copies("out")
+        async with (
+            self._lent() as connection,
+            self._transaction(connection),
+            aclosing(connection.copy_out(statement)) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
+
+    async def column_types(self, query: str) -> tuple[list[int], Types]:
+        """The types of a query's columns, and what is known of them."""
+        async with self._lent() as connection:
+            return await connection.column_types(query)
+
     @asynccontextmanager
     async def transaction(
         self, *, read_only: bool = False, isolation: Isolation | None = None
     ) -> AsyncIterator[PostgresSession]:
+        check_isolation(isolation)
         async with (
             self._lent() as connection,
             self._transaction(connection, read_only=read_only, isolation=isolation),
@@ -146,6 +176,17 @@ class PostgresDatabase:
                 yield session
             finally:
                 session.end()
+
+    def listen(
+        self, channels: tuple[str, ...], buffer: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[Heard]]:
+        """What is sent to the channels, for a block."""
+        if self._config.pgbouncer:
+            raise SqlError(
+                "a pooler per transaction forgets who listens: connect to the server itself",
+                sqlstate="0A000",
+            )
+        return self.listening.listen(channels, buffer)
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Connection]:
@@ -160,10 +201,10 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def _transaction(
-        self, connection: Connection, *, read_only: bool = False, isolation: str | None = None
+        self, connection: Connection, *, read_only: bool = False, isolation: Isolation | None = None
     ) -> AsyncIterator[None]:
         try:
-            await connection.begin(read_only=read_only, isolation=isolation)
+            connection.begin(read_only=read_only, isolation=isolation)
             yield
         except BaseException:
             # The server may be gone: the pool discards the connection then, the server undoes what
@@ -176,23 +217,28 @@ class PostgresDatabase:
     # Connections
 
     async def _open_connection(self) -> Connection:
+        return Connection(await self._open_unshared(), self._config, self.counts)
+
+    async def _open_unshared(self) -> Link:
         config = self._config
-        link = await self._open(
+        return await self._open(
             {"statement_timeout": config.statement_timeout},
             config.statement_timeout + config.cleanup_timeout,
         )
-        return Connection(link, config, self.counts)
 
     async def _open_shared(self) -> Link:
         config = self._config
-        return await self._open(
-            {
-                "statement_timeout": config.lane_patience,
-                "lock_timeout": config.lane_patience,
-                "default_transaction_read_only": "on",
-            },
+        link = await self._open(
+            {"statement_timeout": config.lane_patience, "lock_timeout": config.lane_patience},
             config.lane_patience + config.cleanup_timeout,
         )
+        try:
+            # Not before it is open: target_session_attrs would find the session read-only.
+            await link.ask(link.run_text(b"SET default_transaction_read_only = on"))
+        except BaseException:
+            link.close()
+            raise
+        return link
 
     async def _open(self, settings: dict[str, float | str], limit: float) -> Link:
         parameters = dict(self._parameters)
@@ -216,6 +262,7 @@ class PostgresDatabase:
             self.counts,
             prepared=self._config.prepared_statements,
             limit=limit,
+            types=self._types,
         )
         self._links.add(link)
         return link

@@ -31,8 +31,10 @@ def failure(result: PGresult) -> SqlError:
         message = message.partition(': "')[0]
     if state == MISSING_TYPE:
         message += "; write CAST(? AS its type)"
-    if state == "26000" or (
-        state == "0A000" and field(DiagnosticField.SOURCE_FUNCTION) == b"RevalidateCachedQuery"
+    if (
+        state == "26000"
+        or (state == "0A000" and field(DiagnosticField.SOURCE_FUNCTION) == b"RevalidateCachedQuery")
+        or (state == "XX000" and message.startswith("cache lookup failed for type"))
     ):
         return StaleError(message, sqlstate=state)
     return error_of(state, message or "the server reported an error without a message")
@@ -68,6 +70,13 @@ def start_error(error: ConnectError, place: str) -> ConfigurationError:
             f"the server at {where} is too old: {reason}.",
             place=place,
             fix="Upgrade the server.",
+        )
+    if error.kind == "tls":
+        return ConfigurationError(
+            "COVET-POSTGRES-TLS",
+            f"there is no trusted connection to {where}: {reason}.",
+            place=place,
+            fix="Name the host as its certificate does, and the authority in sslrootcert.",
         )
     return ConfigurationError(
         "COVET-POSTGRES-REFUSED",

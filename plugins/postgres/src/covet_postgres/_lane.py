@@ -18,9 +18,9 @@ from psycopg.pq.abc import PGresult
 from covet_kernel.contracts import Params, SqlError
 from covet_postgres._errors import LostError, StaleError
 from covet_postgres._link import Counts, Link
-from covet_postgres._loop import Loop, Reply
 from covet_postgres._prepared import Prepared
 from covet_postgres._statement import PostgresStatement
+from covet_sql.driver import Loop, Reply
 
 STUCK = 0.05
 """Seconds without a reply after which further reads keep away from a connection."""

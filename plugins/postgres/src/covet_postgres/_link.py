@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from covet_kernel.contracts import SqlError
+from covet_kernel.contracts import Row, SqlError
 from covet_postgres._errors import LostError, StaleError, failure
-from covet_postgres._loop import Loop, Reply
-from covet_postgres._prepared import Prepared, Values, checked
+from covet_postgres._prepared import Prepared, Values, checked, rows_of
 from covet_postgres._statement import PostgresStatement
+from covet_postgres._types import BUILTIN, Types
+from covet_sql.driver import Loop, Reply
 
 T = TypeVar("T")
+Text = tuple[bytes, Values]
+"""A text and its values, as they are sent."""
 
 SYNC = ExecStatus.PIPELINE_SYNC
 COPIES = frozenset((ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH))
@@ -57,6 +60,35 @@ class Dropped:
 DROPPED = Dropped()
 
 
+class Borrower(Protocol):
+    """Who uses a connection outside of the pipeline for a while.
+
+    Attributes:
+        waiting: It waits for the server.
+    """
+
+    waiting: bool
+
+    def ready(self) -> bool:
+        """The connection can be read; whether to say so again."""
+
+    def wake(self) -> None:
+        """Everything was written."""
+
+    def ended(self) -> None:
+        """The connection is about to be closed."""
+
+
+class Observer(Protocol):
+    """Who is told what the server says without having been asked."""
+
+    def notified(self, channel: str, payload: str, pid: int) -> None:
+        """It has sent a notification."""
+
+    def lost(self) -> None:
+        """It will say nothing more on this connection."""
+
+
 class Link:
     """A connection in pipeline mode. What sends is synchronous; what waits is awaited.
 
@@ -67,19 +99,34 @@ class Link:
         clogged: Something long was met on it; others keep away until nothing is under way.
         since: When the server last answered, while something is under way; by the monotonic clock.
         opened: When it was opened, by the same clock.
+        fd: A descriptor of its socket.
+        loss: Why it was given up.
+        observer: Who is told of notifications.
+        types: What is known of the types of its database.
         limit: Seconds that the server may be silent while something is under way.
     """
 
     def __init__(
-        self, raw: PGconn, loop: Loop, counts: Counts, *, prepared: int, limit: float
+        self,
+        raw: PGconn,
+        loop: Loop,
+        counts: Counts,
+        *,
+        prepared: int,
+        limit: float,
+        types: Types = BUILTIN,
     ) -> None:
         self.raw = raw
         self.loop = loop
         self.lost = False
         self.limit = limit
         self._counts = counts
+        self.types = types
         # Libpq closes its socket whenever it likes; this one stays open as long as it is watched.
-        self._fd = os.dup(raw.socket)
+        self.fd = os.dup(raw.socket)
+        self.loss: LostError | None = None
+        self.observer: Observer | None = None
+        self._borrower: Borrower | None = None
         self._flight: deque[Any] = deque()
         self._results: list[PGresult] = []
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
@@ -92,7 +139,7 @@ class Link:
         self.clogged = False
         self.opened = monotonic()
         raw.enter_pipeline_mode()
-        loop.watch(self._fd, self._ready)
+        loop.watch(self.fd, self._ready)
 
     @property
     def depth(self) -> int:
@@ -116,20 +163,30 @@ class Link:
     def known(self, text: str) -> Prepared | None:
         """The statement, if the server has described it."""
         known = self._prepared.get(text)
-        if known is None or not known.ready or known.closed:
+        if known is None or not known.loaded or known.closed:
             return None
         self._prepared.move_to_end(text)
         return known
 
-    def prepare(self, text: str, sql: str) -> Prepared:
-        """The statement as this connection knows it, asked for if it does not; see its ``ready``."""
+    def has(self, text: str) -> bool:
+        """Whether the server has described the statement, or is about to."""
+        known = self._prepared.get(text)
+        return known is not None and not known.closed
+
+    def prepare(self, text: str, sql: bytes, before: Sequence[Text] = ()) -> Prepared:
+        """The statement as this connection knows it, asked for if it does not; see its ``ready``.
+
+        ``before`` it, where it is asked for, texts within the same transaction.
+        """
         known = self._prepared.get(text)
         if known is not None and not known.closed:
             self._prepared.move_to_end(text)
             return known
         self._number += 1
-        prepared = self._prepared[text] = Prepared(b"covet_%d" % self._number)
-        self._guard(self._send_prepare, prepared, sql)
+        prepared = Prepared(b"covet_%d" % self._number, self.types)
+        # Remembered when it is on its way: for one that was never sent, others would wait for ever.
+        self._guard(self._send_prepare, prepared, sql, before)
+        self._prepared[text] = prepared
         while len(self._prepared) > max(self._keep, 1):
             _, old = self._prepared.popitem(last=False)
             self._close(old)
@@ -146,15 +203,15 @@ class Link:
             each.closed = True
         self._prepared.clear()
 
-    def run(
-        self, prepared: Prepared, values: Values, before: tuple[bytes, Values] | None = None
-    ) -> Reply:
-        """Run a prepared statement; ``before`` it a text, within the same transaction."""
+    def run(self, prepared: Prepared, values: Values, before: Sequence[Text] = ()) -> Reply:
+        """Run a prepared statement; ``before`` it texts, within the same transaction."""
         return self._guard(self._send_run, prepared, values, before)
 
-    def run_many(self, prepared: Prepared, rows: list[Values]) -> Reply:
+    def run_many(
+        self, prepared: Prepared, rows: list[Values], before: Sequence[Text] = ()
+    ) -> Reply:
         """Run it once per row, all or none: what comes behind one that fails is not run."""
-        return self._guard(self._send_many, prepared, rows)
+        return self._guard(self._send_many, prepared, rows, before)
 
     def run_text(
         self,
@@ -164,28 +221,30 @@ class Link:
         types: tuple[int, ...] | None = None,
         formats: list[int] | None = None,
         result_format: int = 0,
-        before: tuple[bytes, Values] | None = None,
+        before: Sequence[Text] = (),
     ) -> Reply:
-        """Run a text that nothing is prepared for; ``before`` within the same transaction as it."""
+        """Run a text that nothing is prepared for; ``before`` it others, within the same transaction."""
         return self._guard(self._send_text, sql, values, types, formats, result_format, before)
 
-    def _send_prepare(self, prepared: Prepared, sql: str) -> Prepared:
-        self.raw.send_prepare(prepared.name, sql.encode())
+    def _send_prepare(self, prepared: Prepared, sql: bytes, before: Sequence[Text]) -> Prepared:
+        for text in before:
+            self.raw.send_query_params(*text)
+        self.raw.send_prepare(prepared.name, sql)
         self.raw.send_describe_prepared(prepared.name)
         self._sync(prepared)
         return prepared
 
-    def _send_run(
-        self, prepared: Prepared, values: Values, before: tuple[bytes, Values] | None
-    ) -> Reply:
-        if before is not None:
-            self.raw.send_query_params(*before)
+    def _send_run(self, prepared: Prepared, values: Values, before: Sequence[Text]) -> Reply:
+        for text in before:
+            self.raw.send_query_params(*text)
         self.raw.send_query_prepared(
             prepared.name, values, prepared.formats, prepared.result_format
         )
         return self._sync(self.loop.reply())
 
-    def _send_many(self, prepared: Prepared, rows: list[Values]) -> Reply:
+    def _send_many(self, prepared: Prepared, rows: list[Values], before: Sequence[Text]) -> Reply:
+        for text in before:
+            self.raw.send_query_params(*text)
         for values in rows:
             self.raw.send_query_prepared(
                 prepared.name, values, prepared.formats, prepared.result_format
@@ -199,10 +258,10 @@ class Link:
         types: tuple[int, ...] | None,
         formats: list[int] | None,
         result_format: int,
-        before: tuple[bytes, Values] | None,
+        before: Sequence[Text],
     ) -> Reply:
-        if before is not None:
-            self.raw.send_query_params(*before)
+        for text in before:
+            self.raw.send_query_params(*text)
         self.raw.send_query_params(sql, values, types, formats, result_format)
         return self._sync(self.loop.reply())
 
@@ -221,20 +280,26 @@ class Link:
         if not self._flight:
             self.since = monotonic()
         self._flight.append(reply)
-        if not self._writing and raw.flush():
-            self._writing = True
-            self.loop.when_writable(self._fd, self._write)
+        self.flush()
         return reply
+
+    def flush(self) -> bool:
+        """Send what is there to send; whether some of it has to wait until the socket takes it."""
+        if not self._writing and not self.lost and self.raw.flush():
+            self._writing = True
+            self.loop.when_writable(self.fd, self._write)
+        return self._writing
 
     def _guard(self, send: Callable[..., T], *arguments: Any) -> T:
         if self.lost:
             raise LostError("the connection has ended", sqlstate="08003")
+        if self._borrower is not None:
+            raise SqlError(
+                "a COPY is under way on the session's connection, which takes nothing else until then",
+                sqlstate="55006",
+            )
         try:
             return send(*arguments)
-        except UnicodeEncodeError:
-            raise SqlError(
-                "a text has characters that UTF-8 cannot carry", sqlstate="22021"
-            ) from None
         except psycopg.Error as error:
             # What was sent of it cannot be told.
             self.give_up(f"it could not be written to: {error}")
@@ -247,15 +312,54 @@ class Link:
         if self.lost:
             return
         try:
-            if self.raw.flush():
-                self._writing = True
-                self.loop.when_writable(self._fd, self._write)
+            self.flush()
         except psycopg.Error as error:
             self.give_up(str(error))
+        else:
+            if not self._writing and self._borrower is not None:
+                self._borrower.wake()
+
+    # Somebody else's
+
+    def parse(self, sql: bytes) -> Reply:
+        """Have the server read a text and forget it: it takes one statement, and no more."""
+        return self._guard(self._send_parse, sql)
+
+    def _send_parse(self, sql: bytes) -> Reply:
+        self.raw.send_prepare(b"", sql)
+        return self._sync(self.loop.reply())
+
+    def lend(self, borrower: Borrower, sql: bytes) -> None:
+        """Leave the pipeline and send a text; what comes of it is the borrower's to read.
+
+        Nothing may be under way, and the text has to be one statement: nothing looks at that here.
+        """
+        self._guard(self._send_alone, sql)
+        self._borrower = borrower
+
+    def _send_alone(self, sql: bytes) -> None:
+        self.raw.exit_pipeline_mode()
+        # By the simple protocol: in the extended one a Sync is under way with the statement, and a
+        # COPY that is cancelled before the server has read it is answered twice.
+        self.raw.send_query(sql)
+
+    def take_back(self, *, watched: bool) -> None:
+        """Go on as a pipeline, everything that was sent meanwhile being answered.
+
+        Args:
+            watched: The descriptor has been watched all the time.
+        """
+        self._borrower = None
+        if not self.lost:
+            self.raw.enter_pipeline_mode()
+            if not watched:
+                self.loop.watch(self.fd, self._ready)
 
     # Receiving
 
     def _ready(self) -> bool:
+        if self._borrower is not None:
+            return self._borrower.ready()
         try:
             self.raw.consume_input()
         except psycopg.Error as error:
@@ -264,9 +368,16 @@ class Link:
             return False
         try:
             self._read_on()
+            if self.observer is not None:
+                self._tell(self.observer)
         except Exception as error:
             self.give_up(f"its replies cannot be read: {error!r}")
         return not self.lost
+
+    def _tell(self, observer: Observer) -> None:
+        while not self.lost and (said := self.raw.notifies()) is not None:
+            channel, payload = said.relname.decode(), said.extra.decode("utf-8", "replace")
+            observer.notified(channel, payload, said.be_pid)
 
     def _read_on(self) -> None:
         raw, flight = self.raw, self._flight
@@ -318,7 +429,8 @@ class Link:
 
     def overdue(self, now: float) -> bool:
         """Whether the server has been silent for longer than it may be."""
-        return bool(self._flight) and now - self.since > self.limit
+        waits = self._flight or (self._borrower is not None and self._borrower.waiting)
+        return bool(waits) and now - self.since > self.limit
 
     def give_up(self, reason: str, *, planned: bool = False) -> None:
         """End the connection at once; who waits for it is told. What is planned is not counted."""
@@ -333,6 +445,7 @@ class Link:
                 error = failure(result)
                 state, message = error.sqlstate, str(error)
                 break
+        self.loss = LostError(message, sqlstate=state)
         self._finish()
         while self._flight:
             reply = self._flight.popleft()
@@ -352,28 +465,54 @@ class Link:
 
     def _finish(self) -> None:
         self.forget_all()
-        self.loop.unwatch(self._fd)
-        os.close(self._fd)
+        if self._borrower is not None:
+            self._borrower.ended()
+        if self.observer is not None:
+            self.observer.lost()
+        self.loop.unwatch(self.fd)
+        os.close(self.fd)
         self.raw.finish()
 
     # Asking and waiting
 
-    async def prepared(self, statement: PostgresStatement) -> Prepared:
+    async def prepared(self, statement: PostgresStatement, before: Sequence[Text] = ()) -> Prepared:
         """The statement, described by the server.
+
+        Args:
+            statement: A text that can be prepared.
+            before: Texts within the same transaction, if the connection does not have it.
 
         Raises:
             SqlError: The server refuses it, or the connection ended.
         """
         while True:
-            prepared = self.prepare(statement.text, statement.sql)
+            prepared = self.prepare(statement.text, statement.data, before)
+            before = ()
             if not prepared.ready:
                 await prepared.wait(self.loop.reply())
             if prepared.error is not None:
                 self._prepared.pop(statement.text, None)
                 error = prepared.error
                 raise type(error)(str(error), sqlstate=error.sqlstate)
+            if not prepared.loaded and (unknown := prepared.unknown()):
+                await self.learn(unknown)
+            if not prepared.loaded:
+                prepared.load()
             if not prepared.closed:
                 return prepared
+
+    async def learn(self, oids: Iterable[int]) -> Types:
+        """What is known of types, after having asked for those of these that were not.
+
+        Raises:
+            SqlError: The server does not say.
+        """
+
+        async def ask(sql: bytes, values: list[bytes]) -> list[Row]:
+            return rows_of(await self.ask(self.run_text(sql, values)))
+
+        await self.types.learn(oids, ask)
+        return self.types
 
     async def ask(self, reply: Reply) -> PGresult:
         """The last result of what was sent.

@@ -27,10 +27,13 @@ def metrics(
         busy = sum(1 for link in lane.links if link.depth)
         return busy, len(lane.links) - busy
 
+    def listening() -> tuple[int, int]:
+        return database.listening.connected, 0
+
     yield from pool_metrics(
         "postgres",
         instance,
-        {"pool": lambda: (pool.in_use, len(pool.idle)), "lane": shared},
+        {"pool": lambda: (pool.in_use, len(pool.idle)), "lane": shared, "listen": listening},
         {"pool": lambda: pool.waiting, "lane": lambda: len(lane.waiting)},
     )
     yield from count_metrics("postgres", instance, database.counts, COUNTS)

@@ -13,6 +13,7 @@ from psycopg.pq.abc import PGresult
 
 from covet_kernel.contracts import Row, SqlError
 from covet_postgres._errors import failure
+from covet_postgres._types import BUILTIN, Types
 from covet_postgres._values import BINARY, BYTEA, encode
 
 Values = Sequence[bytes | bytearray | memoryview | None]
@@ -34,31 +35,40 @@ class Prepared:
         formats: How each parameter is sent.
         result_format: How all columns are asked for.
         oids: The parameters' types.
+        loaded: Everything that is known of its types has been taken in.
     """
 
     __slots__ = (
+        "_columns",
         "_loader",
         "_names",
+        "_types",
         "_waiters",
+        "_written_as",
         "closed",
         "error",
         "formats",
+        "loaded",
         "name",
         "oids",
         "ready",
         "result_format",
     )
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(self, name: bytes, types: Types) -> None:
         self.name = name
         self.ready = False
+        self.loaded = False
         self.closed = False
         self.error: SqlError | None = None
         self.oids: tuple[int, ...] = ()
         self.formats: list[int] | None = None
         self.result_format = Format.BINARY
         self._names: tuple[str, ...] = ()
-        self._loader = Transformer()
+        self._columns: list[int] = []
+        self._written_as: list[int] = []
+        self._types = types
+        self._loader = Transformer(types.adapters)
         self._waiters: list[Any] = []
 
     def wait(self, reply: Any) -> Any:
@@ -74,7 +84,7 @@ class Prepared:
         elif bad := next((each for each in results if each.status not in GOOD), None):
             self.error, self.closed = failure(bad), True
         else:
-            self._describe(results[1])
+            self._describe(results[-1])
         for reply in self._waiters:
             if not reply.done():
                 reply.set_result(None)
@@ -82,12 +92,23 @@ class Prepared:
 
     def _describe(self, result: PGresult) -> None:
         self.oids = tuple(result.param_type(n) for n in range(result.nparams))
-        if BYTEA in self.oids:
-            self.formats = [int(oid == BYTEA) for oid in self.oids]
         self._names = names_of(result)
-        types = [result.ftype(n) for n in range(result.nfields)]
-        self.result_format = Format.BINARY if BINARY.issuperset(types) else Format.TEXT
-        self._loader.set_loader_types(types, self.result_format)
+        self._columns = [result.ftype(n) for n in range(result.nfields)]
+        self.result_format = Format.BINARY if BINARY.issuperset(self._columns) else Format.TEXT
+        if not self.unknown():
+            self.load()
+
+    def unknown(self) -> list[int]:
+        """The types of which the server has to be asked before it is loaded."""
+        return self._types.unknown((*self.oids, *self._columns))
+
+    def load(self) -> None:
+        """Take in what is known of the types."""
+        self._written_as = [self._types.base(oid) for oid in self.oids]
+        if BYTEA in self._written_as:
+            self.formats = [int(oid == BYTEA) for oid in self._written_as]
+        self._loader.set_loader_types(self._columns, self.result_format)
+        self.loaded = True
 
     def values(self, given: Sequence[Any]) -> Values:
         """The parameters' values as they are sent.
@@ -95,13 +116,13 @@ class Prepared:
         Raises:
             SqlError: One does not fit its type, or there are too few or too many.
         """
-        oids = self.oids
+        oids, known = self._written_as, self._types
         if len(oids) != len(given):
             raise SqlError(
                 f"the statement has {len(oids)} parameters, and {len(given)} values were given",
                 sqlstate="07001",
             )
-        return [encode(value, oid) for value, oid in zip(given, oids, strict=True)]
+        return [encode(value, oid, known) for value, oid in zip(given, oids, strict=True)]
 
     def check_names(self) -> None:
         """Refuse columns of one name.
@@ -155,11 +176,11 @@ def loaded(
         loader.set_pgresult(None, set_loaders=False)
 
 
-def rows_of(result: PGresult) -> list[Row]:
+def rows_of(result: PGresult, types: Types = BUILTIN) -> list[Row]:
     """The rows of a result that nothing was prepared for."""
     names = names_of(result)
     check_names(names)
-    return loaded(Transformer(), result, names, set_loaders=True)
+    return loaded(Transformer(types.adapters), result, names, set_loaders=True)
 
 
 def changed_by(result: PGresult) -> int:

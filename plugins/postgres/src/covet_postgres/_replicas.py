@@ -12,17 +12,17 @@ from contextlib import aclosing, asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from covet_kernel.contracts import Params, Row, SqlError, SqlUnavailableError
+from covet_kernel.contracts import Isolation, Params, Row, SqlError, SqlUnavailableError
 from covet_postgres._config import PostgresConfig
 from covet_postgres._connection import Connection
 from covet_postgres._database import PostgresDatabase
 from covet_postgres._link import Link
 from covet_postgres._server import Reader, Server, servers_of
-from covet_postgres._session import PostgresSession, value
+from covet_postgres._session import PostgresSession
 from covet_postgres._statement import PostgresStatement
 from covet_postgres._watch import Watch
 from covet_postgres._written import INSERTED, LoggedConnection, WriteLog, Written
-from covet_sql.driver import Isolation, Pool
+from covet_sql.driver import Pool, value
 
 CANCELED = "57014"
 CHANGES = "25006"

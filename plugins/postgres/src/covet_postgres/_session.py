@@ -1,82 +1,32 @@
-"""A transaction's statements."""
+"""A transaction's statements, and what only PostgreSQL's sessions can do."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 
-import anyio
-
-from covet_kernel.contracts import Params, Row, SqlError
 from covet_postgres._connection import Connection
-from covet_postgres._statement import PostgresStatement
-from covet_sql.driver import Statements
+from covet_postgres._types import Types
+from covet_sql.driver import Session
 
 
-class PostgresSession:
+class PostgresSession(Session[Connection]):
     """Every statement on the transaction's connection, for the task that began it."""
 
     dialect = "postgresql"
 
-    def __init__(
-        self, connection: Connection, statements: Statements[PostgresStatement], task: int
-    ) -> None:
-        self._connection = connection
-        self._statements = statements
-        self._open = True
-        self._task = task
-        self._savepoints = 0
+    async def copy_in(self, sql: str, chunks: AsyncIterable[bytes | memoryview]) -> int:
+        """Store what the chunks have, by a ``COPY ... FROM STDIN``; the number of rows."""
+        return await self._mine().copy_in(self._statements[sql], chunks)
 
-    def end(self) -> None:
-        self._open = False
-
-    def _mine(self) -> Connection:
-        if not self._open:
-            raise SqlError("the session's transaction has ended", sqlstate="25000")
-        if anyio.get_current_task().id != self._task:
-            raise SqlError(
-                "a session belongs to the task that began its transaction; another task needs its own",
-                sqlstate="25000",
-            )
-        return self._connection
-
-    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        return await self._mine().fetch(self._statements[sql], params)
-
-    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
-        return first(await self._mine().fetch(self._statements[sql], params))
-
-    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
-        return value(await self._mine().fetch(self._statements[sql], params))
-
-    async def execute(self, sql: str, params: Params = ()) -> int:
-        return await self._mine().execute(self._statements[sql], params)
-
-    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        return await self._mine().execute_many(self._statements[sql], rows)
-
-    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
+    async def copy_out(self, sql: str) -> AsyncGenerator[bytes, None]:
+        """What a ``COPY ... TO STDOUT`` gives, in chunks of whole rows."""
         connection = self._mine()
-        async with aclosing(connection.stream(self._statements[sql], params)) as rows:
-            async for row in rows:
-                yield row
+        async with aclosing(connection.copy_out(self._statements[sql])) as chunks:
+            async for chunk in chunks:
+                yield chunk
                 self._mine()
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        connection = self._mine()
-        self._savepoints += 1
-        async with connection.savepoint(f"covet_savepoint_{self._savepoints}"):
-            yield
-            self._mine()
-
-
-def first(rows: list[Row]) -> Row | None:
-    """The first row, if any."""
-    return rows[0] if rows else None
-
-
-def value(rows: list[Row]) -> Any:
-    """The first column of the first row, if any."""
-    return next(iter(rows[0].values())) if rows else None
+    async def column_types(self, query: str) -> tuple[list[int], Types]:
+        """The types of a query's columns, and what is known of them."""
+        return await self._mine().column_types(query)

@@ -23,9 +23,9 @@ from covet_kernel.contracts import SqlError
 from covet_postgres._connect import ConnectError, connect
 from covet_postgres._errors import LostError
 from covet_postgres._link import Counts, Link
-from covet_postgres._loop import Loop
 from covet_postgres._position import BLOCK, position
 from covet_postgres._server import Server
+from covet_sql.driver import Loop
 
 log = logging.getLogger("covet.postgres")
 

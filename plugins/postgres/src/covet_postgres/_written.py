@@ -6,6 +6,7 @@ kept in the context of the call, or of the task where there is none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 
 import anyio
@@ -14,6 +15,7 @@ from psycopg.pq.abc import PGresult
 from covet_kernel.contracts import (
     Binding,
     Call,
+    Isolation,
     Layer,
     Operation,
     Params,
@@ -23,11 +25,11 @@ from covet_kernel.contracts import (
 )
 from covet_postgres._config import PostgresConfig
 from covet_postgres._connection import Connection
-from covet_postgres._link import Counts, Link
-from covet_postgres._loop import Reply
+from covet_postgres._link import Counts, Link, Text
 from covet_postgres._position import BLOCK, position
 from covet_postgres._prepared import Prepared, checked
 from covet_postgres._statement import PostgresStatement
+from covet_sql.driver import Reply
 
 INSERTED = "SELECT pg_current_wal_insert_lsn()"
 
@@ -118,9 +120,9 @@ class LoggedConnection(Connection):
         self._reads_only = False
         self._behind: Reply | None = None
 
-    async def begin(self, *, read_only: bool = False, isolation: str | None = None) -> None:
+    def begin(self, *, read_only: bool = False, isolation: Isolation | None = None) -> None:
         self._reads_only = read_only
-        await super().begin(read_only=read_only, isolation=isolation)
+        super().begin(read_only=read_only, isolation=isolation)
 
     async def commit(self) -> None:
         if self._reads_only:
@@ -133,8 +135,8 @@ class LoggedConnection(Connection):
             raise
         await self._succeeded()
 
-    def _send_end(self, command: bytes) -> Reply:
-        reply = super()._send_end(command)
+    def _send_command(self, command: bytes, before: Sequence[Text]) -> Reply:
+        reply = super()._send_command(command, before)
         if command == b"COMMIT" and not self._reads_only:
             self._behind = self.link.run_text(INSERTED.encode())
         return reply
@@ -142,7 +144,7 @@ class LoggedConnection(Connection):
     async def _run(
         self, statement: PostgresStatement, params: Params, *, rows: bool = True
     ) -> tuple[Prepared | None, PGresult]:
-        if statement.shared or self.link.in_transaction:
+        if statement.shared or self.within:
             return await super()._run(statement, params, rows=rows)
         self._logs = True
         try:

@@ -6,5 +6,6 @@
 from covet_sql._column import Column
 from covet_sql._config import SqlConfig
 from covet_sql._plugin import Sql
+from covet_sql._transaction import run_transaction
 
-__all__ = ["Column", "Sql", "SqlConfig"]
+__all__ = ["Column", "Sql", "SqlConfig", "run_transaction"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic, sleep
@@ -90,6 +90,7 @@ class Connection:
         self._failed = False
         self._streams: set[Stream] = set()
         self._busy_since = 0.0
+        self._savepoints = 0
         self._worker = Worker("covet-sqlite", self._interrupt, config.cleanup_timeout)
 
     @property
@@ -176,13 +177,28 @@ class Connection:
     async def roll_back(self) -> None:
         await self._finish(self._roll_back)
 
-    async def _finish(self, function: Callable[[], None]) -> None:
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """A part of a transaction that can fail alone."""
+        self._savepoints += 1
+        name = f"covet_savepoint_{self._savepoints}"
+        await self._finish(partial(self._save, name), "08006")
+        try:
+            yield
+            await self._finish(partial(self._release, name), "08006")
+        except BaseException:
+            # What fails here has ended the transaction, and the block's own error is the one to raise.
+            with suppress(SqlError):
+                await self._finish(partial(self._roll_back_to, name), "08006")
+            raise
+
+    async def _finish(self, function: Callable[[], None], sqlstate: str = "08007") -> None:
         with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
             return await self._run(function)
         self._worker.lost = True
         raise SqlUnavailableError(
             f"the end of the transaction was not answered within {self._config.cleanup_timeout} s",
-            sqlstate="08007",
+            sqlstate=sqlstate,
         )
 
     async def _statement_of(self, function: Callable[[], T]) -> T:
@@ -287,8 +303,7 @@ class Connection:
         return True
 
     def _start(self, sql: str, params: Params) -> apsw.Cursor:
-        if self._failed:
-            raise SqlError(OVER, sqlstate="25P02")
+        self._refuse_if_failed()
         if self._in_transaction and ENDS.match(sql):
             raise SqlError(
                 "a transaction ends with its block; leave it, by an exception to roll back",
@@ -388,6 +403,23 @@ class Connection:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         self._over()
+
+    def _save(self, name: str) -> None:
+        self._refuse_if_failed()
+        self._db.execute(f"SAVEPOINT {name}")
+
+    def _release(self, name: str) -> None:
+        self._refuse_if_failed()
+        self._db.execute(f"RELEASE {name}")
+
+    def _roll_back_to(self, name: str) -> None:
+        if self._db.in_transaction:
+            self._db.execute(f"ROLLBACK TO {name}")
+            self._db.execute(f"RELEASE {name}")
+
+    def _refuse_if_failed(self) -> None:
+        if self._failed:
+            raise SqlError(OVER, sqlstate="25P02")
 
     def _over(self) -> None:
         self._in_transaction = self._failed = False

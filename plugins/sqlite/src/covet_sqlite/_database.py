@@ -11,8 +11,8 @@ from typing import Any
 
 import apsw
 
-from covet_kernel.contracts import Params, Row, SqlError, SqlSession
-from covet_sql.driver import Pool
+from covet_kernel.contracts import Isolation, Params, Row, SqlError
+from covet_sql.driver import Pool, check_isolation
 from covet_sqlite._config import MEMORY, SqliteConfig
 from covet_sqlite._connection import Connection, Counts
 from covet_sqlite._open import only_reads, open_raw, read_schema
@@ -108,7 +108,11 @@ class SqliteDatabase:
             pool.give_back(connection)
 
     @asynccontextmanager
-    async def transaction(self, *, read_only: bool = False) -> AsyncIterator[SqlSession]:
+    async def transaction(
+        self, *, read_only: bool = False, isolation: Isolation | None = None
+    ) -> AsyncIterator[SqliteSession]:
+        # Writers take turns and readers keep their snapshot: more than every level asks for.
+        check_isolation(isolation)
         pool = self.readers if read_only else self.writer
         connection = await pool.acquire()
         try:

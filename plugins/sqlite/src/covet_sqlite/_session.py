@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
@@ -67,6 +68,12 @@ class SqliteSession:
         finally:
             if self._open:
                 connection.close_stream(stream)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteSession]:
+        async with self._mine().savepoint():
+            yield self
+            self._mine()
 
 
 def first(rows: list[Row]) -> Row | None:

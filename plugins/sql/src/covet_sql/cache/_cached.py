@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from covet_kernel.contracts import Params, Row, SqlError, SqlSession
@@ -60,6 +61,9 @@ class Cached:
 
     def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         return self._database.stream(sql, params)
+
+    def transaction(self) -> AbstractAsyncContextManager[SqlSession]:
+        return self._database.transaction()
 
 
 async def _run(database: ObservedDatabase, kind: str, sql: str, params: Params) -> Any:

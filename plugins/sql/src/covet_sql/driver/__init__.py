@@ -8,24 +8,22 @@ from covet_sql.driver._loop import Loop, Reply, current_loop
 from covet_sql.driver._pool import Lease, Pool, Pooled
 from covet_sql.driver._session import Session, SessionConnection, first, value
 from covet_sql.driver._statement import Grammar, Statement, Statements, parts_of
-from covet_sql.driver._transactions import Isolation, SavepointSession, TransactionalDatabase
+from covet_sql.driver._transactions import check_isolation
 
 __all__ = [
     "BlockingDatabase",
     "Grammar",
-    "Isolation",
     "Lease",
     "Loop",
     "OpensBlocking",
     "Pool",
     "Pooled",
     "Reply",
-    "SavepointSession",
     "Session",
     "SessionConnection",
     "Statement",
     "Statements",
-    "TransactionalDatabase",
+    "check_isolation",
     "current_loop",
     "error_of",
     "first",

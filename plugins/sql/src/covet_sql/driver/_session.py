@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
 
@@ -87,9 +87,9 @@ class Session(Generic[C]):
                 self._mine()
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    async def transaction(self) -> AsyncIterator[Self]:
         async with self._mine().savepoint():
-            yield
+            yield self
             self._mine()
 
 

@@ -1,35 +1,23 @@
-"""What databases with more than one connection can do beyond the kernel's contract."""
+"""What a transaction may be asked for."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, TypeAlias
+from typing import get_args
 
-from covet_kernel.contracts import SqlDatabase, SqlSession
+from covet_kernel.contracts import Isolation, SqlError
 
-Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
-"""How much of other transactions one sees, as ISO 9075 names it."""
+LEVELS: tuple[Isolation, ...] = get_args(Isolation)
 
 
-class SavepointSession(SqlSession, Protocol):
-    """A transaction's session in which a part can fail alone."""
+def check_isolation(isolation: Isolation | None) -> None:
+    """Refuse what is no isolation level, before it becomes part of a statement.
 
-    def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A block within the transaction: what it did is undone when it raises or is cancelled.
-
-        Where an error of the database ends a transaction, it ends the block instead.
-        """
-
-
-class TransactionalDatabase(SqlDatabase, Protocol):
-    """A database that says how far transactions are kept apart."""
-
-    def transaction(
-        self, *, read_only: bool = False, isolation: Isolation | None = None
-    ) -> AbstractAsyncContextManager[SavepointSession]:
-        """As the contract has it.
-
-        Args:
-            read_only: Nothing can be changed in it.
-            isolation: ``None`` leaves it to the database's own setting.
-        """
+    Raises:
+        SqlError: It is none of the contract's.
+    """
+    if isolation is not None and isolation not in LEVELS:
+        valid = ", ".join(map(repr, LEVELS))
+        raise SqlError(
+            f"{isolation!r} is not an isolation level that can be had; these are: {valid}",
+            sqlstate="0A000",
+        )
