@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -105,14 +105,21 @@ def end_with_parent() -> None:
 class PostgresServer:
     """A server in a temporary folder.
 
+    Args:
+        settings: Of its configuration.
+        files: In the folder of its data, readable for it alone; keys, say.
+
     Attributes:
         port: Where it listens, on 127.0.0.1, before and after a restart.
     """
 
-    def __init__(self, settings: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, settings: Sequence[tuple[str, str]] = (), files: Mapping[str, bytes] | None = None
+    ) -> None:
         self._programs = programs()
         self._user = account()
         self._settings = {**SETTINGS, **dict(settings)}
+        self._files = files or {}
         sweep()
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._data = self._folder / "data"
@@ -126,6 +133,12 @@ class PostgresServer:
         self._run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--username=postgres",
                   "--auth=trust", f"--pgdata={self._data}")  # fmt: skip
         (self._data / "pg_hba.conf").write_text(ACCESS)
+        for name, data in self._files.items():
+            path = self._data / name
+            path.touch(0o600)
+            path.write_bytes(data)
+            if self._user is not None:
+                shutil.chown(path, self._user)
 
     @property
     def url(self) -> str:
@@ -202,10 +215,12 @@ class PostgresServer:
 
 
 @contextmanager
-def own_server(*settings: tuple[str, str]) -> Iterator[PostgresServer]:
+def own_server(
+    *settings: tuple[str, str], files: Mapping[str, bytes] | None = None
+) -> Iterator[PostgresServer]:
     """A server for one test alone, which may stop it."""
     skip_without_postgres()
-    server = PostgresServer(settings)
+    server = PostgresServer(settings, files)
     try:
         server.start()
         yield server

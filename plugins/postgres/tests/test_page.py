@@ -1,4 +1,4 @@
-"""The example of the reference page prints what the page says."""
+"""The examples of the pages print what the pages say."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "plugins" / "postgres.md"
+import pytest
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
-def test_the_example_prints_what_the_page_says(url: str, tmp_path: Path) -> None:
-    text = PAGE.read_text("utf-8")
-    program = re.search(r"```python\n(# file: stock.py\n.*?)```", text, re.DOTALL)
-    expected = re.search(r"```text\n(.*?)```", text, re.DOTALL)
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [
+        ("reference/plugins/postgres.md", "stock.py"),
+        ("how-to/use-postgresql.md", "catalogue.py"),
+        ("how-to/use-postgresql.md", "prices.py"),
+    ],
+)
+def test_an_example_prints_what_its_page_says(
+    url: str, tmp_path: Path, page: str, file: str
+) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    program = re.search(rf"```python\n(# file: {file}\n.*?)```", text, re.DOTALL)
     assert program is not None
+    expected = re.compile(r"```text\n(.*?)```", re.DOTALL).search(text, program.end())
     assert expected is not None
     ran = subprocess.run(
         [sys.executable, "-c", program[1]],
