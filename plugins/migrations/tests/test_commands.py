@@ -241,3 +241,52 @@ def test_help_names_the_words(capsys: pytest.CaptureFixture[str], sqlite_place: 
     with pytest.raises(SystemExit) as ended:
         main(["db", "-c", sqlite_place.config, "sidegrade"])
     assert ended.value.code == 2
+
+
+def test_head_is_one_of_several(sqlite_place: Place) -> None:
+    three(sqlite_place)
+    sqlite_place.add("other", head="branch_labels = ('second',)")
+    said = sqlite_place.db("upgrade", "head", code=2)
+    assert "COVET-MIGRATION-HEADS" in said
+    assert "valid: app@head" in said
+
+
+def test_what_ran_outside_of_the_transaction_is_told_of(postgres_place: Place) -> None:
+    block = "with op.get_context().autocommit_block():\n    "
+    postgres_place.add(
+        "one", f"{block}op.execute('CREATE TABLE t (id int)')\nraise ValueError('x')"
+    )
+    said = postgres_place.db("upgrade", code=1)
+    assert "at base, the step before; what ran in its autocommit_block() stays" in said
+    assert "t" in postgres_place.tables()
+
+
+def test_folders_that_cannot_be_made_are_named(sqlite_place: Place) -> None:
+    (sqlite_place.folder / "migrations").write_text("no folder")
+    said = sqlite_place.db("init", code=2)
+    assert "COVET-MIGRATION-SOURCE" in said
+    assert "cannot be made" in said
+    assert "COVET-MIGRATION-SOURCE" in sqlite_place.db("init", "--database", "reports", code=2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("INSERT INTO t VALUES (1), (1)", "UNIQUE constraint failed: t.id"),
+        ("INSERT INTO t VALUES (?)", "Statement has 1 bindings"),
+        ("INSERT INTO nowhere VALUES (1)", "no such table: nowhere"),
+    ],
+)
+def test_what_sqlite_refuses_is_said_in_its_words(
+    sqlite_place: Place, statement: str, said: str
+) -> None:
+    made = 'op.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")'
+    sqlite_place.add("one", f'{made}\nop.get_bind().exec_driver_sql("{statement}")')
+    assert said in sqlite_place.db("upgrade", code=1)
+    assert sqlite_place.tables() == set()
+
+
+def test_a_value_that_sqlite_cannot_keep_is_a_failure(sqlite_place: Place) -> None:
+    statement = 'op.get_bind().exec_driver_sql("SELECT ?", (object(),))'
+    sqlite_place.add("one", statement)
+    assert "COVET-MIGRATION-FAILED" in sqlite_place.db("upgrade", code=1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -97,3 +99,21 @@ def test_what_cannot_be_squashed_stays(
 def test_one_alone_is_not_squashed(sqlite_place: Place) -> None:
     sqlite_place.add("one")
     assert "there is 1 revision" in sqlite_place.db("squash", code=2)
+
+
+def test_what_another_source_stands_on_stays(sqlite_place: Place) -> None:
+    three(sqlite_place)
+    module = f"plugin_{uuid4().hex}"
+    (sqlite_place.folder / f"{module}.py").write_text(
+        "from covet_migrations import Migrations\n\n\ndef covet_migrations():\n"
+        "    yield Migrations(name='other', path='other')\n"
+    )
+    sqlite_place.configure(more=f'[app]\nmodules = ["{module}"]')
+    sqlite_place.add("x", needs="two", folder="other")
+    said = sqlite_place.db("squash", "--source", "app", code=2)
+    assert "stands on 'two', which would be gone" in said
+    sqlite_place.add("x", needs="three", folder="other")
+    sqlite_place.db("squash", "--source", "app")
+    sqlite_place.db("upgrade")
+    assert sqlite_place.version() == ["x"]
+    sys.modules.pop(module)

@@ -153,3 +153,12 @@ def test_alembic_is_loaded_only_where_there_is_something_to_do(
     assert "alembic" in first.stdout
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert again.stdout.strip() == "[]"
+
+
+async def test_what_stands_on_a_label_is_resolved_by_alembic(place: Place) -> None:
+    place.add("one", MADE.format("t_one"), head="branch_labels = ('first',)")
+    place.add("two", MADE.format("t_two"), below="one")
+    place.add("x", MADE.format("t_x"), below="two", needs="first")
+    for _ in range(2):
+        async with run_kernel(*parts(place, migrate="on start")) as kernel:
+            assert kernel.require(SCHEMA).heads == ("x",)
