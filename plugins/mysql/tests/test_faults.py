@@ -16,7 +16,7 @@ from services import mariadb
 from services.proxy import proxy
 
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import SqlError, SqlUnavailableError
+from covet_kernel.contracts import SqlConflictError, SqlError, SqlUnavailableError
 from covet_mysql import MysqlConfig
 from covet_mysql._database import MysqlDatabase
 from covet_mysql._plugin import opened
@@ -227,3 +227,66 @@ async def test_a_server_that_falls_silent_is_given_up(url: str) -> None:
             between.silent = False
             await between.cut()
             await until_it_answers(db)
+
+
+async def transfer(db: MysqlDatabase, number: int, chance: random.Random) -> bool:
+    """Move one coin, noting it; whether that is known to have happened."""
+    one, other = chance.sample(range(5), 2)
+    try:
+        async with db.transaction() as session:
+            await session.execute("UPDATE accounts SET coins = coins - 1 WHERE id = ?", (one,))
+            await session.execute("UPDATE accounts SET coins = coins + 1 WHERE id = ?", (other,))
+            await session.execute("INSERT INTO moves (id) VALUES (?)", (number,))
+    except SqlError as error:
+        # A conflict, a lost connection, or a statement that was killed.
+        assert (
+            isinstance(error, SqlConflictError | SqlUnavailableError) or error.sqlstate == "57014"
+        )
+        return False
+    return True
+
+
+@pytest.mark.once
+async def test_coins_are_neither_made_nor_lost_and_nothing_that_was_said_to_happen_did_not(
+    url: str,
+) -> None:
+    chance = random.Random(3)
+    mariadb.run(
+        url,
+        "CREATE TABLE accounts (id INTEGER PRIMARY KEY, coins INTEGER NOT NULL)",
+        "CREATE TABLE moves (id INTEGER PRIMARY KEY)",
+        "INSERT INTO accounts SELECT seq, 100 FROM seq_0_to_4",
+    )
+    happened: set[int] = set()
+    async with at(url, pool_size=6) as db:
+
+        async def work(task: int) -> None:
+            own = random.Random(task)
+            for number in range(task, 320, 8):
+                with anyio.CancelScope() as scope:
+                    scopes[task] = scope
+                    if await transfer(db, number, own):
+                        happened.add(number)
+
+        async def disturb() -> None:
+            while True:
+                await anyio.to_thread.run_sync(lambda: mariadb.kill_all(url, query=True))
+                await anyio.sleep(0.005)
+                chance.choice(scopes).cancel()
+                if chance.random() < 0.3:
+                    await anyio.to_thread.run_sync(mariadb.kill_all, url)
+
+        scopes = [anyio.CancelScope() for _ in range(8)]
+        with anyio.fail_after(3 * PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(disturb)
+                async with anyio.create_task_group() as workers:
+                    for task in range(8):
+                        workers.start_soon(work, task)
+                tasks.cancel_scope.cancel()
+        assert db.pool.in_use == 0
+        assert await db.fetch_value("SELECT sum(coins) FROM accounts") == 500
+        noted = {row["id"] for row in await db.fetch_all("SELECT id FROM moves")}
+        assert happened <= noted
+        # And it went on under all that.
+        assert happened
