@@ -264,6 +264,26 @@ async def test_a_read_waits_for_a_replica_that_is_about_to_have_the_write(
         await until(lambda: not any(each.following for each in db.watch.readers))
 
 
+async def test_a_call_waits_in_vain_once_for_each_write(
+    open_db: Opener, paused: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    async with open_db() as db:
+        reached = db.watch.reached
+
+        async def wait(server: Server, needed: int) -> bool:
+            waited.append(needed)
+            return await reached(server, needed)
+
+        monkeypatch.setattr(db.watch, "reached", wait)
+        paused()
+        for number in range(1, 3):
+            await db.execute(INSERT, (number,))
+            for _ in range(5):
+                assert await db.fetch_value(COUNT) == number
+            assert len(waited) == number
+
+
 async def test_what_one_task_of_a_call_writes_the_others_read(
     open_db: Opener, paused: Callable[[], None]
 ) -> None:
@@ -328,6 +348,7 @@ async def test_after_a_write_whose_end_is_unknown_reads_see_what_became_of_it(
 # How the replicas are
 
 
+@pytest.mark.once
 async def test_a_replica_that_lags_is_left_alone_until_it_has_caught_up(
     open_db: Opener, cluster: Cluster
 ) -> None:
@@ -351,6 +372,7 @@ async def test_a_replica_that_lags_is_left_alone_until_it_has_caught_up(
         assert cluster.primary.port not in await ports(db)
 
 
+@pytest.mark.once
 async def test_where_nothing_is_written_nobody_lags(open_db: Opener, cluster: Cluster) -> None:
     async with open_db(max_lag=0.5) as db:
         for _ in range(40):
@@ -359,6 +381,7 @@ async def test_where_nothing_is_written_nobody_lags(open_db: Opener, cluster: Cl
         assert all(db.watch.lag(each) < PATIENCE for each in db.watch.readers)
 
 
+@pytest.mark.once
 async def test_a_killed_replica_costs_no_read(open_db: Opener, cluster: Cluster) -> None:
     victim, other = cluster.replicas
     done = 0
@@ -424,6 +447,7 @@ async def test_what_was_begun_on_a_replica_that_is_lost_is_an_error(
         assert all(each.reading == 0 for each in db.watch.readers)
 
 
+@pytest.mark.once
 async def test_a_silent_replica_is_left_alone(
     open_db: Opener, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,6 +470,7 @@ async def test_a_silent_replica_is_left_alone(
             await until(lambda: len(usable(db)) == 2)
 
 
+@pytest.mark.once
 async def test_a_server_of_another_cluster_is_never_read_from(
     open_db: Opener, cluster: Cluster
 ) -> None:
@@ -506,6 +531,22 @@ async def test_a_database_of_replicas_alone_is_refused(cluster: Cluster) -> None
     with pytest.raises(ConfigurationError, match="it is in recovery"):
         async with opened(config, "the test"):
             pass
+
+
+async def test_all_servers_may_be_named_everywhere(cluster: Cluster) -> None:
+    servers = [cluster.primary, *cluster.replicas]
+    hosts = ",".join(f"127.0.0.1:{each.port}" for each in reversed(servers))
+    config = {
+        "url": f"postgres://postgres@{hosts}/postgres?target_session_attrs=read-write",
+        "replicas": [f"postgres://127.0.0.1:{each.port}" for each in servers],
+    }
+    async with opened(PostgresConfig.model_validate(config), "the test") as db:
+        assert isinstance(db, ReplicatedDatabase)
+        assert len(db.watch.servers) == len(db.watch.readers) == 3
+        assert db.watch.primary is db.watch.servers[2]
+        await until(lambda: len(usable(db)) == 2)
+        assert await ports(db) == {each.port for each in cluster.replicas}
+        assert await db.fetch_value("SELECT inet_server_port() FROM pg_sleep(0)") == servers[0].port
 
 
 # Cancelled

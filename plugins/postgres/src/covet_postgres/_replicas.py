@@ -168,10 +168,12 @@ class ReplicatedDatabase(PostgresDatabase):
             self._log.learned(end)
         if (server := self.watch.pick(written.position)) is not None:
             return server
-        if (server := self.watch.pick()) is not None:
+        # Once for each write: a call of many reads would wait as often where replicas stand still.
+        if written.position != written.in_vain and (server := self.watch.pick()) is not None:
             with anyio.move_on_after(self._config.replica_patience):
                 if await self.watch.reached(server, written.position):
                     return server
+            written.in_vain = written.position
         return None
 
     def _again(self, server: Server, statement: PostgresStatement, error: SqlError) -> bool:

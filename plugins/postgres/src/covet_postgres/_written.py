@@ -40,13 +40,15 @@ class Written:
     Attributes:
         position: Where its last commit ends.
         unknown: Something may have been committed since that it has no position of.
+        in_vain: The position that was waited for, and no replica had it in time.
     """
 
-    __slots__ = ("position", "unknown")
+    __slots__ = ("in_vain", "position", "unknown")
 
     def __init__(self) -> None:
         self.position = 0
         self.unknown = False
+        self.in_vain = -1
 
 
 WRITTEN: ContextVar[dict[object, Written] | None] = ContextVar(
