@@ -45,7 +45,8 @@ TIMELINE = 8
 BEAT = 1.0
 """Seconds from one beat to the next, at most; a fifth of the lag that is allowed, if that is less."""
 REST = 0.1
-"""The share of a beat that passes before a server is asked again even if there is cause to."""
+"""The share of a beat that passes before a server is asked again even if there is cause to: while the
+primary is lost, to find the promoted one soon."""
 PATIENCE = 1.0
 """Seconds without an answer after which a server is asked once more, and then taken to be lost."""
 MOMENTS = 1000
@@ -209,8 +210,10 @@ class Watch:
     async def _keep_asking(self, server: Server) -> None:
         while not self._closed:
             await anyio.sleep(REST * self._beat)
-            with anyio.move_on_after((1 - REST) * self._beat):
-                await server.wake.wait()
+            primary = self.primary
+            if primary is None or primary is server or primary.answers:
+                with anyio.move_on_after((1 - REST) * self._beat):
+                    await server.wake.wait()
             server.wake = anyio.Event()
             await self._ask(server)
             self._look_for_the_primary()
