@@ -41,9 +41,9 @@ class Sql(Plugin[SqlConfig]):
             if isinstance(database := ctx.get(each), ObservedDatabase)
         ]
         report = ctx.directory / self.config.report if self.config.report else None
+        plans = Plans() if self.config.slow_plans else None
         try:
             async with anyio.create_task_group() as tasks:
-                plans = Plans() if self.config.slow_plans else None
                 if plans is not None:
                     tasks.start_soon(plans.run)
                 for database in databases:
@@ -58,6 +58,8 @@ class Sql(Plugin[SqlConfig]):
                 tasks.cancel_scope.cancel()
         finally:
             STATEMENTS.limit = before
+            if plans is not None:
+                plans.close()
         if report is not None:
             await _write(report, databases)
 

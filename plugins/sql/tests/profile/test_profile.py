@@ -194,6 +194,14 @@ async def test_texts_made_of_values_take_no_more_memory_than_others() -> None:
     assert len(inner.asked) == 501
 
 
+def test_long_texts_take_no_more_memory_than_short_ones() -> None:
+    profile = Profile("sqlite")
+    for number in range(100):
+        profile.ran(f"SELECT {number}{' ' * 90_000}", perf_counter(), 1)
+    assert sum(map(len, profile._texts)) <= 1 << 22
+    assert profile.total("count") == 100
+
+
 async def test_waits_of_nobody_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = Profile("sqlite")
     profile.waited(1.0)  # for something that is not profiled

@@ -77,6 +77,5 @@ async def test_it_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
         log.note(same, 1.0, 0.5, 3, "SELECT 1")
     assert len(caplog.records) == before + 1
     assert plans._send.statistics().current_buffer_used == QUEUE
-    plans._send.close()
-    plans._receive.close()
+    plans.close()
     log.note(Entry("SELECT 2"), 1.0, 0.5, 3, "SELECT 2")  # after it has stopped

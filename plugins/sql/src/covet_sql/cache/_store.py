@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 SCHEMA_AGE = 60.0
 """Seconds after which the schema is read anew, for what other processes have made of it."""
 TEXTS = 2000
-"""Texts whose tables are remembered."""
+ROOM = 1 << 22
+LONG = 100_000
+"""Texts whose tables are remembered, their characters together, and those of one."""
 SHARE = 8
 """A result that takes more than one part in so many of the room is not kept."""
 TRIES = 3
@@ -103,6 +105,7 @@ class QueryCache:
         self._flights: dict[Hashable, Flight] = {}
         self._under_way: set[Flight] = set()
         self._touched: dict[str, Touched] = {}
+        self._texts = 0
         self._catalogue: Catalogue | None = None
         self._catalogue_until = 0.0
         self._schema = 0
@@ -119,9 +122,13 @@ class QueryCache:
         """The tables of a statement, found out once for each text."""
         found = self._touched.get(text)
         if found is None:
-            if len(self._touched) >= TEXTS:
+            found = touched(text, self._database.dialect)
+            self._texts += len(text)
+            if self._texts > ROOM or len(self._touched) >= TEXTS:
                 self._touched.clear()
-            found = self._touched[text] = touched(text, self._database.dialect)
+                self._texts = len(text)
+            if len(text) <= LONG:
+                self._touched[text] = found
         return found
 
     def written_by(self, text: str) -> frozenset[str]:

@@ -20,8 +20,10 @@ OTHERS = "(shapes that left to make room)"
 LOOKS = 256
 STALE = 60.0
 """After so many statements, waits that are older than these seconds are taken to be nobody's."""
+ROOM = 1 << 22
+"""Characters that remembered texts may have together."""
 LONG = 10 * LONGEST
-"""Characters of a text that is not remembered, lest a few of them take all memory."""
+"""Characters of a text that is not remembered, lest a few of them take all the room."""
 
 
 class Profile:
@@ -50,6 +52,7 @@ class Profile:
         self.waits: dict[int, tuple[float, float]] = {}
         self._looks = 0
         self._texts: dict[str, Entry] = {}
+        self._size = 0
 
     @property
     def slow(self) -> float:
@@ -149,11 +152,17 @@ class Profile:
                 self._make_room()
             entry = self.entries[shape] = Entry(shape)
         if len(text) <= LONG:
-            # Texts that are put together from values would push out all others one by one.
-            if len(self._texts) >= TEXTS_PER_SHAPE * self.limit:
-                self._texts.clear()
+            self._size += len(text)
+            if self._size > ROOM or len(self._texts) >= TEXTS_PER_SHAPE * self.limit:
+                # Texts that are put together from values would push out all others one by one.
+                self._forget_texts()
+                self._size = len(text)
             self._texts[text] = entry
         return entry
+
+    def _forget_texts(self) -> None:
+        self._texts.clear()
+        self._size = 0
 
     def _make_room(self) -> None:
         # A tenth at once, so that looking for them is paid for rarely.
@@ -163,7 +172,7 @@ class Profile:
         for entry in leaving:
             self.others.merge(entry)
             del self.entries[entry.shape]
-        self._texts.clear()
+        self._forget_texts()
 
     def all(self) -> Iterable[Entry]:
         """Every entry; those that made room last, as one."""

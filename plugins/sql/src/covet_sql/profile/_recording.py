@@ -7,6 +7,7 @@ from typing import Any
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
 from covet_sql.profile._entry import Entry
 from covet_sql.profile._issuer import CURRENT, Issuer, issuer
+from covet_sql.profile._shape import LONGEST
 
 LIMIT = 5_000
 """Pairs of an issuer and a shape that are recorded."""
@@ -55,7 +56,7 @@ class Recording:
             if len(self.issued) >= self._limit:
                 self.dropped += 1
                 return
-            found = self.issued[key] = Issued(text)
+            found = self.issued[key] = Issued(text[:LONGEST])
         found.statements += 1
         found.seconds += seconds
         if call is not None:

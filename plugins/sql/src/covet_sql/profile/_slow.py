@@ -47,21 +47,21 @@ class Plans:
 
     async def run(self) -> None:
         """Ask for those that are wanted, until cancelled."""
-        with self._send, self._receive:
-            async for name, database, entry, text in self._receive:
-                try:
-                    with anyio.fail_after(PATIENCE):
-                        plan = await explained(database, text)
-                except (SqlError, TimeoutError) as error:
-                    log.info("%s has no plan for %s: %s", name, entry.shape, error)
-                    continue
-                entry.plan = plan.lines()
-                log.warning(
-                    "%s runs %s so:\n%s",
-                    name,
-                    entry.shape,
-                    "\n".join(f"  {line}" for line in entry.plan),
-                )
+        async for name, database, entry, text in self._receive:
+            try:
+                with anyio.fail_after(PATIENCE):
+                    plan = await explained(database, text)
+            except (SqlError, TimeoutError) as error:
+                log.info("%s has no plan for %s: %s", name, entry.shape, error)
+                continue
+            entry.plan = plan.lines()
+            lines = "\n".join(f"  {line}" for line in entry.plan)
+            log.warning("%s runs %s so:\n%s", name, entry.shape, lines)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._send.close()
+        self._receive.close()
 
 
 class SlowLog:
