@@ -19,6 +19,8 @@ from covet_kernel.testing import run_kernel
 from covet_sql.cache import cached
 from covet_sqlite import Sqlite
 
+pytestmark = pytest.mark.once
+
 SCHEMA = [
     "CREATE TABLE authors (id INTEGER PRIMARY KEY, name TEXT)",
     """CREATE TABLE books (id INTEGER PRIMARY KEY, stock INTEGER,

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from covet_sql.lint import Rewrite, Schema, Source, examine, examine_repeats
 from covet_sql.lint._schema import Column
 
+pytestmark = pytest.mark.once
+
 NUMBERS = st.integers(-3, 9)
 ROWS = st.lists(st.tuples(NUMBERS, st.none() | NUMBERS), max_size=12)
 SCHEMA = Schema(

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from covet_sql.lint import LEVELS, RULES, Schema, Source, examine, render, worst
 from covet_sql.lint._schema import Column
 
+pytestmark = pytest.mark.once
+
 ID = "id = :id"
 SCHEMA = Schema(
     {
