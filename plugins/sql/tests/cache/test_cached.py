@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covet_kernel.contracts import SqlError
+from covet_postgres import copy_rows
 from covet_sql.cache import QueryCache, cached, invalidate
 from covet_sql.cache._key import copied, key_of, weigh
 
@@ -106,6 +107,35 @@ async def test_a_transaction_is_seen_when_it_has_committed(observing: Any) -> No
                 await session.execute(INSERT, (4, "four"))
                 raise LookupError
         assert await kept.fetch_value(COUNT) == 3
+
+
+async def test_parts_of_a_transaction_are_seen_with_it(observing: Any) -> None:
+    async with observing() as db:
+        await fill(db)
+        kept = cached(db, seconds=60)
+        assert await kept.fetch_value(COUNT) == 2
+        async with db.transaction() as session:
+            async with session.transaction() as part:
+                await part.execute(INSERT, (3, "three"))
+                assert await cached(part, seconds=60).fetch_value(COUNT) == 3
+            with pytest.raises(LookupError):
+                async with session.transaction() as part:
+                    await part.execute(INSERT, (4, "four"))
+                    raise LookupError
+        assert await kept.fetch_value(COUNT) == 3
+
+
+@pytest.mark.parametrize("observing", ["postgresql"], indirect=True)
+async def test_a_bulk_load_is_seen(observing: Any) -> None:
+    async with observing() as db:
+        await fill(db)
+        kept = cached(db, seconds=60)
+        assert await kept.fetch_value(COUNT) == 2
+        await copy_rows(db, "books", ["id", "title"], [(7, "seven"), (8, "eight")])
+        assert await kept.fetch_value(COUNT) == 4
+        async with db.transaction() as session:
+            await copy_rows(session, "books", ["id", "title"], [(9, "nine")])
+        assert await kept.fetch_value(COUNT) == 5
 
 
 async def _sees(kept: Any, expected: int) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from services import postgres
 
-from covet_kernel.contracts import Params, SqlUnavailableError
+from covet_kernel.contracts import SQL, Params, SqlUnavailableError
+from covet_kernel.testing import run_kernel
+from covet_postgres import Postgres
+from covet_sql import Sql
 from covet_sql.cache import cached, share
 from covet_sql.cache._catalogue import Catalogue
 from covet_sql.profile import ObservedDatabase, Profile
@@ -153,6 +158,28 @@ async def test_very_many_tables_are_all_of_them() -> None:
         await until(lambda: server.sent)
         tasks.cancel_scope.cancel()
     assert [json.loads(each)[1] for each in server.sent] == [["*"]]
+
+
+async def test_two_services_on_one_postgresql(tmp_path: Path) -> None:
+    plugins: dict[str, Any] = {"postgres": Postgres, "sql": Sql}
+    with postgres.database() as url:
+        tables = {"postgres": {"url": url}, "sql": {"cache_shared": True}}
+        async with (
+            run_kernel(plugins, tables, directory=tmp_path) as first,
+            run_kernel(plugins, tables, directory=tmp_path) as second,
+        ):
+            one, other = first.require(SQL), second.require(SQL)
+            assert isinstance(other, ObservedDatabase)
+            await one.execute("CREATE TABLE books (n INTEGER)")
+            kept = cached(other, seconds=600)
+            for expected in range(3):
+                with anyio.fail_after(20):
+                    while await kept.fetch_value("SELECT count(*) FROM books") != expected:
+                        await anyio.sleep(0.005)
+                async with one.transaction() as session:
+                    await session.execute("INSERT INTO books VALUES (1)")
+            assert other.cache is not None
+            assert other.cache.hits > 0
 
 
 async def test_with_other_databases_there_is_nothing_to_hear() -> None:
