@@ -290,3 +290,13 @@ def test_a_value_that_sqlite_cannot_keep_is_a_failure(sqlite_place: Place) -> No
     statement = 'op.get_bind().exec_driver_sql("SELECT ?", (object(),))'
     sqlite_place.add("one", statement)
     assert "COVET-MIGRATION-FAILED" in sqlite_place.db("upgrade", code=1)
+
+
+def test_of_several_hosts_the_one_that_can_be_written_to_is_migrated(postgres_place: Place) -> None:
+    head, _, name = postgres_place.url.rpartition("/")
+    user, _, address = head.rpartition("@")
+    url = f"{user}@127.0.0.1:1,{address}/{name}?target_session_attrs=prefer-standby"
+    postgres_place.configure(database=f'[plugins.postgres]\nurl = "{url}"')
+    postgres_place.add("one", MADE.format("t_one"))
+    postgres_place.db("upgrade")
+    assert postgres_place.version() == ["one"]

@@ -6,7 +6,7 @@ is answered, asked a few more requests of every kind, weighed, and stopped. Memo
 counts them whole.
 
 The peer answers these requests and no more. The shop also loads what versions, uploads, idempotency keys
-and its page take, and that is in its numbers.
+and its page take, and on its first start what migrates; that is in its numbers.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ def blocking_database(config: PostgresConfig, place: str) -> BlockingDatabase:
         parameters = parameters_of(config)
     except ValueError as error:
         raise url_error(str(error), place) from None
+    # Whatever the service reads from, tables are changed where that is possible.
+    parameters["target_session_attrs"] = "read-write"
     where = f"{parameters.get('host', 'localhost')}:{parameters.get('port', '5432')}"
 
     def connect() -> psycopg.Connection[Any]:
