@@ -47,6 +47,8 @@ BEAT = 1.0
 REST = 0.1
 """The share of a beat that passes before a server is asked again even if there is cause to: while the
 primary is lost, to find the promoted one soon."""
+LEAST = 0.05
+"""Seconds that it is at least, unless the beat itself is shorter."""
 PATIENCE = 1.0
 """Seconds without an answer after which a server is asked once more, and then taken to be lost."""
 MOMENTS = 1000
@@ -89,6 +91,7 @@ class Watch:
         self._connect_timeout = connect_timeout
         self._max_lag = max_lag
         self._beat = min(BEAT, max_lag / 5)
+        self._rest = max(REST * self._beat, min(LEAST, self._beat))
         self._moments: deque[tuple[float, int]] = deque(maxlen=MOMENTS)
         self._system = ""
         self._closed = False
@@ -209,10 +212,10 @@ class Watch:
 
     async def _keep_asking(self, server: Server) -> None:
         while not self._closed:
-            await anyio.sleep(REST * self._beat)
+            await anyio.sleep(self._rest)
             primary = self.primary
             if primary is None or primary is server or primary.answers:
-                with anyio.move_on_after((1 - REST) * self._beat):
+                with anyio.move_on_after(self._beat - self._rest):
                     await server.wake.wait()
             server.wake = anyio.Event()
             await self._ask(server)
