@@ -24,13 +24,14 @@ from covet_operations import operation
 class Gate:
     """What the handlers wait for, new for each test."""
 
+    entered: anyio.Event
     release: anyio.Event
     seen: list[Any]
 
 
 @pytest.fixture(autouse=True)
 async def gate() -> None:
-    Gate.release = anyio.Event()
+    Gate.entered, Gate.release = anyio.Event(), anyio.Event()
     Gate.seen = []
 
 
@@ -41,6 +42,7 @@ def now() -> str:
 
 @http.get("/wait")
 async def wait(request: http.Request) -> str:
+    Gate.entered.set()
     try:
         await Gate.release.wait()
     except anyio.get_cancelled_exc_class():
@@ -295,9 +297,12 @@ async def test_cancelled_at_every_turn() -> None:
 
         Gate.release.set()
         assert await cancel_at_every_tick(one, check=check) > 5
-        Gate.release = anyio.Event()
-        with anyio.move_on_after(0.05):
-            await one()
+        Gate.entered, Gate.release = anyio.Event(), anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one)
+            await Gate.entered.wait()
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
         await check()
         assert "shutdown" in Gate.seen
 
