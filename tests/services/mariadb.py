@@ -138,8 +138,9 @@ class MariaDbServer:
         return {"ssl-cert": str(chain), "ssl-key": str(key)}
 
     def _install(self) -> None:
+        # A folder of its own for what is temporary: a server that starts sweeps away what others have there.
         done = subprocess.run(
-            [program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}",
+            [program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}",
              "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
              f"--innodb-log-file-size={SETTINGS['innodb-log-file-size']}"],
             user=self._user,
@@ -164,7 +165,7 @@ class MariaDbServer:
         settings = {**self._settings, "port": str(port), "socket": str(self.socket)}
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._program, "--no-defaults", f"--datadir={self._data}",
+                [self._program, "--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}",
                  *(f"--{name}={value}" for name, value in settings.items())],
                 user=self._user,
                 cwd=self._folder,
