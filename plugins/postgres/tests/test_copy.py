@@ -190,7 +190,7 @@ async def test_only_its_own_statements_are_taken(open_db: Opener) -> None:
         for sql in (
             "SELECT 1",
             IN,
-            "COPY t TO '/tmp/x'",
+            "COPY t TO '/srv/x'",
             "COPY (SELECT 'TO STDOUT') TO PROGRAM 'x'",
         ):
             with pytest.raises(SqlError) as caught:

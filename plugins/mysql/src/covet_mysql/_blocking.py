@@ -9,11 +9,11 @@ from covet_kernel import ConfigurationError
 from covet_mysql._config import MysqlConfig
 from covet_mysql._connection import MODES
 from covet_mysql._database import tls_context
-from covet_mysql._errors import ConnectError, Kind, start_error
+from covet_mysql._errors import start_error
 from covet_mysql._url import address_of, url_error
-from covet_sql.driver import BlockingDatabase
+from covet_sql.driver import BlockingDatabase, ConnectError, ConnectProblem
 
-KINDS: dict[int, Kind] = {
+KINDS: dict[int, ConnectProblem] = {
     1044: "database",
     1045: "password",
     1049: "database",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import anyio
 
 from covet_mysql._channel import Channel
-from covet_mysql._errors import ConnectError, refusal
+from covet_mysql._errors import refusal
 from covet_mysql._protocol import _constants as c
 from covet_mysql._protocol._answers import failure
 from covet_mysql._protocol._authentication import Authentication, RefusedError
@@ -19,6 +19,7 @@ from covet_mysql._protocol._exchanges import Command
 from covet_mysql._protocol._handshake import LARGEST, Greeting, greeting, login, tls_request
 from covet_mysql._protocol._packets import Packets, ProtocolError, framed
 from covet_mysql._url import Address
+from covet_sql.driver import ConnectError
 
 
 @dataclass(frozen=True)

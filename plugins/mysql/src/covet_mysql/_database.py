@@ -15,11 +15,11 @@ from covet_kernel.contracts import Isolation, Params, Row, SqlError
 from covet_mysql._config import MysqlConfig
 from covet_mysql._connect import Door, connect
 from covet_mysql._connection import Connection
-from covet_mysql._errors import ConnectError
 from covet_mysql._link import Counts, Link
 from covet_mysql._statement import MysqlStatement
 from covet_mysql._url import address_of
 from covet_sql.driver import (
+    ConnectError,
     Pool,
     Session,
     Statements,
@@ -91,7 +91,7 @@ class MysqlDatabase:
         await self.fetch_value("SELECT 1")
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        async with self._lent() as connection:
+        async with self.pool.lend() as connection:
             return await connection.fetch(self._statements[sql], params)
 
     async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
@@ -101,7 +101,7 @@ class MysqlDatabase:
         return value(await self.fetch_all(sql, params))
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        async with self._lent() as connection:
+        async with self.pool.lend() as connection:
             return await connection.execute(self._statements[sql], params)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
@@ -110,7 +110,7 @@ class MysqlDatabase:
 
     async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         async with (
-            self._lent() as connection,
+            self.pool.lend() as connection,
             aclosing(connection.stream(self._statements[sql], params)) as rows,
         ):
             async for row in rows:
@@ -122,7 +122,7 @@ class MysqlDatabase:
     ) -> AsyncIterator[MysqlSession]:
         check_isolation(isolation)
         async with (
-            self._lent() as connection,
+            self.pool.lend() as connection,
             self._transaction(connection, read_only=read_only, isolation=isolation),
         ):
             session = MysqlSession(connection, self._statements, self.pool.hold(connection))
@@ -130,17 +130,6 @@ class MysqlDatabase:
                 yield session
             finally:
                 session.end()
-
-    @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Connection]:
-        connection = await self.pool.acquire()
-        try:
-            yield connection
-        finally:
-            if connection.clean:
-                self.pool.give_back(connection)
-            else:
-                await self.pool.take_back(connection)
 
     @asynccontextmanager
     async def _transaction(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SqlError, SqlUnavailableError
 from covet_mysql._protocol._answers import Failure
-from covet_sql.driver import error_of
-
-Kind: TypeAlias = Literal["unreachable", "password", "database", "tls", "version", "refused"]
+from covet_sql.driver import ConnectError, ConnectProblem, error_of
 
 STATES = {
     1020: "40001",  # the record has changed since it was read
@@ -53,22 +50,6 @@ class LostError(SqlUnavailableError):
     """The connection ended before the answer was there."""
 
 
-class ConnectError(SqlUnavailableError):
-    """No connection could be opened.
-
-    Attributes:
-        kind: What it was.
-        where: Host and port.
-        reason: The words of the server or of the system.
-    """
-
-    def __init__(self, kind: Kind, where: str, reason: str, *, sqlstate: str = "08001") -> None:
-        super().__init__(f"cannot connect to {where}: {reason}", sqlstate=sqlstate)
-        self.kind = kind
-        self.where = where
-        self.reason = reason
-
-
 def error(failure: Failure) -> SqlError:
     """The contract's error for one of the server's; it names no value of the caller's."""
     message = failure.message
@@ -80,7 +61,7 @@ def error(failure: Failure) -> SqlError:
 
 def refusal(failure: Failure, where: str) -> ConnectError:
     """Why the server did not let the client in."""
-    kind: Kind = "refused"
+    kind: ConnectProblem = "refused"
     if failure.code in (1045, 1698, 1251, 4151, 1862):
         kind = "password"
     elif failure.code in (1044, 1049):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import anyio
 
 from covet_kernel import Context, Plugin
 from covet_kernel.contracts import SQL, HealthCheck, Metric, StoreScheme
@@ -84,27 +83,11 @@ async def opened(config: MysqlConfig, place: str) -> AsyncIterator[MysqlDatabase
     """
     # Only who opens a database pays for TLS and the protocol.
     from covet_mysql._database import MysqlDatabase
-    from covet_mysql._errors import ConnectError, start_error
+    from covet_mysql._errors import start_error
     from covet_mysql._url import url_error
+    from covet_sql.driver import opened as opened_database
 
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        try:
-            database = MysqlDatabase(config, tasks)
-        except ValueError as error:
-            failure = url_error(str(error), place)
-        else:
-            try:
-                await database.open()
-                yield database
-            except ConnectError as error:
-                failure = start_error(error, place)
-                failure.__cause__ = error
-            except Exception as error:
-                # Raised below, or the group would wrap it.
-                failure = error
-            finally:
-                await database.close()
-                tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with opened_database(
+        partial(MysqlDatabase, config), place, url_error=url_error, start_error=start_error
+    ) as database:
+        yield database

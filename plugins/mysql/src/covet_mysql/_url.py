@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from getpass import getuser
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
-
-from pydantic import ValidationError
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from covet_kernel import ConfigurationError
 from covet_mysql._config import MysqlConfig
+from covet_sql.driver import read_url
 
 SCHEMES = ("mysql", "mariadb")
 EXAMPLES = (
@@ -95,20 +94,10 @@ def config_of(url: str) -> MysqlConfig:
     Raises:
         ConfigurationError: It is not such a URL, or a key is wrong.
     """
-    base, mark, query = url.partition("?")
-    keys = dict(parse_qsl(query, keep_blank_values=True))
-    fields = MysqlConfig.model_fields.keys() - {"url", "password"}
-    own = {key: keys.pop(key) for key in keys.keys() & fields}
-    rest = urlencode(keys, quote_via=quote)
     try:
-        config = MysqlConfig.model_validate({"url": f"{base}{mark and '?'}{rest}", **own})
-        address_of(config)
-    except ValidationError as error:
-        problem = "; ".join(f"{issue['loc'][0]}: {issue['msg']}" for issue in error.errors())
+        return read_url(url, MysqlConfig, without=("url", "password"), check=address_of)
     except ValueError as error:
         problem = str(error)
-    else:
-        return config
     raise url_error(problem, "a store's URL")
 
 

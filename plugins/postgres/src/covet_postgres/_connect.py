@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from random import shuffle
-from typing import Literal, TypeAlias
 
 import anyio
 import psycopg
@@ -16,29 +15,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import ConnStatus, PollingStatus
 from psycopg.pq.abc import PGconn
 
-from covet_kernel.contracts import SqlUnavailableError
+from covet_sql.driver import ConnectError, ConnectProblem
 
 OLDEST = 130000
 """The oldest server that is tested against, as PostgreSQL numbers its versions."""
 PORT = "5432"
-
-Kind: TypeAlias = Literal["unreachable", "password", "database", "version", "tls", "refused"]
-
-
-class ConnectError(SqlUnavailableError):
-    """No connection could be opened.
-
-    Attributes:
-        kind: What it was.
-        where: Host and port.
-        reason: The words of the server or of the system.
-    """
-
-    def __init__(self, kind: Kind, where: str, reason: str) -> None:
-        super().__init__(f"cannot connect to {where}: {reason}", sqlstate="08001")
-        self.kind = kind
-        self.where = where
-        self.reason = reason
 
 
 async def connect(parameters: Mapping[str, str], timeout: float) -> PGconn:
@@ -138,7 +119,7 @@ def _refusal(raw: PGconn, where: str) -> ConnectError:
 def refusal(text: str, where: str, *, password: bool = False) -> ConnectError:
     """What libpq's message says; ``password`` if the server had asked for one."""
     reason = next(_reasons(text), text)
-    kind: Kind = "unreachable"
+    kind: ConnectProblem = "unreachable"
     if password or re.search(r"authentication failed|no pg_hba|no password", text):
         kind = "password"
     elif re.search(r'database ".*" does not exist', text):

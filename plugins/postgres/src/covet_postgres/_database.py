@@ -109,7 +109,7 @@ class PostgresDatabase:
             else:
                 return prepared.rows(result)
         statement.check()
-        async with self._lent() as connection:
+        async with self.pool.lend() as connection:
             return await connection.fetch(statement, params)
 
     async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
@@ -121,7 +121,7 @@ class PostgresDatabase:
     async def execute(self, sql: str, params: Params = ()) -> int:
         statement = self._statements[sql]
         statement.check()
-        async with self._lent() as connection:
+        async with self.pool.lend() as connection:
             return await connection.execute(statement, params)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
@@ -132,7 +132,7 @@ class PostgresDatabase:
         statement = self._statements[sql]
         statement.check()
         async with (
-            self._lent() as connection,
+            self.pool.lend() as connection,
             self._transaction(connection),
             aclosing(connection.stream(statement, params)) as rows,
         ):
@@ -150,7 +150,7 @@ class PostgresDatabase:
         statement = self._statements[sql]
         statement.check_copies("out")
         async with (
-            self._lent() as connection,
+            self.pool.lend() as connection,
             self._transaction(connection),
             aclosing(connection.copy_out(statement)) as chunks,
         ):
@@ -159,7 +159,7 @@ class PostgresDatabase:
 
     async def column_types(self, query: str) -> tuple[list[int], Types]:
         """The types of a query's columns, and what is known of them."""
-        async with self._lent() as connection:
+        async with self.pool.lend() as connection:
             return await connection.column_types(query)
 
     @asynccontextmanager
@@ -168,7 +168,7 @@ class PostgresDatabase:
     ) -> AsyncIterator[PostgresSession]:
         check_isolation(isolation)
         async with (
-            self._lent() as connection,
+            self.pool.lend() as connection,
             self._transaction(connection, read_only=read_only, isolation=isolation),
         ):
             session = PostgresSession(connection, self._statements, self.pool.hold(connection))
@@ -187,17 +187,6 @@ class PostgresDatabase:
                 sqlstate="0A000",
             )
         return self.listening.listen(channels, buffer)
-
-    @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Connection]:
-        connection = await self.pool.acquire()
-        try:
-            yield connection
-        finally:
-            if connection.clean:
-                self.pool.give_back(connection)
-            else:
-                await self.pool.take_back(connection)
 
     @asynccontextmanager
     async def _transaction(

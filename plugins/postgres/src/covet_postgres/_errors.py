@@ -7,8 +7,7 @@ from psycopg.pq.abc import PGresult
 
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SqlError, SqlUnavailableError
-from covet_postgres._connect import ConnectError
-from covet_sql.driver import error_of
+from covet_sql.driver import ConnectError, error_of
 
 MISSING_TYPE = "42P18"
 

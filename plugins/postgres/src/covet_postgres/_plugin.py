@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
 from anyio.abc import TaskGroup
 
 from covet_kernel import Context, Plugin
@@ -110,31 +109,14 @@ async def opened(config: PostgresConfig, place: str) -> AsyncIterator[PostgresDa
         ConfigurationError: It cannot be used; says why.
     """
     # psycopg is nearly all of this plugin's start: only who opens a database pays for it.
-    from covet_postgres._connect import ConnectError
     from covet_postgres._errors import start_error
     from covet_postgres._url import url_error
+    from covet_sql.driver import opened as opened_database
 
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        try:
-            database = _database(config, tasks)
-        except ValueError as error:
-            failure = url_error(str(error), place)
-        else:
-            try:
-                await database.open()
-                yield database
-            except ConnectError as error:
-                failure = start_error(error, place)
-                failure.__cause__ = error
-            except Exception as error:
-                # Raised below, or the group would wrap it.
-                failure = error
-            finally:
-                await database.close()
-                tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with opened_database(
+        partial(_database, config), place, url_error=url_error, start_error=start_error
+    ) as database:
+        yield database
 
 
 def _database(config: PostgresConfig, tasks: TaskGroup) -> PostgresDatabase:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, quote, urlencode
 
 import psycopg
 from psycopg.pq import Conninfo
-from pydantic import ValidationError
 
 from covet_kernel import ConfigurationError
 from covet_postgres._config import PostgresConfig, Replica
+from covet_sql.driver import read_url
 
 SCHEMES = ("postgres", "postgresql")
 EXAMPLES = (
@@ -83,20 +82,10 @@ def config_of(url: str) -> PostgresConfig:
     Raises:
         ConfigurationError: It is not such a URL, or a key is wrong.
     """
-    base, mark, query = url.partition("?")
-    keys = dict(parse_qsl(query, keep_blank_values=True))
-    fields = PostgresConfig.model_fields.keys() - NOT_IN_URLS
-    own = {key: keys.pop(key) for key in keys.keys() & fields}
-    rest = urlencode(keys, quote_via=quote)
     try:
-        config = PostgresConfig.model_validate({"url": f"{base}{mark and '?'}{rest}", **own})
-        parameters_of(config)
-    except ValidationError as error:
-        problem = "; ".join(f"{issue['loc'][0]}: {issue['msg']}" for issue in error.errors())
+        return read_url(url, PostgresConfig, without=NOT_IN_URLS, check=parameters_of)
     except ValueError as error:
         problem = str(error)
-    else:
-        return config
     raise url_error(problem, "a store's URL")
 
 

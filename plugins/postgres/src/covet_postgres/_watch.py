@@ -20,12 +20,12 @@ from anyio.abc import TaskGroup
 from psycopg.pq.abc import PGresult
 
 from covet_kernel.contracts import SqlError
-from covet_postgres._connect import ConnectError, connect
+from covet_postgres._connect import connect
 from covet_postgres._errors import LostError
 from covet_postgres._link import Counts, Link
 from covet_postgres._position import BLOCK, position
 from covet_postgres._server import Server
-from covet_sql.driver import Loop
+from covet_sql.driver import ConnectError, Loop
 
 log = logging.getLogger("covet.postgres")
 

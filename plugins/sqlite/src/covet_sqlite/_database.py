@@ -12,12 +12,12 @@ from typing import Any
 import apsw
 
 from covet_kernel.contracts import Isolation, Params, Row, SqlError
-from covet_sql.driver import Pool, check_isolation
+from covet_sql.driver import Pool, check_isolation, first, value
 from covet_sqlite._config import MEMORY, SqliteConfig
 from covet_sqlite._connection import Connection, Counts
 from covet_sqlite._open import only_reads, open_raw, read_schema
 from covet_sqlite._points import PointReads
-from covet_sqlite._session import SqliteSession, first, value
+from covet_sqlite._session import SqliteSession
 
 READS = re.compile(r"\s*(?:SELECT|VALUES|EXPLAIN)\b", re.IGNORECASE)
 READS_WITH = re.compile(

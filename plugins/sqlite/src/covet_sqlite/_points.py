@@ -15,6 +15,7 @@ import anyio.lowlevel
 import apsw
 
 from covet_kernel.contracts import Params, Row, SqlError
+from covet_sql.driver import Statements
 from covet_sqlite._errors import FAILURES
 from covet_sqlite._open import names_of
 
@@ -57,7 +58,7 @@ class PointReads:
         self._opening = threading.Lock()
         self._closed = False
         # ``None``: it came once. Texts into which values are written come no second time.
-        self._known: dict[str, bool | None] = {}
+        self._known: Statements[bool | None] = Statements(lambda text: None, TEXTS)
         self._looks = 0
         self._left = TURN
         self.done = 0
@@ -87,13 +88,8 @@ class PointReads:
         """Whether `prove` should look at a text that has been read in a thread."""
         if not self._steps:
             return False
-        known = self._known.get(sql, self)
-        if known is not self:
-            return known is None
-        while len(self._known) >= TEXTS:
-            del self._known[next(iter(self._known))]
-        self._known[sql] = None
-        return False
+        came_before = sql in self._known
+        return self._known[sql] is None and came_before
 
     def prove(self, raw: apsw.Connection, sql: str, params: Params) -> None:
         """Find out whether a text is a point read; in the thread of a connection that just ran it."""

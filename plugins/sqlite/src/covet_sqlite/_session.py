@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterable
 from itertools import islice
 from typing import Any
 
-import anyio
-
-from covet_kernel.contracts import Params, Row, SqlError
+from covet_kernel.contracts import Params, Row
+from covet_sql.driver import OwnedSession, first, value
 from covet_sqlite._connection import Connection
 
 MANY = 500
 """Rows of parameters handed to the thread at once."""
 
 
-class SqliteSession:
+class SqliteSession(OwnedSession[Connection]):
     """A transaction's session: every statement on its connection, for the task that began it."""
 
     dialect = "sqlite"
-
-    def __init__(self, connection: Connection, task: int) -> None:
-        self._connection = connection
-        self._open = True
-        self._task = task
-
-    def end(self) -> None:
-        self._open = False
-
-    def _mine(self) -> Connection:
-        if not self._open:
-            raise SqlError("the session's transaction has ended", sqlstate="25000")
-        if anyio.get_current_task().id != self._task:
-            raise SqlError(
-                "a session belongs to the task that began its transaction; another task needs its own",
-                sqlstate="25000",
-            )
-        return self._connection
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
         return await self._mine().fetch(sql, params)
@@ -68,19 +48,3 @@ class SqliteSession:
         finally:
             if self._open:
                 connection.close_stream(stream)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteSession]:
-        async with self._mine().savepoint():
-            yield self
-            self._mine()
-
-
-def first(rows: list[Row]) -> Row | None:
-    """The first row, if any."""
-    return rows[0] if rows else None
-
-
-def value(rows: list[Row]) -> Any:
-    """The first column of the first row, if any."""
-    return next(iter(rows[0].values())) if rows else None

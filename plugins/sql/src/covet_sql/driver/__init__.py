@@ -3,19 +3,24 @@ how to wait for a socket.
 """
 
 from covet_sql.driver._blocking import BlockingDatabase, OpensBlocking
-from covet_sql.driver._errors import error_of
+from covet_sql.driver._errors import ConnectError, ConnectProblem, error_of
 from covet_sql.driver._loop import Loop, Reply, current_loop
+from covet_sql.driver._opened import opened
 from covet_sql.driver._pool import Lease, Pool, Pooled
-from covet_sql.driver._session import Session, SessionConnection, first, value
+from covet_sql.driver._session import OwnedSession, Session, SessionConnection, first, value
 from covet_sql.driver._statement import Grammar, Statement, Statements, parts_of
 from covet_sql.driver._transactions import check_isolation
+from covet_sql.driver._url import read_url
 
 __all__ = [
     "BlockingDatabase",
+    "ConnectError",
+    "ConnectProblem",
     "Grammar",
     "Lease",
     "Loop",
     "OpensBlocking",
+    "OwnedSession",
     "Pool",
     "Pooled",
     "Reply",
@@ -27,6 +32,8 @@ __all__ = [
     "current_loop",
     "error_of",
     "first",
+    "opened",
     "parts_of",
+    "read_url",
     "value",
 ]

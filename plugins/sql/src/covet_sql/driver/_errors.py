@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from covet_kernel.contracts import (
     SqlConflictError,
     SqlError,
@@ -24,6 +26,29 @@ STATES: dict[str, type[SqlError]] = {
     "57P04": SqlUnavailableError,  # the database was dropped
     "57P05": SqlUnavailableError,  # the connection was idle for too long
 }
+
+ConnectProblem: TypeAlias = Literal[
+    "unreachable", "password", "database", "tls", "version", "refused"
+]
+"""What may keep a connection from being opened."""
+
+
+class ConnectError(SqlUnavailableError):
+    """No connection could be opened.
+
+    Attributes:
+        kind: What it was.
+        where: Host and port.
+        reason: The words of the server or of the system.
+    """
+
+    def __init__(
+        self, kind: ConnectProblem, where: str, reason: str, *, sqlstate: str = "08001"
+    ) -> None:
+        super().__init__(f"cannot connect to {where}: {reason}", sqlstate=sqlstate)
+        self.kind = kind
+        self.where = where
+        self.reason = reason
 
 
 def error_of(sqlstate: str, message: str) -> SqlError:

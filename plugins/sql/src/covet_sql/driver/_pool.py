@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import uniform
 from time import monotonic
@@ -189,6 +190,18 @@ class Pool(Generic[C]):
                     await connection.restore()
         finally:
             self.give_back(connection)
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[C]:
+        """A connection for the block, restored for the next user if it needs that."""
+        connection = await self.acquire()
+        try:
+            yield connection
+        finally:
+            if connection.clean:
+                self.give_back(connection)
+            else:
+                await self.take_back(connection)
 
     def give_back(self, connection: C) -> None:
         """End the use of a connection; the next in the queue gets it."""

@@ -12,7 +12,14 @@ from covet_kernel.contracts import Params, Row, SqlError
 from covet_sql.driver._statement import Statements
 
 
-class SessionConnection(Protocol):
+class HasSavepoints(Protocol):
+    """What every session asks of its connection."""
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """A part of the transaction that can fail alone."""
+
+
+class SessionConnection(HasSavepoints, Protocol):
     """What a session asks of its connection, with statements of its own kind."""
 
     async def fetch(self, statement: Any, params: Params, /) -> list[Row]:
@@ -27,15 +34,13 @@ class SessionConnection(Protocol):
     def stream(self, statement: Any, params: Params, /) -> AsyncGenerator[Row, None]:
         """Rows as they are fetched."""
 
-    def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A part of the transaction that can fail alone."""
 
-
+H = TypeVar("H", bound=HasSavepoints)
 C = TypeVar("C", bound=SessionConnection)
 
 
-class Session(Generic[C]):
-    """Every statement on the transaction's connection, for the task that began it.
+class OwnedSession(Generic[H]):
+    """What a session is whatever runs its statements: open for its block, and the task's that began it.
 
     Attributes:
         dialect: The database's.
@@ -43,9 +48,8 @@ class Session(Generic[C]):
 
     dialect: str
 
-    def __init__(self, connection: C, statements: Statements[Any], task: int) -> None:
+    def __init__(self, connection: H, task: int) -> None:
         self._connection = connection
-        self._statements = statements
         self._open = True
         self._task = task
 
@@ -53,7 +57,7 @@ class Session(Generic[C]):
         """Refuse whatever is still asked."""
         self._open = False
 
-    def _mine(self) -> C:
+    def _mine(self) -> H:
         if not self._open:
             raise SqlError("the session's transaction has ended", sqlstate="25000")
         if anyio.get_current_task().id != self._task:
@@ -62,6 +66,21 @@ class Session(Generic[C]):
                 sqlstate="25000",
             )
         return self._connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Self]:
+        """A part of the transaction that happens as a whole or not at all."""
+        async with self._mine().savepoint():
+            yield self
+            self._mine()
+
+
+class Session(OwnedSession[C]):
+    """Every statement on the transaction's connection, for the task that began it."""
+
+    def __init__(self, connection: C, statements: Statements[Any], task: int) -> None:
+        super().__init__(connection, task)
+        self._statements = statements
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
         """As the contract has it, and so are the others."""
@@ -85,12 +104,6 @@ class Session(Generic[C]):
             async for row in rows:
                 yield row
                 self._mine()
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Self]:
-        async with self._mine().savepoint():
-            yield self
-            self._mine()
 
 
 def first(rows: list[Row]) -> Row | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from covet_kernel.contracts import Params, SqlError
 
-S = TypeVar("S", bound="Statement")
+S = TypeVar("S")
 
 TOKEN = re.compile(
     r"""
