@@ -7,14 +7,10 @@ ends.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,18 +22,13 @@ from urllib.parse import unquote, urlsplit
 import pymysql
 import pytest
 import trustme
-from services.postgres import free_port
+from services.process import OLD, ServerProcess
 
 VARIABLE = "COVET_TEST_MYSQL_URL"
 """Names a server to use instead: an administrator's URL, whose databases the tests may create and drop."""
 
 PASSWORD = "open sesame/:@?&é"
 """Of the users ``locked``, ``edward`` and ``secure``; with what a URL has to escape."""
-
-PR_SET_PDEATHSIG = 1
-PREFIX = "covet-mariadb-"
-USER = "mysql"
-"""Who runs the server: it refuses to be run by root."""
 
 SETTINGS = {
     "bind-address": "127.0.0.1",
@@ -74,53 +65,37 @@ def program(name: str) -> str:
     return found
 
 
-def account() -> str | None:
-    """Who is to run the server."""
-    if os.getuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in (USER, "nobody") if name in names)
-
-
-def sweep() -> None:
-    """Remove what processes that were killed have left, an hour ago or more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - (folder / "log").stat().st_mtime > 3600:
-                shutil.rmtree(folder)
-
-
-def end_with_parent() -> None:
-    """Have the kernel end the server, whatever becomes of the process that runs the tests."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class MariaDbServer:
+class MariaDbServer(ServerProcess):
     """A server in a temporary folder, which offers TLS.
 
     Attributes:
-        port: Where it listens, on 127.0.0.1, before and after a restart.
         authority: The file with the certificate of who has signed the server's, for 127.0.0.1.
         socket: The path of its socket in the file system.
     """
 
+    title = "MariaDB"
+    prefix = "covet-mariadb-"
+    user = "mysql"
+    politely = signal.SIGTERM
+    at_once = signal.SIGKILL
+
     def __init__(self, settings: Sequence[tuple[str, str]] = ()) -> None:
         self._program = program("mariadbd")
-        self._user = account()
-        sweep()
-        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        super().__init__()
         self._folder.chmod(0o755)
-        self._data = self._folder / "data"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        # A server that starts sweeps away what others have in the folder for what is temporary.
+        self._places = (f"--datadir={self._data}", f"--tmpdir={self._folder}")
         self.authority = self._folder / "authority.pem"
         self.socket = self._folder / "socket"
         self._settings = {**SETTINGS, **self._certified(), **dict(settings)}
         (self._folder / "log").touch()
-        if self._user is not None:
-            for path in (self._folder, *self._folder.iterdir()):
-                shutil.chown(path, self._user)
-        self._install()
+        self._own(self._folder, *self._folder.iterdir())
+        self._run(program("mariadb-install-db"), "--no-defaults", *self._places,
+                  "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
+                  f"--innodb-log-file-size={SETTINGS['innodb-log-file-size']}")  # fmt: skip
+
+    def is_left(self, folder: Path) -> bool:
+        return time.time() - (folder / "log").stat().st_mtime > OLD
 
     @property
     def url(self) -> str:
@@ -137,76 +112,17 @@ class MariaDbServer:
         certificate.private_key_pem.write_to_path(str(key))
         return {"ssl-cert": str(chain), "ssl-key": str(key)}
 
-    def _install(self) -> None:
-        # A folder of its own for what is temporary: a server that starts sweeps away what others have there.
-        done = subprocess.run(
-            [program("mariadb-install-db"), "--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}",
-             "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
-             f"--innodb-log-file-size={SETTINGS['innodb-log-file-size']}"],
-            user=self._user,
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
-
-    def start(self) -> None:
-        """Start it and wait until it answers; again at the same port after a `stop`."""
-        for _ in range(5):
-            port = self.port or free_port()
-            if self._started(port):
-                self.port = port
-                return
-        raise RuntimeError(f"MariaDB does not start:\n{self._log()}")
-
-    def _started(self, port: int) -> bool:
+    def command(self, port: int) -> Sequence[str]:
         settings = {**self._settings, "port": str(port), "socket": str(self.socket)}
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._program, "--no-defaults", f"--datadir={self._data}", f"--tmpdir={self._folder}",
-                 *(f"--{name}={value}" for name, value in settings.items())],
-                user=self._user,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - it takes no lock
-            )  # fmt: skip
-        limit = time.monotonic() + 60
-        while self._process.poll() is None:
-            try:
-                connect(f"mysql://root@127.0.0.1:{port}/").close()
-            except pymysql.MySQLError:
-                if time.monotonic() > limit:
-                    break
-                time.sleep(0.02)
-            else:
-                return True
-        self.stop()
-        return False
+        given = (f"--{name}={value}" for name, value in settings.items())
+        return [self._program, "--no-defaults", *self._places, *given]
 
-    def _log(self) -> str:
-        return (self._folder / "log").read_text("utf-8", "replace")[-4000:]
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it: SIGTERM as an administrator does, SIGKILL at once."""
-        if (process := self._process) is None:
-            return
-        process.send_signal(how)
+    def answers(self, port: int) -> bool:
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self._process = None
-
-    def close(self) -> None:
-        """Stop it and remove its folder."""
-        self.stop(signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+            connect(f"mysql://root@127.0.0.1:{port}/").close()
+        except pymysql.MySQLError:
+            return False
+        return True
 
 
 def connect(url: str, **options: Any) -> pymysql.Connection[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -18,8 +19,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services.postgres import account, end_with_parent, free_port, server_url
 from services.postgres import database as postgres_database
+from services.postgres import server_url
+from services.process import account, end_with_parent, free_port
 
 CONFIGURATION = """\
 [databases]
@@ -60,7 +62,7 @@ def pooler(url: str, *, size: int = 2) -> Iterator[str]:
     program = shutil.which("pgbouncer", path=PATHS)
     assert program is not None
     parts = psycopg.conninfo.conninfo_to_dict(url)
-    user = account()
+    user = account("postgres")
     with tempfile.TemporaryDirectory(prefix="covet-pgbouncer-") as name:
         folder = Path(name)
         if user is not None:
@@ -88,7 +90,7 @@ def pooler(url: str, *, size: int = 2) -> Iterator[str]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=end_with_parent,  # noqa: PLW1509 - it takes no lock
+            preexec_fn=end_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - it takes no lock
         ) as process:
             try:
                 through = f"postgres://{parts['user']}@127.0.0.1:{own_port}/{parts['dbname']}"

@@ -7,32 +7,25 @@ ends.
 from __future__ import annotations
 
 import atexit
-import ctypes
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
+from services.process import OLD, ServerProcess
 
 VARIABLE = "COVET_TEST_POSTGRES_URL"
 """Names a server to use instead: a superuser's URL, whose databases the tests may create and drop."""
 
 PASSWORD = "open sesame/:@?&é"
 """Of the role ``locked``, the only one that is asked for it; with what a URL has to escape."""
-
-PR_SET_PDEATHSIG = 1
-PREFIX = "covet-postgres-"
 
 ACCESS = """
 local all all trust
@@ -73,145 +66,63 @@ def programs() -> Path:
     return folders[-1]
 
 
-def account() -> str | None:
-    """Who is to run the server: it refuses to be run by root."""
-    if os.getuid() != 0:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in names)
-
-
-def sweep() -> None:
-    """Remove what processes that were killed have left, an hour ago or more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            old = time.time() - folder.stat().st_mtime > 3600
-            if old and not (folder / "data" / "postmaster.pid").exists():
-                shutil.rmtree(folder)
-
-
-def free_port() -> int:
-    """A port nobody listens at; somebody may be faster, so be ready to take another."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
-def end_with_parent() -> None:
-    """Have the kernel end the server, whatever becomes of the process that runs the tests."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
-
-
-class PostgresServer:
-    """A server in a temporary folder.
+class PostgresServer(ServerProcess):
+    """A server in a temporary folder: SIGINT stops it as an administrator does, SIGQUIT at once.
 
     Args:
         settings: Of its configuration.
         files: In the folder of its data, readable for it alone; keys, say.
-
-    Attributes:
-        port: Where it listens, on 127.0.0.1, before and after a restart.
     """
+
+    title = "PostgreSQL"
+    prefix = "covet-postgres-"
+    user = "postgres"
+    politely = signal.SIGINT
+    at_once = signal.SIGQUIT
 
     def __init__(
         self, settings: Sequence[tuple[str, str]] = (), files: Mapping[str, bytes] | None = None
     ) -> None:
         self._programs = programs()
-        self._user = account()
         self._settings = {**SETTINGS, **dict(settings)}
         self._files = files or {}
-        sweep()
-        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._data = self._folder / "data"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
-        if self._user is not None:
-            shutil.chown(self._folder, self._user)
+        super().__init__()
+        self._own(self._folder)
         self._fill()
 
+    def is_left(self, folder: Path) -> bool:
+        old = time.time() - folder.stat().st_mtime > OLD
+        return old and not (folder / "data" / "postmaster.pid").exists()
+
     def _fill(self) -> None:
-        self._run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--username=postgres",
-                  "--auth=trust", f"--pgdata={self._data}")  # fmt: skip
+        self._run(self._program("initdb"), "--no-sync", "--encoding=UTF8", "--locale=C",
+                  "--username=postgres", "--auth=trust", f"--pgdata={self._data}")  # fmt: skip
         (self._data / "pg_hba.conf").write_text(ACCESS)
         for name, data in self._files.items():
             path = self._data / name
             path.touch(0o600)
             path.write_bytes(data)
-            if self._user is not None:
-                shutil.chown(path, self._user)
+            self._own(path)
 
     @property
     def url(self) -> str:
         """Of the superuser, for the database ``postgres``."""
         return f"postgres://postgres@127.0.0.1:{self.port}/postgres"
 
-    def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [str(self._programs / program), *arguments],
-            user=self._user,
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{program} failed:\n{done.stderr}")
+    def _program(self, name: str) -> str:
+        return str(self._programs / name)
 
-    def start(self) -> None:
-        """Start it and wait until it answers; again at the same port after a `stop`."""
-        for _ in range(5):
-            port = self.port or free_port()
-            if self._started(port):
-                self.port = port
-                return
-        raise RuntimeError(f"PostgreSQL does not start:\n{self._log()}")
-
-    def _started(self, port: int) -> bool:
+    def command(self, port: int) -> Sequence[str]:
         settings = {**self._settings, "port": str(port)}
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self._data),
-                 *(f"--{name}={value}" for name, value in settings.items())],
-                user=self._user,
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - it takes no lock
-            )  # fmt: skip
-        limit = time.monotonic() + 60
-        while self._process.poll() is None:
-            try:
-                psycopg.connect(f"postgres://postgres@127.0.0.1:{port}/postgres").close()
-            except psycopg.OperationalError:
-                if time.monotonic() > limit:
-                    break
-                time.sleep(0.02)
-            else:
-                return True
-        self.stop()
-        return False
+        given = (f"--{name}={value}" for name, value in settings.items())
+        return [self._program("postgres"), "-D", str(self._data), *given]
 
-    def _log(self) -> str:
-        return (self._folder / "log").read_text("utf-8", "replace")[-4000:]
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT as an administrator does, SIGQUIT at once."""
-        if (process := self._process) is None:
-            return
-        process.send_signal(how)
+    def answers(self, port: int) -> bool:
         try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self._process = None
-
-    def close(self) -> None:
-        """Stop it and remove its folder."""
-        self.stop(signal.SIGQUIT)
-        shutil.rmtree(self._folder, ignore_errors=True)
+            psycopg.connect(f"postgres://postgres@127.0.0.1:{port}/postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 @contextmanager

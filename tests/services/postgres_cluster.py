@@ -35,7 +35,7 @@ class ReplicaServer(PostgresServer):
         super().__init__(settings)
 
     def _fill(self) -> None:
-        self._run("pg_basebackup", f"--pgdata={self._data}", "--write-recovery-conf", "--no-sync",
+        self._run(self._program("pg_basebackup"), f"--pgdata={self._data}", "--write-recovery-conf", "--no-sync",
                   "--checkpoint=fast", "--wal-method=stream", "--create-slot",
                   f"--slot=covet_{secrets.token_hex(4)}",
                   f"--dbname=host=127.0.0.1 port={self._primary.port} user=postgres")  # fmt: skip

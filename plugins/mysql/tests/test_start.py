@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from services import mariadb
-from services.postgres import free_port
+from services.process import free_port
 
 from covet_kernel import ConfigurationError, flatten
 from covet_kernel.contracts import SQL

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from services import postgres, postgres_cluster
 from services.postgres_cluster import Cluster
+from services.process import free_port
 from services.proxy import proxy
 
 from covet_kernel import ConfigurationError
@@ -490,7 +491,7 @@ async def test_a_server_of_another_cluster_is_never_read_from(
 
 
 async def test_it_starts_without_its_replicas(open_db: Opener, cluster: Cluster) -> None:
-    gone = f"postgres://127.0.0.1:{postgres.free_port()}"
+    gone = f"postgres://127.0.0.1:{free_port()}"
     config = {**cluster.config, "replicas": [gone]}
     async with opened(PostgresConfig.model_validate(config), "the test") as db:
         assert isinstance(db, ReplicatedDatabase)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from services import postgres
+from services.process import free_port
 
 from covet_kernel import ConfigurationError, flatten
 from covet_kernel.contracts import SQL
@@ -49,7 +50,7 @@ async def test_the_url_is_none(url: str) -> None:
 
 
 async def test_nobody_listens() -> None:
-    port = postgres.free_port()
+    port = free_port()
     error = await refusal(url=f"postgres://shop:{quote(SECRET, safe='')}@127.0.0.1:{port}/shop")
     assert error.code == "COVET-POSTGRES-UNREACHABLE"
     assert f"127.0.0.1:{port}" in error.problem
