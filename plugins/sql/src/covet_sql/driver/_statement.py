@@ -56,6 +56,12 @@ class Statement:
     is an operator of the database's that is written with a question mark; beside ``:name`` a single
     one is, too. ``::`` is a cast, and ``[1:n]`` a slice.
 
+    Args:
+        text: It.
+        placeholder: What is written for the parameter of a number, from 1.
+        grammar: How the database reads it.
+        operator: What is written for a question mark that is none; ``??`` if it will be read again.
+
     Attributes:
         sql: The text with the driver's placeholders.
         code: It in upper case without what is quoted or a comment, to look for words in.
@@ -66,7 +72,12 @@ class Statement:
     __slots__ = ("code", "count", "names", "sql")
 
     def __init__(
-        self, text: str, placeholder: Callable[[int], str], grammar: Grammar = STANDARD
+        self,
+        text: str,
+        placeholder: Callable[[int], str],
+        grammar: Grammar = STANDARD,
+        *,
+        operator: str = "?",
     ) -> None:
         names: dict[str, int] = {}
         marks = 0
@@ -79,7 +90,7 @@ class Statement:
             if kind == "name":
                 sent = placeholder(names.setdefault(part, len(names) + 1))
             elif kind == "mark" and (named or part == "??"):
-                sent = "?"
+                sent = operator
             elif kind == "mark":
                 marks += 1
                 sent = placeholder(marks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from covet_kernel.contracts import Params
-from covet_sql.driver import parts_of
+from covet_sql.driver import Statement
 
 
 class Placeholders:
@@ -19,25 +19,11 @@ class Placeholders:
     """
 
     def __init__(self, text: str) -> None:
+        statement = Statement(text, lambda number: f"${number}", operator="??")
         self.text = text
-        pieces = parts_of(text)
-        names: dict[str, int] = {}
-        marks = 0
-        written: list[str] = []
-        named = any(kind == "name" for kind, _ in pieces)
-        for kind, part in pieces:
-            if kind == "name":
-                written.append(f"${names.setdefault(part, len(names) + 1)}")
-            elif kind == "mark" and (named or part == "??"):
-                written.append("??")
-            elif kind == "mark":
-                marks += 1
-                written.append(f"${marks}")
-            else:
-                written.append(part)
-        self.numbered = "".join(written)
-        self.names = tuple(names)
-        self.count = len(names) or marks
+        self.numbered = statement.sql
+        self.names = statement.names
+        self.count = statement.count
 
     def filled(self, value: Any) -> Params:
         """The same value for every parameter."""
