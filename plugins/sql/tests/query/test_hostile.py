@@ -64,6 +64,7 @@ GLOT = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql"}
 
 @given(names=THREE)
 @example(names=["x' OR 1=1 --", ":value", "%(x)s"])
+@example(names=["table\n", "left\n", "select\n"])
 @settings(max_examples=60, deadline=None)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_names_do_not_change_the_shape(dialect: str, names: list[str]) -> None:
@@ -90,6 +91,7 @@ def test_values_do_not_change_the_text(dialect: str, value: str) -> None:
 
 
 @given(names=THREE, value=TEXTS)
+@example(names=["table\n", "left\n", "select\n"], value="")
 @settings(max_examples=40, deadline=None)
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_database_keeps_them_as_they_are(backend: str, names: list[str], value: str) -> None:

@@ -34,6 +34,8 @@ from covet_sql.query._elements import EveryRow, Incoming, OnConflict
 NONCE = secrets.token_hex(8)
 MARK = re.compile(f"\0{NONCE}:([0-9]+)\0")
 """Stands for the parameter of that number; nobody outside the process can write one."""
+BARE = re.compile(r"[A-Z0-9_$]+\Z", re.IGNORECASE)
+"""Names that may go without quotes. SQLAlchemy's own pattern takes a line's end behind one for nothing."""
 
 
 def json_text(value: Any) -> str:
@@ -297,6 +299,7 @@ def dialect(name: str) -> Dialect:
     made: Dialect = _MAKERS[name](
         paramstyle="named", json_serializer=json_text, json_deserializer=from_json
     )
+    made.identifier_preparer.legal_characters = BARE
     return made
 
 
