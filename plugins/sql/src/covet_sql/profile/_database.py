@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class Observed:
     """Statements, each of which is counted.
 
+    Its methods are written out, each like the others: a function that all of them called would be paid
+    for by every statement.
+
     Args:
         inner: Runs them.
         profile: Counts them.
