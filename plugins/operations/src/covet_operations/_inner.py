@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
 from typing import Any
 
-import anyio.to_thread
 from pydantic import TypeAdapter, ValidationError
 
 from covet_kernel.contracts import Call, Operation
@@ -18,6 +16,7 @@ from covet_operations._errors import Invalid, faults
 from covet_operations._inputs import refuse_constants
 from covet_operations._providers import Provider, ProviderGraph, Value
 from covet_operations._signature import Injected, Input, Signature
+from covet_operations._threads import Threads
 
 CONNECTION = "operations.connection"
 """The key of the connection's open providers in ``call.state``."""
@@ -31,6 +30,7 @@ def innermost(
     value: Value,
     graph: ProviderGraph,
     app: dict[Provider, Any],
+    threads: Threads,
 ) -> Inner:
     """What runs inside every layer.
 
@@ -41,6 +41,7 @@ def innermost(
         value: Gives the provider of a capability.
         graph: The application's providers.
         app: The values of app-scoped providers, filled when the phase opens.
+        threads: Where a handler runs that asks for a worker thread.
     """
 
     def write(source: Source) -> None:
@@ -66,7 +67,7 @@ def innermost(
                 source.line(f"        if {source.name(codec.enough)}(call): break")
             source.line("r = None")
         else:
-            _write_call(source, operation, handler, arguments)
+            _write_call(source, operation, threads, handler, arguments)
             reply(signature, codec)(source)
         source.depth = depth
 
@@ -102,13 +103,15 @@ def _fitted(source: Source, signature: Signature, item: str, indent: str = "") -
     source.line(f"{indent}{unless}{item} = {source.name(fit)}({item})")
 
 
-def _write_call(source: Source, operation: Operation, handler: str, arguments: str) -> None:
+def _write_call(
+    source: Source, operation: Operation, threads: Threads, handler: str, arguments: str
+) -> None:
     """Leave the handler's result in ``r``."""
     if is_async(operation.handler):
         source.wait(f"{handler}({arguments})")
     elif operation.extra.get("operations", {}).get("thread"):
-        run, bind = source.name(anyio.to_thread.run_sync), source.name(partial)
-        source.line(f"r = await {run}({bind}({handler}, {arguments}))")
+        run, called = source.name(threads.run), source.name(operation.name)
+        source.line(f"r = await {run}({called}, {handler}, {arguments})")
     else:
         source.line(f"r = {handler}({arguments})")
 

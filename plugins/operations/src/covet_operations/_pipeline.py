@@ -16,6 +16,7 @@ from covet_operations._errors import OperationError
 from covet_operations._plan import Plan
 from covet_operations._providers import Provider, ProviderScope
 from covet_operations._signature import Signature
+from covet_operations._threads import Threads
 
 B = TypeVar("B", bound=Binding)
 
@@ -41,6 +42,11 @@ class OperationsConfig(PluginConfig):
     max_page_size: int = Field(
         1000, ge=1, description="The most items on one page, whatever an operation allows."
     )
+    max_threads: int = Field(
+        40,
+        ge=1,
+        description="Worker threads of handlers at once, those whose calls are over included.",
+    )
     refuse_extra: bool = Field(
         True, description="Refuse a message with inputs the operation does not have."
     )
@@ -52,6 +58,11 @@ class Pipeline:
     Args:
         config: Options; defaults unless given.
         providers: Providers besides those of ``covet_providers``.
+
+    Attributes:
+        config: The same.
+        providers: The same.
+        threads: Where handlers run that ask for a worker thread.
     """
 
     def __init__(
@@ -59,6 +70,7 @@ class Pipeline:
     ) -> None:
         self.config = config or OperationsConfig()
         self.providers = providers
+        self.threads = Threads(self.config.max_threads)
         self._plans: dict[Serving, Plan] = {}
 
     def assemble(self, serving: Serving) -> None:
@@ -70,7 +82,12 @@ class Pipeline:
         """
         config = self.config
         plan = Plan(
-            serving, self.providers, config.deadline, config.commit_grace, config.refuse_extra
+            serving,
+            self.providers,
+            config.deadline,
+            config.commit_grace,
+            config.refuse_extra,
+            self.threads,
         )
         # Phases before this one are over. Weak keys would keep them all: a plan knows its phase.
         number = serving.number

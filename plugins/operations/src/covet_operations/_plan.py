@@ -33,6 +33,7 @@ from covet_operations._order import order
 from covet_operations._phase import Phase
 from covet_operations._providers import Provider, ProviderGraph, ProviderScope, by_type
 from covet_operations._signature import Injected, Resolver, Signature, compile_signature, place_of
+from covet_operations._threads import Threads
 from covet_operations._transact import Transact
 from covet_operations._translate import Translator
 from covet_operations._validate import Validate
@@ -55,10 +56,12 @@ class Plan:
         deadline: float,
         commit_grace: float,
         refuse_extra: bool,
+        threads: Threads,
     ) -> None:
         self._serving = serving
         self._deadline = deadline or math.inf
         self._refuse_extra = refuse_extra
+        self._threads = threads
         self._compiled: set[int] = set()
         self._phase = Phase()
         self.errors: list[ConfigurationError] = []
@@ -164,6 +167,7 @@ class Plan:
             value=self._serving.provided.__getitem__,
             graph=self._graph,
             app=self._phase.values,
+            threads=self._threads,
         )
         again = reply(signature, found) if signature.kind in ("unary", "client_stream") else None
         needed = {each.scope for each in self._graph.needed(signature.injected)}

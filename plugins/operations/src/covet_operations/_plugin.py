@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pluggy
 
 from covet_kernel import Context, Plugin, Serving, hookspec
-from covet_kernel.contracts import Operation
+from covet_kernel.contracts import Metric, Operation
 from covet_operations._bulk._service import BULK, Bulk
 from covet_operations._marks import operations_of
 from covet_operations._paging._service import PAGING, Paging
@@ -36,6 +36,7 @@ class Operations(Plugin[OperationsConfig]):
 
     def __init__(self, config: OperationsConfig) -> None:
         super().__init__(config)
+        self._pipeline = Pipeline(config)
         self._operations: tuple[Operation, ...] = ()
         self._providers: tuple[Provider, ...] = ()
 
@@ -44,7 +45,7 @@ class Operations(Plugin[OperationsConfig]):
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        pipeline = Pipeline(self.config)
+        pipeline = self._pipeline
 
         async def serve(serving: Serving) -> None:
             for operation, binding in pipeline.unserved(serving):
@@ -71,9 +72,25 @@ class Operations(Plugin[OperationsConfig]):
         ctx.compile(pipeline.assemble)
         ctx.serve(serve)
         yield
+        if pipeline.threads.left:
+            ctx.log.warning(
+                "%d worker threads still run handlers whose calls are over; on asyncio the process"
+                " ends when they have",
+                pipeline.threads.left,
+            )
 
     def covet_operations(self) -> Iterable[Operation]:
         return self._operations
 
     def covet_providers(self) -> Iterable[Provider]:
         return self._providers
+
+    def covet_metrics(self) -> Iterable[Metric]:
+        """How many worker threads have outlived their calls."""
+        threads = self._pipeline.threads
+        yield Metric(
+            name="operations.threads.left",
+            kind="gauge",
+            read=lambda: [((), threads.left)],
+            help="Worker threads that still run a handler whose call is over.",
+        )
