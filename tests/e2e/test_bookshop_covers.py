@@ -10,6 +10,9 @@ import pytest
 from e2e.images import HTML, JPEG, SVG, WEBP, png
 from e2e.service import Service, bookshop
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 LIMIT = 2_000_000
 
 

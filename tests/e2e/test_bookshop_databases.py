@@ -14,6 +14,9 @@ from e2e.events import events
 from e2e.service import EXAMPLE, SQLITE, Service, bookshop, covet, on_postgres
 from services import postgres
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 TITLES = 908
 
 

@@ -8,6 +8,9 @@ from html.parser import HTMLParser
 import pytest
 from e2e.service import EXAMPLE, Service
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 FOLDER = EXAMPLE / "shop" / "front"
 FILES = sorted(path.name for path in FOLDER.iterdir())
 TYPES = {

@@ -10,6 +10,9 @@ import pytest
 from e2e.answers import lines
 from e2e.service import Service
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 
 def order(service: Service, key: str, *wanted: tuple[int, int]) -> httpx.Response:
     headers = {"idempotency-key": key}

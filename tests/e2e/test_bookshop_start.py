@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from e2e.service import Service, bookshop, copy_example, covet, free_port
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 TITLES = 908
 
 
@@ -107,27 +110,40 @@ def refused(folder: Path, backend: str, *overrides: str) -> str:
         (["plugins.shop.use=shop:Shopp"], ["COVET-PLUGIN-", "shop"]),
         (["plugins.shop.use=shopp:Shop"], ["COVET-PLUGIN-IMPORT", "shopp"]),
         (["plugin.http.port=1"], ["COVET-CONFIG-KEY", "plugin", "plugins"]),
-        (["plugins.shop.catalogue=nothing.csv"], ["SHOP-CATALOGUE", "nothing.csv"]),
-        (["plugins.shop.covers=books.csv"], ["SHOP-COVERS", "books.csv"]),
-        (["plugins.shop.covers=nowhere/covers"], ["SHOP-COVERS", "nowhere"]),
-        (["plugins.sqlite.path=nowhere/shop.db"], ["COVET-SQLITE-", "nowhere"]),
-        (["plugins.sqlite.path=shop"], ["COVET-SQLITE-", "shop"]),
-        (["plugins.sqlite.path=books.csv"], ["COVET-SQLITE-", "books.csv"]),
-        (["plugins.http.host=192.0.2.1"], ["COVET-HTTP-", "192.0.2.1"]),
     ],
     ids=lambda value: value[0] if "=" in value[0] else "",
 )
-def test_a_wrong_setting_is_one_clear_error(
-    backend: str, folder: Path, overrides: list[str], words: list[str]
+def test_a_wrong_setting_is_one_clear_error_before_any_loop_runs(
+    folder: Path, overrides: list[str], words: list[str]
 ) -> None:
-    free = f"plugins.http.port={free_port()}"
-    said = refused(folder, backend, free, *overrides)
+    said = refused(folder, "asyncio", *overrides)
+    for word in words:
+        assert word in said
+    assert not (folder / "bookshop.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("plugins.shop.catalogue=nothing.csv", ["SHOP-CATALOGUE", "nothing.csv"]),
+        ("plugins.shop.covers=books.csv", ["SHOP-COVERS", "books.csv"]),
+        ("plugins.shop.covers=nowhere/covers", ["SHOP-COVERS", "nowhere"]),
+        ("plugins.sqlite.path=nowhere/shop.db", ["COVET-SQLITE-", "nowhere"]),
+        ("plugins.sqlite.path=shop", ["COVET-SQLITE-", "shop"]),
+        ("plugins.sqlite.path=books.csv", ["COVET-SQLITE-", "books.csv"]),
+        ("plugins.http.host=192.0.2.1", ["COVET-HTTP-", "192.0.2.1"]),
+    ],
+)
+def test_what_cannot_be_opened_is_one_clear_error(
+    backend: str, folder: Path, override: str, words: list[str]
+) -> None:
+    said = refused(folder, backend, f"plugins.http.port={free_port()}", override)
     for word in words:
         assert word in said
 
 
-def test_all_wrong_settings_are_named_at_once(backend: str, folder: Path) -> None:
-    said = refused(folder, backend, "plugins.http.prot=1", "plugins.sqlite.pth=x", "x.y=1")
+def test_all_wrong_settings_are_named_at_once(folder: Path) -> None:
+    said = refused(folder, "asyncio", "plugins.http.prot=1", "plugins.sqlite.pth=x", "x.y=1")
     for word in ("plugins.http.prot", "plugins.sqlite.pth", "--set x.y"):
         assert word in said
 
@@ -146,18 +162,16 @@ def test_a_port_in_use_is_one_clear_error(backend: str, folder: Path) -> None:
     ("content", "word"),
     [(b"[plugins.http\n", "COVET-CONFIG-SYNTAX"), (b"\xff\xfe", "COVET-CONFIG-FILE")],
 )
-def test_a_wrong_file_is_one_clear_error(
-    backend: str, folder: Path, content: bytes, word: str
-) -> None:
+def test_a_wrong_file_is_one_clear_error(folder: Path, content: bytes, word: str) -> None:
     (folder / "covet.toml").write_bytes(content)
-    done = covet("run", "-c", str(folder / "covet.toml"), "--backend", backend)
+    done = covet("run", "-c", str(folder / "covet.toml"))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert word in done.stderr
 
 
-def test_a_missing_file_is_one_clear_error(backend: str, tmp_path: Path) -> None:
-    said = refused(tmp_path, backend)
+def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
+    said = refused(tmp_path, "asyncio")
     assert "COVET-CONFIG-FILE" in said
 
 

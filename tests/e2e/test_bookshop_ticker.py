@@ -13,6 +13,9 @@ from e2e.answers import lines
 from e2e.events import Told, events
 from e2e.service import Service, bookshop
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 KEPT = 1000
 RECENT = 10
 FLATLAND = {"book_id": 1, "title": "Flatland"}

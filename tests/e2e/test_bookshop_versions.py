@@ -9,6 +9,9 @@ import pytest
 from e2e.answers import NEW, lines
 from e2e.service import Service, covet
 
+# A shop is a process with its own loop and database: one interpreter is enough for it.
+pytestmark = pytest.mark.once
+
 ONE = {"api-version": "1"}
 
 
