@@ -32,6 +32,8 @@ EXTENDS: dict[str, set[str]] = {
     "mysql": {"sql"},
     "postgres": {"sql"},
     "sqlite": {"sql"},
+    # The key of a call, and databases that are another one at each call.
+    "sharding": {"sql"},
 }
 """Which plugin may import which other, because it extends it. Nothing else goes sideways."""
 
