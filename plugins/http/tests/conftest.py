@@ -138,6 +138,7 @@ async def serving(
     plugins: dict[str, type[Plugin[Any]]] | None = None,
     config: dict[str, Any] | None = None,
     kernel: dict[str, Any] | None = None,
+    directory: Path | None = None,
 ) -> AsyncIterator[Service]:
     """Serve these functions' operations on a free port, with the first of these servers."""
     classes: dict[str, type[Plugin[Any]]] = {
@@ -152,7 +153,7 @@ async def serving(
         "http": {"port": 0, "linger": 0.05, "server": server, **(http or {})},
         **(config or {}),
     }
-    async with run_kernel(classes, tables, kernel=kernel or {}) as running:
+    async with run_kernel(classes, tables, directory=directory, kernel=kernel or {}) as running:
         yield Service(running)
 
 

@@ -59,6 +59,19 @@ def at_assets(public: Path, **options: Any) -> dict[str, Any]:
     return {"static": {"/assets": {"folder": str(public), **options}}}
 
 
+async def test_a_relative_folder_starts_at_that_of_the_configuration(
+    web: Any, public: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    static = {"/assets": "public", "/whole": {"folder": str(public)}}
+    async with web.serving(http={"static": static}, directory=tmp_path) as service:
+        for path in ("/assets/app.js", "/whole/app.js"):
+            answer = await service.ask("GET", path)
+            assert (answer.status, answer.body) == (200, b"let a")
+
+
 async def test_what_is_there(web: Any, public: Path) -> None:
     config = at_assets(public, cache="max-age=60", precompressed=False)
     async with web.serving(http=config) as service, service.connect() as client:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -99,6 +100,7 @@ class Http(Plugin[HttpConfig]):
         self._rules = Rules(config)
         self._document = ServedDocument(config)
         self._contract: Contract | None = None
+        self._directory = Path()
 
     @property
     def implies(self) -> Sequence[str]:
@@ -119,7 +121,7 @@ class Http(Plugin[HttpConfig]):
         return Parts(request)
 
     def covet_operations(self) -> Iterable[Operation]:
-        return (*self._document.operations(), *configured(self.config.static))
+        return (*self._document.operations(), *configured(self.config.static, self._directory))
 
     def covet_commands(self) -> Iterable[Command]:
         return (openapi_command(self.config),)
@@ -128,6 +130,7 @@ class Http(Plugin[HttpConfig]):
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         pipeline = ctx.require(OPERATIONS)
         server = ctx.require(HTTP_SERVER)
+        self._directory = ctx.directory
         sockets = await self._bind()
         scheme = getattr(server, "scheme", "http")
         urls = tuple(_url(bound, scheme) for bound in sockets)

@@ -32,7 +32,7 @@ _ANYTHING_OR_HTML: Final = ("application/octet-stream", "text/html")
 class StaticFolder(PluginConfig):
     """A folder that is served: a table of ``[plugins.http.static]``."""
 
-    folder: Path = Field(description="The folder, from where the service is started.")
+    folder: Path = Field(description="The folder; a relative path starts at covet.toml's.")
     index: str = Field(
         default="index.html", description="What answers for a folder in it; empty: nothing does."
     )
@@ -81,7 +81,7 @@ def static_folder(
     Args:
         path: Where it begins, without parameters, such as ``"/assets"``; ``"/"``: everywhere that no
             other route is.
-        folder: The folder.
+        folder: The folder; a relative path starts where the service is started.
         index: What answers for a folder in it; empty: nothing does.
         fallback: What answers browsers' requests for pages that are no files, as applications need
             that route by themselves; empty: 404.
@@ -153,7 +153,7 @@ def check_folders(operations: Iterable[tuple[Operation, str]]) -> None:
                 _CODE,
                 f"{str(folder)!r}, which {owner or 'the service'} serves at"
                 f" {operation.bindings[0].address}, is no folder.",
-                fix="Create it, or correct its name; it counts from where the service is started.",
+                fix="Create the folder, or correct the path.",
             )
     if len(missing) == 1:
         raise next(iter(missing.values()))
@@ -255,7 +255,8 @@ def wants_page(accept: str) -> bool:
         return False
 
 
-def configured(static: Mapping[str, StaticFolder]) -> Iterable[Operation]:
-    """The operations of ``[plugins.http.static]``."""
+def configured(static: Mapping[str, StaticFolder], directory: Path) -> Iterable[Operation]:
+    """The operations of ``[plugins.http.static]``, whose relative paths start at a directory."""
     for path, options in static.items():
-        yield from operations_for(path, options)
+        found = {"folder": directory / options.folder}
+        yield from operations_for(path, options.model_copy(update=found))
