@@ -20,15 +20,17 @@ pytestmark = pytest.mark.once
 
 PAGE = ROOT / "docs" / "explanation" / "bad-inputs.md"
 
-ENGINE, PORTABLE, HTTP2, ASGI = "engine", "hypercorn", "HTTP/2", "ASGI"
+ENGINE, PORTABLE, HTTP2, HTTP3, ASGI = "engine", "hypercorn", "HTTP/2", "HTTP/3", "ASGI"
 SERVERS = frozenset({ENGINE, PORTABLE})
 ALL = SERVERS | {ASGI}
 
 # The ways that each row has to be tested by.
 APPLIES: dict[int, frozenset[str]] = {
     **dict.fromkeys(range(1, 27), SERVERS),
-    **dict.fromkeys(range(27, 35), frozenset({HTTP2})),
-    **dict.fromkeys(range(35, 55), ALL),
+    **dict.fromkeys(range(27, 35), frozenset({HTTP2, HTTP3})),
+    29: frozenset({HTTP2}),  # HTTP/3 has no frames that go on with headers
+    **dict.fromkeys(range(35, 37), ALL | {HTTP2, HTTP3}),
+    **dict.fromkeys(range(37, 55), ALL),
     40: SERVERS,  # the access log of another server is its own
     60: ALL,
     70: ALL,
@@ -58,6 +60,7 @@ _FIXTURES = {
 _FILES = {
     "native/engine/tests": frozenset({ENGINE}),
     "plugins/hypercorn/tests/test_http2": frozenset({HTTP2}),
+    "plugins/hypercorn/tests/http3/test_": frozenset({HTTP3}),
     "plugins/hypercorn/tests/test_": frozenset({PORTABLE}),
     "plugins/http/tests/test_asgi": frozenset({ASGI}),
     "plugins/http/tests/test_outer": frozenset({ASGI}),

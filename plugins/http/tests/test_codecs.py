@@ -117,6 +117,13 @@ async def test_message_pack_both_ways(web: Any) -> None:
                 assert answer.headers["content-type"] == "application/json"
                 assert answer.headers["vary"] == "accept"
                 assert answer.json["title"] == "t"
+            for kind in ("application/msgpack", "application/x-msgpack"):
+                answer = await client.ask("GET", "/books/5", headers={"Accept": kind})
+                assert (answer.status, answer.headers["content-type"]) == (200, kind)
+                assert msgpack.decode(answer.body) == {"id": 5}
+            several = {"Accept": f"application/msgpack;q=0.9, {PACKED}, */*;q=0.1"}
+            answer = await client.ask("GET", "/books/5", headers=several)
+            assert answer.headers["content-type"] == PACKED
             answer = await ask(
                 "/books", {"id": 1, "title": "t", "when": datetime(2025, 1, 1, tzinfo=UTC)}
             )

@@ -116,7 +116,8 @@ async def test_the_document_says_so(web: Any) -> None:
 
 async def test_outcomes_in_other_codecs(web: Any) -> None:
     packed = {"Content-Type": "application/vnd.msgpack", "Accept": "application/vnd.msgpack"}
-    async with web.serving(add_each, http={"message_pack": True}) as shop:
+    config = {"message_pack": True, "openapi": {"contract": True}}
+    async with web.serving(add_each, http=config) as shop:
         body = msgpack.encode({"books": [GOOD, {"title": "Emma"}]})
         answer = await shop.ask("POST", "/books/each", body=body, headers=packed)
         assert (answer.status, answer.headers["content-type"]) == (207, "application/vnd.msgpack")

@@ -676,7 +676,9 @@ def broken() -> dict[str, Any]:
         "blank-in-path": those(path="/a b"),
         "line-end-in-path": those(path="/a\r\nb"),
         "bad-method": those(method="GE T"),
+        # bad input 35
         "bad-authority": those(authority="u@a"),
+        "path-in-authority": those(authority="a/admin?"),
         "bad-scheme": those(scheme="javascript"),
         # bad input 34
         "extended-connect": [*those(method="CONNECT"), (":protocol", "websocket")],
@@ -685,7 +687,7 @@ def broken() -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", sorted(broken()))
 async def test_broken_requests_reach_nobody(serve: Any, name: str) -> None:
-    # bad input 32, 33, 34, 36
+    # bad input 32, 33, 34, 35, 36
     called = 0
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -26,8 +26,8 @@ class MediaCodec(Protocol):
     Documents are plain data: what JSON can hold, and bytes and times where the encoding has them.
 
     Attributes:
-        media_types: In lower case, without parameters. Answers are sent as the first; requests may
-            come as any of them.
+        media_types: In lower case, without parameters, the favourite first. Requests may come as any
+            of them, and answers are sent as the one that is asked for.
     """
 
     media_types: Sequence[str]
@@ -108,8 +108,10 @@ class Codecs:
                     raise _wrong(f"{first} and {owner} both register {media_type!r}")
                 self._read[media_type] = codec
         self.negotiate = bool(others)
-        self._write = [None, *(codec for _, codec in others)]
-        self._offered = [JSON, *(codec.media_types[0] for _, codec in others)]
+        named = [(each, codec) for _, codec in others for each in codec.media_types]
+        self._write = [None, *(codec for _, codec in named)]
+        self._offered = [JSON, *(each for each, _ in named)]
+        self._favourites = [JSON, *(codec.media_types[0] for _, codec in others)]
         self._known: dict[bytes, int] = {}
 
     def reading(self, request: Request) -> MediaCodec | None:
@@ -175,7 +177,7 @@ class Codecs:
         except TooManyRangesError as error:
             raise Malformed(f"the request has {error}") from None
         if found is None:
-            raise NotAcceptable(f"answers come as {' or '.join(self._offered)}")
+            raise NotAcceptable(f"answers come as {' or '.join(self._favourites)}")
         if len(self._known) < _KNOWN:
             self._known[line] = found
         return found

@@ -67,7 +67,7 @@ class Waiting:
             self.running -= 1
 
 
-# bad input 31: frames of QUIC that ask for work or an answer, each of them valid
+# Frames of QUIC that ask for work or an answer, each of them valid.
 QUIC: dict[str, Callable[[int], bytes]] = {
     "ping": lambda n: b"\x01",
     "acknowledgements": lambda n: b"\x02\x00\x00\x00\x00",
@@ -95,6 +95,7 @@ QUIC: dict[str, Callable[[int], bytes]] = {
 async def test_a_flood_of_frames_ends_the_connection(
     http3: Any, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # bad input 31
     make = QUIC[name]
     application = Waiting()
     async with http3.listening(application, keep_alive_timeout=60.0) as (_, port):
@@ -131,7 +132,6 @@ HEAD = pylsqpack.Encoder().encode(
 
 
 async def rapid_reset(client: Any) -> None:
-    # bad input 27
     stream = client.request("/wait", "POST", body=None)
     client.quic.reset_stream(stream, CANCELLED)
     client.quic.stop_stream(stream, CANCELLED)
@@ -145,7 +145,6 @@ async def rapid_stop(client: Any) -> None:
 
 
 async def made_to_reset(client: Any) -> None:
-    # bad input 28
     client.raw(frame(1, HEAD[:2] + b"\xd1"))
 
 
@@ -210,6 +209,7 @@ HTTP: dict[str, Callable[[Any], Awaitable[None]]] = {
 async def test_a_flood_of_requests_and_frames_ends_the_connection(
     http3: Any, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    # bad input 27, 28, 31
     application = Waiting()
     async with http3.listening(application, keep_alive_timeout=60.0) as (_, port):
         async with http3.connected(port) as bystander, http3.connected(port) as client:

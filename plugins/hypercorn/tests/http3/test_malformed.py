@@ -55,7 +55,6 @@ class Counting:
         await send({"type": "http.response.body", "body": b"ok"})
 
 
-# bad input 15, 20, 32, 33
 REQUESTS: dict[str, Fields] = {
     "nothing": [],
     "no method": without(b":method"),
@@ -65,10 +64,12 @@ REQUESTS: dict[str, Fields] = {
     "an empty authority": instead(b":authority", b""),
     "an empty path": instead(b":path", b""),
     "a path without a slash": instead(b":path", b"a"),
+    "a host in place of a path": instead(b":path", b"@evil.example"),
     "a fragment": instead(b":path", b"/a#b"),
     "a space in the path": instead(b":path", b"/a b"),
     "a user in the authority": instead(b":authority", b"u@a"),
     "a path in the authority": instead(b":authority", b"a/b"),
+    "a query in the authority": instead(b":authority", b"a/admin?"),
     "two authorities": instead(b":authority", b"a,b"),
     "another scheme": instead(b":scheme", b"ftp"),
     "a method that is no token": instead(b":method", b"GE T"),
@@ -108,6 +109,7 @@ REQUESTS: dict[str, Fields] = {
 
 
 async def test_a_malformed_request_ends_its_stream_only(http3: Any) -> None:
+    # bad input 15, 20, 32, 33, 35, 36
     application = Counting()
     async with http3.listening(application) as (_, port), http3.connected(port) as client:
         for name, fields in REQUESTS.items():

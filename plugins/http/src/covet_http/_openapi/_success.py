@@ -45,13 +45,14 @@ def describe_success(
         status = description.success
         # Without parameters, as those who look answers up compare it.
         media_type = media_type_of(binding, signature).partition(";")[0]
-        description.answer(status, phrase(status), media_type, body)
+        kinds = [media_type]
         if codecs and negotiable(signature, binding):
-            for each in codecs:
-                description.answer(status, phrase(status), each[0], body)
+            kinds += [kind for each in codecs for kind in each]
             description.error(NotAcceptable)
-        if has_outcomes(signature):
-            description.answer(MULTI_STATUS, phrase(MULTI_STATUS), media_type, body)
+        for kind in kinds:
+            description.answer(status, phrase(status), kind, body)
+            if has_outcomes(signature):
+                description.answer(MULTI_STATUS, phrase(MULTI_STATUS), kind, body)
     for result in signature.results:
         if issubclass(result, File):
             description.answer(200, phrase(200), _ANY, DescribedBody({}))
