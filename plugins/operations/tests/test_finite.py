@@ -164,3 +164,14 @@ def test_what_is_no_json_is_refused(document: str) -> None:
 )
 def test_what_only_looks_like_it_is_left_to_the_validator(document: Any) -> None:
     refuse_constants(document)
+
+
+def test_a_validator_of_its_own_is_made_once_when_it_is_first_used() -> None:
+    adapter = finite(TypeAdapter(Inner))
+    assert vars(adapter.validator).keys() == {"_schema"}
+    with pytest.raises(ValidationError, match="finite"):
+        adapter.validate_json(b'{"x": 1e999}')
+    made = vars(adapter.validator)["_made"]
+    assert adapter.validate_python({"x": "2.5"}) == Inner(x=2.5)
+    assert adapter.get_default_value() is None
+    assert vars(adapter.validator)["_made"] is made

@@ -17,7 +17,7 @@ class Record:
     so it must be immutable. Records of one class are equal if their fields are.
     """
 
-    _fields: ClassVar[tuple[str, ...]] = ()
+    _fields: ClassVar[dict[str, None]] = {}
     _required: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
@@ -27,12 +27,12 @@ class Record:
             for name, kind in cls.__annotations__.items()
             if not str(kind).startswith(("ClassVar", "typing.ClassVar"))
         ]
-        cls._fields = tuple(dict.fromkeys((*cls._fields, *own)))
+        cls._fields = dict.fromkeys((*cls._fields, *own))
         cls._required = frozenset(name for name in cls._fields if not hasattr(cls, name))
 
     def __init__(self, **values: Any) -> None:
-        if not self._required <= values.keys() <= set(self._fields):
-            wrong = sorted((self._required - values.keys()) | (values.keys() - self._fields))
+        if not self._required <= values.keys() <= self._fields.keys():
+            wrong = sorted((self._required - values.keys()) | (values.keys() - self._fields.keys()))
             raise TypeError(f"{type(self).__name__}: missing or unknown {', '.join(wrong)}")
         self.__dict__.update(values)
 

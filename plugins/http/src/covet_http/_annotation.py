@@ -20,6 +20,8 @@ _CLASSES: Final[dict[str, tuple[type, type]]] = {
 def plain(annotation: Any) -> Any:
     """An annotation without its metadata, its name and its ``None``."""
     while True:
+        if isinstance(annotation, type):
+            return annotation
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
         elif hasattr(annotation, "__supertype__"):

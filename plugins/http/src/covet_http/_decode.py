@@ -16,7 +16,7 @@ from covet_http._file import File, deliver
 from covet_http._forms._plan import FormPlan
 from covet_http._hosts import host_matcher, host_name
 from covet_http._media import is_json
-from covet_http._placement import Placement, read_ahead
+from covet_http._placement import Placement
 from covet_http._problem import Malformed, Problems
 from covet_http._request import Request
 from covet_http._route import Route
@@ -74,7 +74,7 @@ class Decoding:
         return Codec(
             text=text,
             text_location=where,
-            ahead=bool(read_ahead(signature, place)),
+            ahead=bool(place.ahead),
             document=document,
             release=release,
             whole=place.body[0] if place.whole is not None and place.body else place.spread,

@@ -146,6 +146,8 @@ def _aliases(name: str, info: FieldInfo) -> list[str]:
 
 def base_of(annotation: Any) -> Any:
     """A type without its metadata, and without the ``None`` of an optional one."""
+    if isinstance(annotation, type):
+        return annotation
     if get_origin(annotation) is Annotated:
         return base_of(annotation.__origin__)
     if get_origin(annotation) in (Union, UnionType):
@@ -157,6 +159,8 @@ def base_of(annotation: Any) -> Any:
 
 def no_text(annotation: Any) -> str:
     """What a type is, if no text of a query, header or cookie could stand for it; else empty."""
+    if isinstance(annotation, type):
+        return "a dict" if annotation is dict else ""
     if any(isinstance(each, _READERS) for each in get_args(annotation)[1:]):
         return ""  # it reads texts by itself
     base = base_of(annotation)
@@ -166,6 +170,8 @@ def no_text(annotation: Any) -> str:
 
 
 def _is_many(annotation: Any) -> bool:
+    if isinstance(annotation, type):
+        return annotation in _MANY
     if any(isinstance(each, _JSON) for each in get_args(annotation)[1:]):
         return False  # one text, which holds all of it
     base = base_of(annotation)
@@ -174,7 +180,9 @@ def _is_many(annotation: Any) -> bool:
 
 def has_fields(base: Any) -> bool:
     """Whether a type, as `base_of` gives it, is an object with named fields."""
-    return isinstance(base, type) and (
+    if not isinstance(base, type) or base.__module__ == "builtins":
+        return False
+    return (
         hasattr(base, "__pydantic_fields__")
         or hasattr(base, "__struct_fields__")
         or hasattr(base, "__dataclass_fields__")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias, get_origin
+from weakref import WeakKeyDictionary
 
 from covet_http._fields import Spread, UnfitModelError, base_of, has_fields, no_text, spread
 from covet_http._forms._parts import Parts
@@ -15,7 +16,22 @@ from covet_operations import Injected, Input, Signature
 
 Place: TypeAlias = Literal["query", "header", "cookie"]
 PlainText: TypeAlias = Literal["int", "str"]
+_with_files: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+
+
+class Ahead(Record):
+    """An input that a server may read before anybody asks for it.
+
+    Attributes:
+        kind: ``"int"`` or ``"str"``, see `covet_operations.Input.plain_text`.
+        path: Its number among the path's parameters, ``None`` for one of the query.
+        query: Its name in the query, decoded.
+    """
+
+    kind: PlainText
+    path: int | None = None
+    query: str = ""
 
 
 class Placement(Record):
@@ -33,6 +49,7 @@ class Placement(Record):
         spread: The model whose fields are the body's own, if there is one: the only one in the body that
             has to come, whatever else comes from elsewhere. Other inputs are members beside its fields.
         form: The names of their fields, if the body is a form; ``None`` if it is none.
+        ahead: How to read all inputs ahead; empty where one of them needs more than that.
         problems: Why something cannot come from where it should.
     """
 
@@ -46,6 +63,7 @@ class Placement(Record):
     whole: Body | None
     spread: str
     form: dict[str, str] | None
+    ahead: tuple[Ahead, ...]
     problems: tuple[str, ...]
 
     def body_inputs(self, signature: Signature) -> list[Input]:
@@ -167,6 +185,7 @@ class _Placing:
             whole=whole,
             spread=spread,
             form={given.name: name for given, name in self.form} if self.takes_form else None,
+            ahead=_read_ahead(self.inputs.values(), self.path, self.query),
             problems=tuple(self.problems),
         )
 
@@ -276,25 +295,12 @@ class _Placing:
         self.models[given.name] = place, found
 
 
-class Ahead(Record):
-    """An input that a server may read before anybody asks for it.
-
-    Attributes:
-        kind: ``"int"`` or ``"str"``, see `covet_operations.Input.plain_text`.
-        path: Its number among the path's parameters, ``None`` for one of the query.
-        query: Its name in the query, decoded.
-    """
-
-    kind: PlainText
-    path: int | None = None
-    query: str = ""
-
-
-def read_ahead(signature: Signature, place: Placement) -> tuple[Ahead, ...]:
-    """How to read all inputs of an operation ahead; empty where one of them needs more than that."""
+def _read_ahead(
+    inputs: Iterable[Input], path: Mapping[str, int], query: Mapping[str, str]
+) -> tuple[Ahead, ...]:
     found = []
-    for given in signature.inputs:
-        index, key, kind = place.path.get(given.name), place.query.get(given.name), given.plain_text
+    for given in inputs:
+        index, key, kind = path.get(given.name), query.get(given.name), given.plain_text
         if kind is None or (index is None and key is None):
             return ()
         found.append(Ahead(kind=kind, path=index, query=key or ""))
@@ -314,10 +320,15 @@ def _place_of(marker: Query | Header | Cookie) -> Place:
 def _has_files(annotation: Any) -> bool:
     if annotation.__class__ is type and annotation.__module__ == "builtins":
         return False
-    return holds_files(annotation) or (
+    if isinstance(annotation, type) and annotation in _with_files:
+        return _with_files[annotation]
+    found = holds_files(annotation) or (
         has_fields(base_of(annotation))
         and any(holds_files(each) for _, each in fields_of_model(annotation))
     )
+    if isinstance(annotation, type):
+        _with_files[annotation] = found
+    return found
 
 
 def _dashed(name: str) -> str:

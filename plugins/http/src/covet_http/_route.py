@@ -9,7 +9,6 @@ from covet_http._encode import form_of, media_type_of
 from covet_http._events import FAREWELL, HEADERS
 from covet_http._links import has_links, link_line
 from covet_http._location import compile_location
-from covet_http._placement import read_ahead
 from covet_http._problem import CLIENT_CLOSED_REQUEST, CONTENT_TYPE, Headers, Problems, joined
 from covet_http._request import Request
 from covet_http._response import header_line
@@ -72,7 +71,7 @@ class Route:
         self.varies = bool(signature.results) and not self.streams
         empty = signature.output_type is None and not signature.results
         place = self.binding.place(signature)
-        self.ahead = read_ahead(signature, place)
+        self.ahead = place.ahead
         self.whole_body = endpoint.kind == "unary" and bool(place.body)
         self.status = self.binding.status or (204 if empty else 200)
         self._problems = problems

@@ -264,7 +264,11 @@ class Router(Generic[R]):
         if isinstance(segment, str):
             return node.literals.setdefault(segment, _Node())
         kind = letter.lower()
-        child = node.children.setdefault(kind, _Node())
+        child = node.children.get(kind)
+        if child is None:
+            child = node.children[kind] = _Node()
+        elif kind == letter or kind in node.narrow:
+            return child
         if kind != letter:
             node.narrow.add(kind)
         node.arrange()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from types import NoneType
 from typing import Any, Final, TypeAlias
 
 from covet_http._media import is_json
@@ -108,6 +109,7 @@ class Form:
 
 Marker: TypeAlias = Query | Header | Cookie | Body | Form
 _MARKERS: Final = (Query, Header, Cookie, Body, Form)
+_NO_MARKERS: Final = frozenset((NoneType, bool, int, float, str))
 # By the class of another framework's marker, where ours is not called the same.
 _INSTEAD: Final = {
     "Depends": "write a provider, and annotate the parameter with what it makes",
@@ -132,6 +134,8 @@ def misplaced_markers(signature: Signature) -> Iterator[str]:
     """Say which parameters are marked in a way that nobody reads."""
     for given in signature.inputs:
         default = given.default
+        if default.__class__ in _NO_MARKERS and not given.metadata:
+            continue
         if isinstance(default, _MARKERS) or any(default is known for known in _MARKERS):
             kind = getattr(default, "__name__", type(default).__name__)
             yield (

@@ -75,8 +75,8 @@ def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool
     The most frequent shape, nothing but integers and strings that come as texts, is written inline.
     Whatever one of them is not at once goes the general way, all of it: faults are made there alone.
     """
-    decode = compile_decode(signature, codec, refuse_extra=refuse_extra)
     if codec.release is not None:
+        decode = compile_decode(signature, codec, refuse_extra=refuse_extra)
         return Layer(around=_releasing(decode, codec.release))
     found = [(each, codec.text.get(each.name), each.plain_text) for each in signature.inputs]
     plain = [
@@ -84,11 +84,16 @@ def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool
         for each, find, how in found
         if find is not None and how is not None
     ]
+    if len(plain) < len(found) and codec.document is not None:
+        return Layer(before=compile_decode(signature, codec, refuse_extra=refuse_extra))
+
+    # Texts are there: nothing is handed back that would have to be awaited. Nor is anything about them
+    # for assembly to refuse any more, so that what reads them can be made when the chain is.
+    def general(source: Source) -> None:
+        source.line(f"{source.name(compile_decode(signature, codec))}(call)")
+
     if len(plain) < len(found):
-        if codec.document is not None:
-            return Layer(before=decode)
-        # Texts are there: nothing is handed back that would have to be awaited.
-        return Written(write=lambda source: source.line(f"{source.name(decode)}(call)"))
+        return Written(write=general)
 
     def write(source: Source) -> None:
         if not plain or not codec.ahead:
@@ -128,7 +133,9 @@ def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool
         source.line(f"if {' and '.join(conditions)}:")
         source.line(f"    call.args = {{{', '.join(items)}}}")
         source.line("else:")
-        source.line(f"    {source.name(decode)}(call)")
+        source.depth += 1
+        general(source)
+        source.depth -= 1
 
     return Written(write=write)
 
@@ -355,8 +362,8 @@ def _message(
     find: Callable[[Any], Document | Awaitable[Document]],
 ) -> Decode:
     """The whole document is one model, and nothing comes as text: the shape of most messages."""
+    # Its methods are asked for when a message is there: some validators are made then.
     name, validator = given.name, given.adapter.validator
-    check = validator.validate_json
 
     def finish(call: Call, document: Document) -> None:
         if document is None:
@@ -381,7 +388,7 @@ def _message(
             if _N in document or _I in document:
                 refuse_constants(document, location)
             try:
-                call.args = {name: check(document)}
+                call.args = {name: validator.validate_json(document)}
             except ValidationError as error:
                 raise Invalid("the input does not fit", errors=faults(error, *location)) from None
             return None

@@ -35,7 +35,7 @@ from covet_kernel.contracts import (
     SqlSession,
 )
 from covet_operations._aliases import by_alias
-from covet_operations._annotations import is_model, optional_of, peel, show
+from covet_operations._annotations import is_builtin, is_model, optional_of, peel, show
 from covet_operations._finite import finite
 from covet_operations._fit import Fit, fit_of
 from covet_operations._results import TransportResult, split_results
@@ -55,6 +55,10 @@ _PLAIN_SCHEMAS: tuple[tuple[Any, PlainText], ...] = (
     ({"type": "str"}, "str"),
     ({"type": "nullable", "schema": {"type": "int"}}, "int"),
     ({"type": "nullable", "schema": {"type": "str"}}, "str"),
+)
+_PLAIN_TYPES = frozenset(schema["type"] for schema, _ in _PLAIN_SCHEMAS)
+_WELL_KNOWN: tuple[tuple[Any, Capability[Any]], ...] = tuple(
+    (token.contract, token) for token in (SQL, KEY_VALUE, BROKER)
 )
 
 
@@ -92,6 +96,8 @@ class Input(Record):
         tells, so that metadata pydantic knows nothing of (a transport's markers) do not matter.
         """
         schema = self.adapter.core_schema
+        if schema["type"] not in _PLAIN_TYPES:
+            return None
         return next((kind for known, kind in _PLAIN_SCHEMAS if schema == known), None)
 
 
@@ -132,6 +138,8 @@ class Signature(Record):
             there is nothing to look at.
     """
 
+    __slots__ = ("_injected", "_inputs")
+
     kind: Kind
     parameters: tuple[Input | Injected, ...]
     item: TypeAdapter[Any] | None
@@ -141,13 +149,23 @@ class Signature(Record):
     results: tuple[type[TransportResult], ...] = ()
     fit: Fit | None = None
 
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        # Asked for a dozen times while a phase begins; a record cannot be assigned to.
+        inputs = tuple(each for each in self.parameters if isinstance(each, Input))
+        injected = tuple(each for each in self.parameters if isinstance(each, Injected))
+        object.__setattr__(self, "_inputs", inputs)
+        object.__setattr__(self, "_injected", injected)
+
     @property
     def inputs(self) -> tuple[Input, ...]:
-        return tuple(each for each in self.parameters if isinstance(each, Input))
+        found: tuple[Input, ...] = getattr(self, "_inputs", ())
+        return found
 
     @property
     def injected(self) -> tuple[Injected, ...]:
-        return tuple(each for each in self.parameters if isinstance(each, Injected))
+        found: tuple[Injected, ...] = getattr(self, "_injected", ())
+        return found
 
     @property
     def call_type(self) -> type[Call] | None:
@@ -217,6 +235,8 @@ class Resolver:
         Raises:
             ConfigurationError: Nobody, or more than one, could fill it.
         """
+        if is_builtin(annotation) and annotation not in self.providers:
+            return None
         base, metadata = peel(annotation)
         token = next((each for each in metadata if isinstance(each, Capability)), None)
         if base is SqlSession:
@@ -254,8 +274,8 @@ class Resolver:
             return Injected(name=name, source="value", key=matching[0])
         if base in self.providers:
             return Injected(name=name, source="provider", key=self.providers[base])
-        for token in (SQL, KEY_VALUE, BROKER):
-            if token.contract is base:
+        for contract, token in _WELL_KNOWN:
+            if contract is base:
                 self._known(token, name, place)
         return None
 
@@ -364,7 +384,8 @@ def parameters_of(
         except ConfigurationError as error:
             errors.append(error)
         else:
-            found.append(each.replaced(keyword=parameter.kind is parameter.KEYWORD_ONLY))
+            keyword = parameter.kind is parameter.KEYWORD_ONLY
+            found.append(each.replaced(keyword=True) if keyword else each)
     return found, errors
 
 
@@ -396,17 +417,18 @@ def _parameter(
     injected = resolver.injected(name, annotation, place)
     if injected is not None:
         return injected
-    base, metadata = peel(annotation)
     errors: list[ConfigurationError] = []
     adapter = _adapter(annotation, name, place, errors, resolver.adapters)
     if adapter is None:
         raise errors[0]
+    base, metadata = peel(annotation)
+    _, inner = optional_of(base)
     required = parameter.default is parameter.empty
     return Input(
         name=name, type=annotation, metadata=metadata, adapter=adapter, required=required,
         default=None if required else parameter.default,
         # Text that is JSON holds a whole collection.
-        many=(get_origin(optional_of(base)[1]) or optional_of(base)[1]) in _MANY
+        many=(inner if isinstance(inner, type) else get_origin(inner) or inner) in _MANY
         and not any(isinstance(each, _JSON) for each in metadata),
     )  # fmt: skip
 
@@ -448,7 +470,7 @@ def _adapter(
 ) -> TypeAdapter[Any] | None:
     # Classes alone: annotations that are equal may differ in what they accept, such as the order
     # of a union's members.
-    plain = isinstance(annotation, type) and get_origin(annotation) is None
+    plain = isinstance(annotation, type)
     if plain:
         # What is validated serves for what goes out as well.
         found = known.get((annotation, True)) or known.get((annotation, comes_in))

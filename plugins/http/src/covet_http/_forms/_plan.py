@@ -68,6 +68,8 @@ class FormPlan:
 def plain(annotation: Any) -> Any:
     """A type without its metadata, and without the ``None`` it may be."""
     while True:
+        if isinstance(annotation, type):
+            return annotation
         if get_origin(annotation) is Annotated:
             annotation = annotation.__origin__
         elif get_origin(annotation) in (Union, UnionType):
@@ -88,7 +90,7 @@ def is_collection(annotation: Any) -> bool:
 def holds_files(annotation: Any) -> bool:
     """Whether a field of this type is a file, or several."""
     bare = plain(annotation)
-    if isinstance(bare, type) and get_origin(bare) is None:
+    if isinstance(bare, type):
         return issubclass(bare, Upload)
     return any(holds_files(each) for each in get_args(bare) if each is not annotation)
 
