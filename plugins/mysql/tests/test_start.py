@@ -109,8 +109,13 @@ def signed_in(url: str, user: str, password: str = "") -> str:
 
 
 @pytest.mark.parametrize("user", ["locked", "edward"])
-async def test_the_password_is_wrong_missing_or_right(user: str) -> None:
+async def test_the_password_is_wrong_missing_or_right(
+    user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text(mariadb.PASSWORD + "\n", "utf-8")
     url = mariadb.own_shared_server().url
+    monkeypatch.setenv("SHOP_DATABASE", signed_in(url, user))
     error = await refusal(url=signed_in(url, user, SECRET))
     assert error.code == "COVET-MYSQL-PASSWORD"
     assert user in error.problem
@@ -118,6 +123,7 @@ async def test_the_password_is_wrong_missing_or_right(user: str) -> None:
     for config in (
         {"url": signed_in(url, user, mariadb.PASSWORD)},
         {"url": signed_in(url, user), "password": mariadb.PASSWORD},
+        {"url": {"env": "SHOP_DATABASE"}, "password": {"file": str(secret)}},
     ):
         assert await opens(**config) == f"{user}@%"
 

@@ -82,7 +82,12 @@ def locked(url: str, password: str) -> str:
     return url.replace("postgres://postgres@", f"postgres://locked:{quote(password, safe='')}@")
 
 
-async def test_the_password_is_wrong_missing_or_right(url: str) -> None:
+async def test_the_password_is_wrong_missing_or_right(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text(postgres.PASSWORD + "\n", "utf-8")
+    monkeypatch.setenv("SHOP_DATABASE", url.replace("postgres@", "locked@"))
     error = await refusal(url=locked(url, SECRET))
     assert error.code == "COVET-POSTGRES-PASSWORD"
     assert "locked" in error.problem
@@ -92,6 +97,7 @@ async def test_the_password_is_wrong_missing_or_right(url: str) -> None:
     for config in (
         {"url": locked(url, postgres.PASSWORD)},
         {"url": url.replace("postgres@", "locked@"), "password": postgres.PASSWORD},
+        {"url": {"env": "SHOP_DATABASE"}, "password": {"file": str(secret)}},
     ):
         async with run_kernel({"postgres": Postgres}, {"postgres": config}) as kernel:
             assert (
@@ -122,6 +128,17 @@ async def test_tls_that_the_server_does_not_have(url: str) -> None:
     error = await refusal(url=url + "?sslmode=require")
     assert error.code == "COVET-POSTGRES-TLS"
     assert "SSL" in error.problem
+
+
+async def test_a_secret_that_is_not_there_is_said_where_it_is_referred_to() -> None:
+    wrong = {"url": {"env": "NOBODY_SET_THIS"}, "password": {"file": "/nowhere/password"}}
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with run_kernel({"postgres": Postgres}, {"postgres": wrong}):
+            pass
+    said = [str(error) for error in flatten(caught.value)]
+    assert len(said) == 2
+    for key, word in (("url", "NOBODY_SET_THIS"), ("password", "/nowhere/password")):
+        assert any(f"plugins.postgres.{key}:" in each and word in each for each in said)
 
 
 async def test_wrong_keys_are_refused_together() -> None:

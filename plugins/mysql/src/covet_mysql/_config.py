@@ -7,18 +7,19 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat, SecretStr, field_validator
 
 from covet_kernel import PluginConfig
+from covet_sql.driver import Secret, SecretUrl
 
 
 class MysqlConfig(PluginConfig):
     """The table ``[plugins.mysql]``. All times in seconds."""
 
-    url: str = Field(
+    url: SecretUrl = Field(
         "mysql://localhost/",
         repr=False,
         description="mysql://user:password@host:port/database; with ?socket=/path the server's socket"
         " in the file system is used instead of host and port.",
     )
-    password: SecretStr | None = Field(
+    password: Secret | None = Field(
         None, description="The password, to keep it out of the URL; from the environment, say."
     )
     tls: bool = Field(

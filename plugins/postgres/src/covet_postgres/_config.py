@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat
 
 from covet_kernel import PluginConfig
+from covet_sql.driver import Secret, SecretUrl
 
 
 def without_nul(text: str) -> str:
@@ -26,16 +27,17 @@ def as_table(given: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(without_nul)]
+Url = Annotated[SecretUrl, AfterValidator(without_nul)]
 
 
 class Replica(PluginConfig):
     """A server to read from."""
 
-    url: Text = Field(
+    url: Url = Field(
         repr=False,
         description="postgres://host:port of one server; what it leaves out is the main URL's.",
     )
-    password: SecretStr | None = Field(None, description="If it is not the main one.")
+    password: Secret | None = Field(None, description="If it is not the main one.")
     weight: float = Field(
         1.0,
         ge=0,
@@ -50,13 +52,13 @@ class Replica(PluginConfig):
 class PostgresConfig(PluginConfig):
     """The table ``[plugins.postgres]``. All times in seconds."""
 
-    url: Text = Field(
+    url: Url = Field(
         "postgres://localhost/",
         repr=False,
         description="postgres://user:password@host:port/database?sslmode=verify-full; hosts with"
         " commas between them are tried in order, and parameters behind '?' are libpq's.",
     )
-    password: SecretStr | None = Field(
+    password: Secret | None = Field(
         None, description="The password, to keep it out of the URL; from the environment, say."
     )
     pool_size: int = Field(

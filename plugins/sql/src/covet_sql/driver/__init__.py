@@ -7,6 +7,7 @@ from covet_sql.driver._errors import ConnectError, ConnectProblem, error_of
 from covet_sql.driver._loop import Loop, Reply, current_loop
 from covet_sql.driver._opened import opened
 from covet_sql.driver._pool import Lease, Pool, Pooled
+from covet_sql.driver._secret import Secret, SecretUrl
 from covet_sql.driver._session import OwnedSession, Session, SessionConnection, first, value
 from covet_sql.driver._statement import Grammar, Statement, Statements, parts_of
 from covet_sql.driver._transactions import check_isolation
@@ -24,6 +25,8 @@ __all__ = [
     "Pool",
     "Pooled",
     "Reply",
+    "Secret",
+    "SecretUrl",
     "Session",
     "SessionConnection",
     "Statement",
