@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pymysql import _auth as other
 
 from covet_mysql._protocol._authentication import (
+    PLUGINS,
     ROUNDS,
+    SALT_BYTES,
     Authentication,
     RefusedError,
     caching_sha2,
@@ -55,6 +57,21 @@ def test_a_user_may_be_identified_otherwise() -> None:
         b"secret", salt
     )
     assert one.answer(b"\x01\x03") is None
+
+
+@pytest.mark.parametrize("end", [b"", b"\0"])
+@pytest.mark.parametrize("salt", [bytes(32), bytes(range(1, 32)) + b"\0", bytes([7] * 32)])
+def test_what_is_signed_may_end_in_any_byte(salt: bytes, end: bytes) -> None:
+    """One of 256 does in the byte that ends texts, and a server does not send that one besides."""
+    one = proof("mysql_native_password")
+    assert one.answer(b"\xfeclient_ed25519\0" + salt + end) == ed25519(b"secret", salt)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_too_little_to_answer_to_is_refused(plugin: str) -> None:
+    short = bytes(range(1, SALT_BYTES[plugin]))
+    with pytest.raises(ProtocolError, match="too little"):
+        proof("mysql_native_password").answer(b"\xfe" + plugin.encode() + b"\0" + short)
 
 
 def test_the_password_itself_is_sent_to_nobody_who_could_be_another() -> None:

@@ -77,6 +77,10 @@ PLUGINS: dict[str, Callable[[bytes, bytes], bytes]] = {
 }
 
 
+SALT_BYTES = {"mysql_native_password": 20, "caching_sha2_password": 20, "client_ed25519": 32}
+"""How long what a server sends is. A NUL may follow it, and where every byte may be one, the last is."""
+
+
 class Authentication:
     """Proves one password.
 
@@ -137,5 +141,7 @@ class Authentication:
             shown = plugin if plugin.replace("_", "").isalnum() else "by nothing that is known"
             raise RefusedError(f"it identifies this user by {shown}, which is not done")
         self.plugin = plugin
-        self._salt = packet[at:].removesuffix(b"\0")
+        self._salt = packet[at : at + SALT_BYTES[plugin]]
+        if len(self._salt) < SALT_BYTES[plugin]:
+            raise ProtocolError(f"{plugin} is asked for with too little to answer to")
         return self.begin()
