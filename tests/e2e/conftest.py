@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from e2e.protocols import bed
-from e2e.service import CONTRACT, Service, bookshop, copy_example, on_postgres
-from services import postgres
+from e2e.service import CONTRACT, SHOPS, Service, bookshop, bookshop_folder, copy_example
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
@@ -25,18 +23,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(
-    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.once)]
+    scope="module",
+    params=["sqlite", *(pytest.param(each, marks=pytest.mark.once) for each in SHOPS)],
 )
 def shop(
     backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """A running shop that the tests of a module share, on each database."""
-    folder = copy_example(tmp_path_factory.mktemp(backend) / "bookshop")
-    with ExitStack() as stack:
-        if request.param == "postgresql":
-            on_postgres(folder, stack.enter_context(postgres.fresh_database()))
-        with bookshop(folder, backend, CONTRACT) as service:
-            yield service
+    place = tmp_path_factory.mktemp(backend) / "bookshop"
+    with (
+        bookshop_folder(place, request.param) as folder,
+        bookshop(folder, backend, CONTRACT) as service,
+    ):
+        yield service
         assert service.stop() == 0, service.output
         assert "Traceback" not in service.output
 

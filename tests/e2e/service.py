@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import Any, Self
 import httpx
 
 from layout.checkout import ROOT
+from services import mariadb, postgres
 
 EXAMPLE = ROOT / "docs" / "examples" / "bookshop"
 SCRIPTS = Path(sys.executable).parent
@@ -36,16 +38,32 @@ def copy_example(folder: Path) -> Path:
 
 SQLITE = '# A file beside this one, created on the first start.\n[plugins.sqlite]\npath = "bookshop.db"\n'
 """The three lines of the shop's configuration that say which database it is on."""
+SHOPS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
+    "postgresql": ("postgres", postgres.fresh_database),
+    "mariadb": ("mysql", mariadb.fresh_database),
+}
+"""What else it can be on: by which plugin, and where an empty database is to be had."""
 
 
-def on_postgres(folder: Path, url: str) -> Path:
-    """Have the shop of a folder use that database, as its ``covet.toml`` says how to."""
-    file = folder / "covet.toml"
-    text = file.read_text("utf-8")
-    assert text.count(SQLITE) == 1
-    lines = f'# The database that is empty at first.\n[plugins.postgres]\nurl = "{url}"\n'
-    file.write_text(text.replace(SQLITE, lines), "utf-8")
-    return folder
+@contextmanager
+def bookshop_folder(folder: Path, database: str) -> Iterator[Path]:
+    """A copy of the example whose shop is on an empty database, as its ``covet.toml`` says how to.
+
+    Args:
+        folder: Is made.
+        database: ``"sqlite"``, ``"postgresql"`` or ``"mariadb"``.
+    """
+    copy_example(folder)
+    with ExitStack() as stack:
+        if database in SHOPS:
+            plugin, open_database = SHOPS[database]
+            url = stack.enter_context(open_database())
+            file = folder / "covet.toml"
+            text = file.read_text("utf-8")
+            assert text.count(SQLITE) == 1
+            lines = f'# The database that is empty at first.\n[plugins.{plugin}]\nurl = "{url}"\n'
+            file.write_text(text.replace(SQLITE, lines), "utf-8")
+        yield folder
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,22 @@ from typing import Any
 import httpx
 import pytest
 from e2e.answers import CASES, NEW, Case, lines
-from e2e.service import CONTRACT, Service, bookshop, copy_example, on_postgres, peer
-from services import postgres
+from e2e.service import CONTRACT, SHOPS, Service, bookshop, bookshop_folder, peer
 
 
 @contextmanager
-def on_sqlite(folder: Path, backend: str) -> Iterator[Service]:
-    with bookshop(copy_example(folder / "bookshop"), backend, CONTRACT) as running:
+def shop_on(backend: str, database: str, folder: Path) -> Iterator[Service]:
+    with (
+        bookshop_folder(folder / "bookshop", database) as place,
+        bookshop(place, backend, CONTRACT) as running,
+    ):
         yield running
 
 
-@contextmanager
-def on_postgresql(folder: Path, backend: str) -> Iterator[Service]:
-    with postgres.fresh_database() as url:
-        place = on_postgres(copy_example(folder / "bookshop"), url)
-        with bookshop(place, backend, CONTRACT) as running:
-            yield running
-
-
 SERVICES: dict[str, Callable[[Path], AbstractContextManager[Service]]] = {
-    "asyncio": lambda folder: on_sqlite(folder, "asyncio"),
-    "trio": lambda folder: on_sqlite(folder, "trio"),
-    "asyncio, postgresql": lambda folder: on_postgresql(folder, "asyncio"),
-    "trio, postgresql": lambda folder: on_postgresql(folder, "trio"),
+    f"{backend}, {database}": partial(shop_on, backend, database)
+    for backend in ("asyncio", "trio")
+    for database in ("sqlite", *SHOPS)
 }
 if find_spec("fastapi") and find_spec("aiosqlite") and find_spec("uvicorn"):
     SERVICES["fastapi"] = peer
@@ -86,7 +80,7 @@ def test_all_servers_give_the_same_answers(tmp_path: Path) -> None:
                 name: essence(client.request(case.method, case.path, **case.send()))
                 for name, client in clients.items()
             }
-            first = found.pop("asyncio")
+            first = found.pop("asyncio, sqlite")
             assert found == dict.fromkeys(found, first), case.name
 
 

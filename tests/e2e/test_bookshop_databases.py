@@ -1,18 +1,17 @@
-"""The bookshop's tables: made by migrations, searched by words, and the same on both databases."""
+"""The bookshop's tables: made by migrations, searched by words, and the same on every database."""
 
 from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from e2e.answers import NEW, lines
 from e2e.events import events
-from e2e.service import EXAMPLE, SQLITE, Service, bookshop, covet, on_postgres
-from services import postgres
+from e2e.service import EXAMPLE, SHOPS, SQLITE, Service, bookshop, bookshop_folder, covet
 
 # A shop is a process with its own loop and database: one interpreter is enough for it.
 pytestmark = pytest.mark.once
@@ -33,8 +32,19 @@ def test_books_are_found_by_the_beginnings_of_words(shop: Service) -> None:
     assert found(shop, "emma melville") == 0
 
 
+def test_short_and_frequent_words_are_words(shop: Service) -> None:
+    assert found(shop, "the of") > found(shop, "the of monte") == found(shop, "t o monte") > 0
+    assert found(shop, "h g wells") == found(shop, "wells") > 0
+    assert found(shop, "r.u.r.") == 3
+
+
+def test_letters_are_told_apart_by_their_accents(shop: Service) -> None:
+    assert found(shop, "capek") == 0
+    assert found(shop, "čapek") == found(shop, "Čapek") == 3
+
+
 @pytest.mark.parametrize(
-    "words", ['"', "'", "*", "a* OR b", "NEAR(", "'|'", "!", "&", ":*", "-", "^a"]
+    "words", ['"', "'", "*", "a* OR b", "NEAR(", "'|'", "!", "&", ":*", "-", "^a", "+a -b", "@3", "~>(<"]
 )
 def test_the_language_of_the_search_is_not_the_callers(shop: Service, words: str) -> None:
     response = shop.request("GET", f"/books?q={quote(words)}")
@@ -97,15 +107,18 @@ def test_the_page_says_which_three_lines_to_change() -> None:
     config = (EXAMPLE / "covet.toml").read_text("utf-8")
     assert config.count(SQLITE) == 1
     assert SQLITE.count("\n") == 3
-    three = '# An empty database.\n[plugins.postgres]\nurl = "postgres://user@localhost/bookshop"\n'
-    assert three in (EXAMPLE / "README.md").read_text("utf-8")
-    assert "".join(f"#   {line}\n" for line in three.splitlines()) in config
+    for plugin, scheme in (("postgres", "postgres"), ("mysql", "mysql")):
+        three = f'# An empty database.\n[plugins.{plugin}]\nurl = "{scheme}://user@localhost/bookshop"\n'
+        assert three in (EXAMPLE / "README.md").read_text("utf-8")
+        assert "".join(f"#   {line}\n" for line in three.splitlines()) in config
 
 
 @pytest.mark.once
-def test_two_first_starts_at_once_on_postgresql_stock_one_shop(backend: str, folder: Path) -> None:
-    with postgres.fresh_database() as url:
-        on_postgres(folder, url)
+@pytest.mark.parametrize("on", SHOPS)
+def test_two_first_starts_at_once_on_a_server_stock_one_shop(
+    backend: str, tmp_path: Path, on: str
+) -> None:
+    with bookshop_folder(tmp_path / "bookshop", on) as folder:
         shops = [bookshop(folder, backend), bookshop(folder, backend)]
         for each in shops:
             each.start()
@@ -138,12 +151,10 @@ def test_a_shop_from_before_the_migrations_goes_on(backend: str, folder: Path) -
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("on", ["sqlite", "postgresql"])
-def test_the_tables_can_be_taken_back(folder: Path, on: str) -> None:
-    config = str(folder / "covet.toml")
-    with ExitStack() as stack:
-        if on == "postgresql":
-            on_postgres(folder, stack.enter_context(postgres.fresh_database()))
+@pytest.mark.parametrize("on", ["sqlite", *SHOPS])
+def test_the_tables_can_be_taken_back(tmp_path: Path, on: str) -> None:
+    with bookshop_folder(tmp_path / "bookshop", on) as folder:
+        config = str(folder / "covet.toml")
         for word in (["upgrade"], ["downgrade", "base"], ["upgrade"], ["status", "--check"]):
             done = covet("db", *word, "-c", config)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -230,14 +230,28 @@ def _drop(name: str) -> None:
         run(server_url(), f"DROP DATABASE IF EXISTS {name}")
 
 
+def _create(name: str) -> str:
+    kind = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    run(server_url(), f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} {kind}")
+    return with_database(server_url(), name)
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """The URL of an empty database of one's own, for what stays up beside other tests."""
+    skip_without_mariadb()
+    name = f"covet_{secrets.token_hex(6)}"
+    try:
+        yield _create(name)
+    finally:
+        _drop(name)
+
+
 @contextmanager
 def database() -> Iterator[str]:
     """The URL of an empty database that is this process's own, one test after the other."""
     skip_without_mariadb()
-    name = _own_database()
-    url = with_database(server_url(), name)
-    kind = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
-    run(server_url(), f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} {kind}")
+    url = _create(_own_database())
     yield url
     # What a test has left open would keep its locks.
     kill_all(url)

@@ -20,9 +20,7 @@ BOOKS = f"""
 """
 ADD = """
     INSERT INTO books (title, author_id, published, language, price_cents, stock)
-    SELECT :title, id, :published, :language, :price_cents, :stock
-    FROM authors WHERE name = :author
-    ON CONFLICT DO NOTHING RETURNING id
+    VALUES (:title, :author_id, :published, :language, :price_cents, :stock) RETURNING id
 """
 
 
@@ -64,19 +62,22 @@ async def get_book(db: SqlSession, id: Id) -> Book:
 
 @operation(transaction="write", errors=(BookExists,))
 @http.post("/books", status=201, location="/books/{id}", versions="*")
-async def add_book(db: SqlSession, new: NewBook) -> Book:
+async def add_book(db: SqlSession, dialect: Dialect, new: NewBook) -> Book:
     """Take a title into the catalogue, and its author if the shop did not know them."""
+    await dialect.take_turn(db)
     values = new.model_dump()
-    known = await known_as(db, values)
-    if known is None:
-        await db.execute(
-            "INSERT INTO authors (name) VALUES (:author) ON CONFLICT DO NOTHING", values
+    known = await db.fetch_value(
+        f"SELECT books.id {SHELF} WHERE title = :title AND name = :author", values
+    )
+    if known is not None:
+        raise BookExists(f"the shop has it as book {known}", book_id=known)
+    author_id = await db.fetch_value("SELECT id FROM authors WHERE name = :author", values)
+    if author_id is None:
+        author_id = await db.fetch_value(
+            "INSERT INTO authors (name) VALUES (:author) RETURNING id", values
         )
-        book_id = await db.fetch_value(ADD, values)
-        if book_id is not None:
-            return await get_book(db, book_id)
-        known = await known_as(db, values)  # somebody else was faster
-    raise BookExists(f"the shop has it as book {known}", book_id=known)
+    book_id = await db.fetch_value(ADD, {**values, "author_id": author_id})
+    return await get_book(db, book_id)
 
 
 @operation(transaction="write", effect="idempotent", errors=(NoSuchBook,))
@@ -106,10 +107,3 @@ async def get_author(db: SqlSession, id: Id) -> Author:
         f"{BOOKS} WHERE author_id = :id ORDER BY published, books.id", {"id": id}
     )
     return Author(**row, books=[Book(**book) for book in books])
-
-
-async def known_as(db: SqlSession, values: dict[str, Any]) -> Any:
-    """The number of the book of this title and author, or ``None``."""
-    return await db.fetch_value(
-        f"SELECT books.id {SHELF} WHERE title = :title AND name = :author", values
-    )

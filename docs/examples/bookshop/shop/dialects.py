@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from covet_kernel import ConfigurationError
-from covet_kernel.contracts import Capability, Record, SqlDatabase
+from covet_kernel.contracts import Capability, Record, SqlDatabase, SqlSession
 
 
 class Dialect(Record):
@@ -17,18 +17,24 @@ class Dialect(Record):
         word: A word that a title or name may begin with, in the language of its search.
         both: What stands between two of them.
         lock: Behind a SELECT: nobody else changes these rows until the transaction ends.
-        alone: A statement after which nobody else fills the shop until the transaction ends.
+        turn: A statement that waits for its turn to add books, which lasts until the transaction ends.
     """
 
     matching: str
     word: str
     both: str
     lock: str
-    alone: str
+    turn: str
 
     def search(self, text: str) -> str:
         """The words of a text, for ``:words``; ``""`` if it has none."""
-        return self.both.join(self.word.format(word) for word in re.findall(r"[^\W_]+", text))
+        words = re.findall(r"[^\W_]+", text.lower())
+        return self.both.join(self.word.format(word) for word in words)
+
+    async def take_turn(self, db: SqlSession) -> None:
+        """Be the only one who adds books, and see all that others have added."""
+        if self.turn:
+            await db.execute(self.turn)
 
 
 DIALECT: Final = Capability[Dialect]("shop.dialect")
@@ -38,14 +44,22 @@ DIALECTS = {
         word='"{}"*',
         both=" ",
         lock="",  # writers take turns, so a transaction that writes has all rows for itself
-        alone="",
+        turn="",
     ),
     "postgresql": Dialect(
         matching="books.words @@ to_tsquery('simple', :words)",
         word="'{}':*",
         both=" & ",
-        lock=" FOR UPDATE OF books",
-        alone="LOCK TABLE books IN SHARE ROW EXCLUSIVE MODE",
+        lock=" FOR UPDATE",
+        turn="SELECT pg_advisory_xact_lock(hashtext('catalogue'))",
+    ),
+    "mysql": Dialect(
+        # Words begin with w_ in its index, which so has the short and the frequent ones as well.
+        matching="MATCH (books.words) AGAINST (:words IN BOOLEAN MODE)",
+        word="+w_{}*",
+        both=" ",
+        lock=" FOR UPDATE",
+        turn="SELECT only_row FROM catalogue_lock FOR UPDATE",
     ),
 }
 
@@ -61,6 +75,6 @@ def dialect_of(db: SqlDatabase) -> Dialect:
             "SHOP-DATABASE",
             f"the shop has no tables for {db.dialect!r}.",
             valid=sorted(DIALECTS),
-            fix="Enable [plugins.sqlite] or [plugins.postgres].",
+            fix="Enable [plugins.sqlite], [plugins.postgres] or [plugins.mysql].",
         )
     return DIALECTS[db.dialect]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,12 +12,15 @@ from pydantic import Field
 import covet_http as http
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
-from shop.books import BOOKS
 from shop.dialects import Dialect
 from shop.errors import NoSuchBook, NoSuchOrder, OutOfStock
 from shop.models import Id, Order, OrderLine, Wanted
 
-TAKE = "UPDATE books SET stock = stock - :quantity WHERE id = :id AND stock >= :quantity"
+TAKE = "UPDATE books SET stock = stock - :copies WHERE id = :book"
+SELL = """
+    INSERT INTO order_lines (order_id, book_id, quantity, price_cents)
+    VALUES (:order, :book, :copies, :price)
+"""
 
 
 @operation(transaction="write", errors=(NoSuchBook, OutOfStock))
@@ -30,20 +34,17 @@ async def place_order(
     copies: Counter[int] = Counter()
     for line in lines:
         copies[line.book_id] += line.quantity
+    prices = await reserve(db, dialect, copies)
     order_id = await db.fetch_value(
         "INSERT INTO orders (placed_at) VALUES (:now) RETURNING id",
         {"now": datetime.now(UTC).isoformat()},
     )
-    # In the order of their numbers, so that two orders never wait for each other.
-    for book_id, quantity in sorted(copies.items()):
-        await take(db, dialect, book_id, quantity)
-        await db.execute(
-            """
-            INSERT INTO order_lines (order_id, book_id, quantity, price_cents)
-            SELECT :order_id, id, :quantity, price_cents FROM books WHERE id = :book_id
-            """,
-            {"order_id": order_id, "book_id": book_id, "quantity": quantity},
-        )
+    sold = [
+        {"order": order_id, "book": book_id, "copies": copies[book_id], "price": price}
+        for book_id, price in prices.items()
+    ]
+    await db.execute_many(TAKE, sold)
+    await db.execute_many(SELL, sold)
     return await get_order(db, order_id)
 
 
@@ -67,21 +68,30 @@ async def get_order(db: SqlSession, id: Id) -> Order:
     return Order(id=id, placed_at=placed_at, total_cents=total, lines=lines)
 
 
-async def take(db: SqlSession, dialect: Dialect, book_id: int, quantity: int) -> None:
-    """Take copies off the shelf, unless that would leave fewer than none.
+async def reserve(db: SqlSession, dialect: Dialect, copies: Mapping[int, int]) -> dict[int, int]:
+    """Keep these books for this transaction, if there are copies enough; their prices by number.
 
-    The change locks the book's row until the order is placed, or is not. If there are too few, the
-    row is locked to say how many there are; somebody may have brought more in between.
+    Their rows are locked in the order of their numbers, and all of them before any is changed, so that
+    two orders that want the same books never wait for each other.
     """
-    wanted = {"id": book_id, "quantity": quantity}
-    while not await db.execute(TAKE, wanted):
-        book = await db.fetch_one(f"{BOOKS} WHERE books.id = :id{dialect.lock}", {"id": book_id})
-        if book is None:
+    wanted = {f"book_{place}": book_id for place, book_id in enumerate(sorted(copies))}
+    places = ", ".join(f":{name}" for name in wanted)
+    rows = await db.fetch_all(
+        f"""
+        SELECT id, title, price_cents, stock FROM books WHERE id IN ({places})
+        ORDER BY id{dialect.lock}
+        """,
+        wanted,
+    )
+    books = {row["id"]: row for row in rows}
+    for book_id in sorted(copies):
+        if (book := books.get(book_id)) is None:
             raise NoSuchBook(f"the shop has no book {book_id}", book_id=book_id)
-        if book["stock"] < quantity:
+        if book["stock"] < copies[book_id]:
             raise OutOfStock(
-                f"{book['stock']} of {quantity} copies of {book['title']!r} are left",
+                f"{book['stock']} of {copies[book_id]} copies of {book['title']!r} are left",
                 book_id=book_id,
                 available=book["stock"],
-                requested=quantity,
+                requested=copies[book_id],
             )
+    return {book_id: book["price_cents"] for book_id, book in books.items()}

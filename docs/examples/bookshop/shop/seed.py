@@ -37,8 +37,7 @@ async def stock_shop(db: SqlDatabase, dialect: Dialect, catalogue: Path) -> int:
         ConfigurationError: The shop is empty and the catalogue cannot be read.
     """
     async with db.transaction() as tx:
-        if dialect.alone:
-            await tx.execute(dialect.alone)
+        await dialect.take_turn(tx)
         if await tx.fetch_value("SELECT EXISTS (SELECT 1 FROM books)"):
             return 0
         entries = await to_thread.run_sync(read_catalogue, catalogue)

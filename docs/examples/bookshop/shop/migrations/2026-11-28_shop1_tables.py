@@ -9,6 +9,10 @@ branch_labels = ("shop",)
 depends_on = None
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# MariaDB wants to know how long what it has an index of can be.
+TEXT = sa.Text().with_variant(sa.String(200), "mysql")
+# There, texts are compared as they are; in most of its collations Zola is zola, and Čapek is Capek.
+EXACT = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 # What the ticker tells, recorded by whatever changes the stock; the last thousand are kept.
 TELL = {
@@ -42,6 +46,23 @@ TELL = {
         EXECUTE FUNCTION tell_change_of_stock()
         """,
     ],
+    # MariaDB has nothing that runs at the end of a transaction. So the row with the newest number is
+    # locked from a transaction's first change on, and orders lock their books before that.
+    "mysql": [
+        "CREATE TABLE stock_number (newest BIGINT NOT NULL)",
+        "INSERT INTO stock_number VALUES (0)",
+        # Whoever adds books locks its row first: it has no lock for a transaction but those of rows.
+        "CREATE TABLE catalogue_lock (only_row BIGINT NOT NULL)",
+        "INSERT INTO catalogue_lock VALUES (1)",
+        """
+        CREATE TRIGGER stock_has_changed AFTER UPDATE ON books FOR EACH ROW
+        IF new.stock <> old.stock THEN
+            UPDATE stock_number SET newest = newest + 1;
+            INSERT INTO stock_changes (id, book_id, stock) SELECT newest, new.id, new.stock FROM stock_number;
+            DELETE FROM stock_changes WHERE id <= (SELECT newest FROM stock_number) - 1000;
+        END IF
+        """,
+    ],
 }
 
 
@@ -50,15 +71,16 @@ def upgrade() -> None:
     op.create_table(
         "authors",
         sa.Column("id", NUMBER, primary_key=True),
-        sa.Column("name", sa.Text, nullable=False, unique=True),
+        sa.Column("name", TEXT, nullable=False, unique=True),
         sa.Column("born", sa.Integer),
         sa.Column("died", sa.Integer),
         if_not_exists=True,
+        **EXACT,
     )
     op.create_table(
         "books",
         sa.Column("id", NUMBER, primary_key=True),
-        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("title", TEXT, nullable=False),
         sa.Column("author_id", NUMBER, sa.ForeignKey("authors.id"), nullable=False),
         sa.Column("published", sa.Integer, nullable=False),
         sa.Column("language", sa.Text, nullable=False),
@@ -68,6 +90,7 @@ def upgrade() -> None:
         sa.CheckConstraint("stock >= 0"),
         sa.UniqueConstraint("author_id", "title"),
         if_not_exists=True,
+        **EXACT,
     )
     op.create_table(
         "orders",
@@ -98,5 +121,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("stock_changes", "order_lines", "orders", "books", "authors"):
         op.drop_table(table)
-    if op.get_context().dialect.name == "postgresql":
-        op.execute("DROP FUNCTION tell_change_of_stock()")
+    match op.get_context().dialect.name:
+        case "postgresql":
+            op.execute("DROP FUNCTION tell_change_of_stock()")
+        case "mysql":
+            op.drop_table("stock_number")
+            op.drop_table("catalogue_lock")

@@ -9,6 +9,11 @@ depends_on = None
 
 # covet: allow lock (a catalogue is written in a moment, and has few writers)
 
+# MariaDB's index of words leaves out those of one or two letters and what it takes for common: the w_
+# before each lets it have them all.
+MARKED = """
+    regexp_replace(lower(concat(' ', new.title, ' ', (SELECT name FROM authors WHERE id = new.author_id))), '[^[:alnum:]]+', ' w_')
+"""
 SEARCH = {
     "sqlite": [
         """
@@ -44,9 +49,9 @@ SEARCH = {
         "ALTER TABLE books ADD COLUMN words tsvector",
         """
         CREATE FUNCTION find_words_of_book() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
+        BEGIN -- lower-case letters are Unicode's, whatever the database's locale knows of them
             new.words = to_tsvector(
-                'simple', regexp_replace(new.title || ' ' || (SELECT name FROM authors WHERE id = new.author_id), '[[:punct:]]+', ' ', 'g'));
+                'simple', regexp_replace(lower((new.title || ' ' || (SELECT name FROM authors WHERE id = new.author_id)) COLLATE "und-x-icu"), '[[:punct:]]+', ' ', 'g'));
             RETURN new;
         END $$
         """,
@@ -68,6 +73,22 @@ SEARCH = {
         "UPDATE books SET title = title",
         "CREATE INDEX book_words ON books USING gin (words)",
     ],
+    "mysql": [
+        "ALTER TABLE books ADD COLUMN words text",
+        f"CREATE TRIGGER words_of_new_book BEFORE INSERT ON books FOR EACH ROW SET new.words = {MARKED}",
+        f"""
+        CREATE TRIGGER words_of_book BEFORE UPDATE ON books FOR EACH ROW
+        IF NOT (new.title <=> old.title AND new.author_id <=> old.author_id AND new.words <=> old.words) THEN
+            SET new.words = {MARKED};
+        END IF
+        """,
+        """
+        CREATE TRIGGER words_of_author AFTER UPDATE ON authors FOR EACH ROW
+        UPDATE books SET words = '' WHERE author_id = new.id
+        """,
+        "UPDATE books SET words = ''",
+        "CREATE FULLTEXT INDEX book_words ON books (words)",
+    ],
 }
 NO_SEARCH = {
     "sqlite": [
@@ -82,6 +103,13 @@ NO_SEARCH = {
         "DROP FUNCTION find_words_of_author()",
         "DROP TRIGGER words_of_book ON books",
         "DROP FUNCTION find_words_of_book()",
+        "ALTER TABLE books DROP COLUMN words",
+    ],
+    "mysql": [
+        "DROP INDEX book_words ON books",
+        "DROP TRIGGER words_of_author",
+        "DROP TRIGGER words_of_book",
+        "DROP TRIGGER words_of_new_book",
         "ALTER TABLE books DROP COLUMN words",
     ],
 }
