@@ -22,14 +22,19 @@ def folder(tmp_path: Path) -> Path:
     return copy_example(tmp_path / "bookshop")
 
 
-@pytest.fixture(
-    scope="module",
-    params=["sqlite", *(pytest.param(each, marks=pytest.mark.once) for each in SHOPS)],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of a module that says ``EVERY_DATABASE`` get a `shop` on each, others one on SQLite."""
+    if "shop" in metafunc.fixturenames:
+        every = SHOPS if hasattr(metafunc.module, "EVERY_DATABASE") else ()
+        servers = [pytest.param(each, marks=pytest.mark.once) for each in every]
+        metafunc.parametrize("shop", ["sqlite", *servers], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def shop(
     backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """A running shop that the tests of a module share, on each database."""
+    """A running shop that the tests of a module share."""
     place = tmp_path_factory.mktemp(backend) / "bookshop"
     with (
         bookshop_folder(place, request.param) as folder,

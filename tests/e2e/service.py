@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from services import mariadb, postgres
 
 from layout.checkout import ROOT
-from services import mariadb, postgres
 
 EXAMPLE = ROOT / "docs" / "examples" / "bookshop"
 SCRIPTS = Path(sys.executable).parent

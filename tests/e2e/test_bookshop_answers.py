@@ -16,6 +16,8 @@ import pytest
 from e2e.answers import CASES, NEW, Case, lines
 from e2e.service import CONTRACT, SHOPS, Service, bookshop, bookshop_folder, peer
 
+EVERY_DATABASE = True
+
 
 @contextmanager
 def shop_on(backend: str, database: str, folder: Path) -> Iterator[Service]:

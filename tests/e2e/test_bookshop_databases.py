@@ -15,7 +15,7 @@ from e2e.service import EXAMPLE, SHOPS, SQLITE, Service, bookshop, bookshop_fold
 
 # A shop is a process with its own loop and database: one interpreter is enough for it.
 pytestmark = pytest.mark.once
-
+EVERY_DATABASE = True
 TITLES = 908
 
 
@@ -44,7 +44,8 @@ def test_letters_are_told_apart_by_their_accents(shop: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ['"', "'", "*", "a* OR b", "NEAR(", "'|'", "!", "&", ":*", "-", "^a", "+a -b", "@3", "~>(<"]
+    "words",
+    ['"', "'", "*", "a* OR b", "NEAR(", "'|'", "!", "&", ":*", "-", "^a", "+a -b", "@3", "~>(<"],
 )
 def test_the_language_of_the_search_is_not_the_callers(shop: Service, words: str) -> None:
     response = shop.request("GET", f"/books?q={quote(words)}")

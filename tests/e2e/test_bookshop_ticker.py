@@ -15,7 +15,7 @@ from e2e.service import Service, bookshop
 
 # A shop is a process with its own loop and database: one interpreter is enough for it.
 pytestmark = pytest.mark.once
-
+EVERY_DATABASE = True
 KEPT = 1000
 RECENT = 10
 FLATLAND = {"book_id": 1, "title": "Flatland"}

@@ -16,6 +16,7 @@ from shop.dialects import Dialect
 from shop.errors import NoSuchBook, NoSuchOrder, OutOfStock
 from shop.models import Id, Order, OrderLine, Wanted
 
+STOCK = "SELECT id, title, price_cents, stock FROM books WHERE id IN ({places}) ORDER BY id"
 TAKE = "UPDATE books SET stock = stock - :copies WHERE id = :book"
 SELL = """
     INSERT INTO order_lines (order_id, book_id, quantity, price_cents)
@@ -76,13 +77,7 @@ async def reserve(db: SqlSession, dialect: Dialect, copies: Mapping[int, int]) -
     """
     wanted = {f"book_{place}": book_id for place, book_id in enumerate(sorted(copies))}
     places = ", ".join(f":{name}" for name in wanted)
-    rows = await db.fetch_all(
-        f"""
-        SELECT id, title, price_cents, stock FROM books WHERE id IN ({places})
-        ORDER BY id{dialect.lock}
-        """,
-        wanted,
-    )
+    rows = await db.fetch_all(STOCK.format(places=places) + dialect.lock, wanted)
     books = {row["id"]: row for row in rows}
     for book_id in sorted(copies):
         if (book := books.get(book_id)) is None:

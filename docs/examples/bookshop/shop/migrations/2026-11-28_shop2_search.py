@@ -9,11 +9,6 @@ depends_on = None
 
 # covet: allow lock (a catalogue is written in a moment, and has few writers)
 
-# MariaDB's index of words leaves out those of one or two letters and what it takes for common: the w_
-# before each lets it have them all.
-MARKED = """
-    regexp_replace(lower(concat(' ', new.title, ' ', (SELECT name FROM authors WHERE id = new.author_id))), '[^[:alnum:]]+', ' w_')
-"""
 SEARCH = {
     "sqlite": [
         """
@@ -75,11 +70,22 @@ SEARCH = {
     ],
     "mysql": [
         "ALTER TABLE books ADD COLUMN words text",
-        f"CREATE TRIGGER words_of_new_book BEFORE INSERT ON books FOR EACH ROW SET new.words = {MARKED}",
-        f"""
+        # Its index leaves out words of one or two letters and what it takes for common: the w_ before each
+        # lets it have them all.
+        """
+        CREATE FUNCTION words_of(
+            title text CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, author_id bigint
+        ) RETURNS text CHARACTER SET utf8mb4 COLLATE utf8mb4_bin READS SQL DATA
+        RETURN regexp_replace(lower(concat(' ', title, ' ', (SELECT name FROM authors WHERE authors.id = author_id))), '[^[:alnum:]]+', ' w_')
+        """,
+        """
+        CREATE TRIGGER words_of_new_book BEFORE INSERT ON books FOR EACH ROW
+        SET new.words = words_of(new.title, new.author_id)
+        """,
+        """
         CREATE TRIGGER words_of_book BEFORE UPDATE ON books FOR EACH ROW
         IF NOT (new.title <=> old.title AND new.author_id <=> old.author_id AND new.words <=> old.words) THEN
-            SET new.words = {MARKED};
+            SET new.words = words_of(new.title, new.author_id);
         END IF
         """,
         """
@@ -110,6 +116,7 @@ NO_SEARCH = {
         "DROP TRIGGER words_of_author",
         "DROP TRIGGER words_of_book",
         "DROP TRIGGER words_of_new_book",
+        "DROP FUNCTION words_of",
         "ALTER TABLE books DROP COLUMN words",
     ],
 }
