@@ -178,3 +178,16 @@ async def test_a_bad_stream_in(web: Any, body: bytes, headers: dict[str, str], s
         answer = await service.ask("POST", "/sum", body=body, headers=headers)
         assert answer.status == status
         assert (await service.ask("GET", "/count/1")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "ended"), [("/count/3", anyio.EndOfStream), ("/broken", anyio.BrokenResourceError)]
+)
+async def test_half_a_stream_looks_cut_where_the_end_of_the_connection_is_its_end(
+    web: Any, target: str, ended: type[Exception]
+) -> None:
+    async with web.serving(count, broken) as service, service.connect() as client:
+        await client.send(f"GET {target} HTTP/1.0\r\n\r\n".encode())
+        with pytest.raises(ended):
+            while True:
+                await client.stream.receive()

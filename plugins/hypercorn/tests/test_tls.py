@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from covet_hypercorn._tls import read_certificate
 from covet_kernel import ConfigurationError, Plugin
 from covet_kernel.contracts import Credentials, Principal
 from covet_kernel.testing import assembly_of
-from covet_operations import operation
+from covet_operations import Conflict, operation
 
 NOT_LET_IN = (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)
 
@@ -80,6 +80,12 @@ def guarded() -> str:
     return "secret"
 
 
+@http.get("/half")
+async def half() -> AsyncIterator[int]:
+    yield 1
+    raise Conflict("no more")
+
+
 class ByCertificate(Plugin[None]):
     """Takes a certificate for whom it names."""
 
@@ -101,6 +107,7 @@ def serve(tls: dict[str, Any], client: ssl.SSLContext, **more: Any) -> Any:
     return run_service(
         who,
         guarded,
+        half,
         server="hypercorn",
         config=config,
         plugins={"by-certificate": ByCertificate},
@@ -249,6 +256,19 @@ async def test_a_stop_ends_connections_politely(authority: Authority) -> None:
                 with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
                     await stream.receive()
                 await stream.aclose()
+
+
+async def test_half_an_answer_ends_without_a_farewell(authority: Authority) -> None:
+    async with serve(authority.server(), authority.trust()) as client:
+        async with client.connect() as connection:
+            stream = connection.stream
+            assert isinstance(stream, TLSStream)
+            stream.standard_compatible = True
+            # To HTTP/1.0 nothing else could say that the answer is not all of it.
+            await connection.send(b"GET /half HTTP/1.0\r\n\r\n")
+            with anyio.fail_after(10), pytest.raises(anyio.BrokenResourceError):
+                while True:
+                    await stream.receive()
 
 
 async def test_a_refusal_reaches_a_client_that_is_still_sending(authority: Authority) -> None:

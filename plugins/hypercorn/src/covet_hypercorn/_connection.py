@@ -36,6 +36,13 @@ Address: TypeAlias = "tuple[str, int] | None"
 class Connection:
     """Drives one connection. Whatever goes wrong in it, `run` never raises.
 
+    Args:
+        listener: Who has accepted it.
+        stream: Its bytes.
+        client: The peer's address.
+        server: The address it connected to.
+        reset: Has the stream break when it is closed, if it can.
+
     Attributes:
         client: The peer's address.
         server: The address it connected to.
@@ -52,6 +59,7 @@ class Connection:
         stream: anyio.abc.ByteStream,
         client: Address,
         server: Address,
+        reset: Callable[[], None] | None = None,
     ) -> None:
         self.listener = listener
         self.client = client
@@ -66,6 +74,7 @@ class Connection:
         self._reading = anyio.CancelScope()
         self._writing = anyio.Lock(fast_acquire=True)
         self._broken = False
+        self._reset = reset
         self._protocol: H1 | H2 = H1(self)
         self._tasks: anyio.abc.TaskGroup
 
@@ -146,6 +155,14 @@ class Connection:
 
     def finish(self) -> None:
         """Read no more and close once what was written has left."""
+        self._reading.cancel()
+
+    def abort(self) -> None:
+        """Close so that the client notices: what it was sent ends with the connection, and is cut."""
+        if not self._broken:
+            self._broken = True
+            if self._reset is not None:
+                self._reset()
         self._reading.cancel()
 
     def set_idle(self, idle: bool) -> None:

@@ -80,6 +80,8 @@ class H1:
         self._scope: Any = None
         self._head: h11.Response | None = None
         self._status: int | None = None
+        # Whether nothing but the end of the connection says where the body ends.
+        self._until_closed = False
         # Whether the answer has begun before the client was told to send the body it announced.
         self._uninvited = False
 
@@ -280,6 +282,9 @@ class H1:
             )
         data: bytes = self._h11.send(response)
         self._status = response.status_code
+        self._until_closed = self._h11.their_http_version == b"1.0" and not any(
+            name == b"content-length" for name, _ in response.headers
+        )
         return data
 
     async def _body(self, body: bytes, more: bool) -> None:
@@ -312,7 +317,10 @@ class H1:
         # Otherwise an answer has begun and is not complete: cutting it off is the only honest end.
         self._exchange = None
         self._answered.set()
-        self._connection.finish()
+        if self._h11.our_state is h11.SEND_BODY and self._until_closed:
+            self._connection.abort()
+        else:
+            self._connection.finish()
 
     async def _end(self) -> None:
         """The answer is complete: on to the next request, or close."""
