@@ -1,0 +1,93 @@
+"""Measures the outbox from time to time, and removes what was kept for long enough."""
+
+from __future__ import annotations
+
+from logging import Logger
+
+import anyio
+
+from covet_kernel.contracts import SqlDatabase, SqlError
+from covet_outbox._config import OutboxConfig
+from covet_outbox._statements import PURGED, measure, old_dead, purge_inbox, remove
+
+MEASURE = 10.0
+"""Seconds between two measurements."""
+SWEEP = 300.0
+"""Seconds between two sweeps; one that has found a full batch goes on sooner."""
+BREATH = 0.1
+
+
+class Measured:
+    """What a look at the tables has shown.
+
+    Attributes:
+        depth: Messages that wait to be published, counted up to 100,000.
+        dead: Messages that are set aside, counted likewise.
+        lag: Seconds since the oldest of those that wait was stored.
+    """
+
+    depth = 0
+    dead = 0
+    lag = 0.0
+
+
+async def look(db: SqlDatabase) -> Measured:
+    """Measure.
+
+    Raises:
+        SqlError: The database refused.
+    """
+    row = await db.fetch_one(measure(db.dialect))
+    found = Measured()
+    if row is not None:
+        found.depth, found.dead = int(row["depth"]), int(row["dead"])
+        oldest = [row[name] for name in ("ready", "waiting") if row[name] is not None]
+        found.lag = max(0.0, (row["now"] - min(oldest)) / 1000) if oldest else 0.0
+    return found
+
+
+class Janitor:
+    """Runs beside the relay.
+
+    Args:
+        db: Where the tables are.
+        config: The plugin's.
+        log: Is told of trouble.
+
+    Attributes:
+        measured: What the last look has shown.
+    """
+
+    def __init__(self, db: SqlDatabase, config: OutboxConfig, log: Logger) -> None:
+        self._db = db
+        self._config = config
+        self._log = log
+        self.measured = Measured()
+
+    async def run(self) -> None:
+        """Measure and sweep, until cancelled."""
+        sweep_at = anyio.current_time()
+        while True:
+            try:
+                self.measured = await look(self._db)
+                if anyio.current_time() >= sweep_at:
+                    full = await self.sweep()
+                    sweep_at = anyio.current_time() + (BREATH if full else SWEEP)
+            except SqlError as error:
+                self._log.warning("the outbox cannot be measured: %s", error)
+            await anyio.sleep(max(BREATH, min(MEASURE, sweep_at - anyio.current_time())))
+
+    async def sweep(self) -> bool:
+        """Remove a batch of what is too old; whether there may be more.
+
+        Raises:
+            SqlError: The database refused.
+        """
+        dialect, config = self._db.dialect, self._config
+        age = int(config.inbox_retention * 1000)
+        forgotten = await self._db.execute(purge_inbox(dialect), (age,))
+        rows = await self._db.fetch_all(old_dead(dialect), (int(config.dead_retention * 1000),))
+        if rows:
+            self._log.warning("%d dead messages were kept for long enough", len(rows))
+            await self._db.execute(*remove([row["position"] for row in rows]))
+        return PURGED in (forgotten, len(rows))

@@ -1,0 +1,247 @@
+"""One worker of the relay: has some lanes for a while, and publishes what is in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from logging import Logger
+from secrets import token_hex
+
+import anyio
+
+from covet_kernel.contracts import Broker, BrokerLimitError, Record, Row, SqlDatabase
+from covet_outbox._config import OutboxConfig
+from covet_outbox._message import MESSAGE_ID
+from covet_outbox._retry import wait
+from covet_outbox._statements import (
+    DEAD,
+    HELD,
+    RELEASE,
+    WAITING,
+    any_work,
+    free_lanes,
+    hold,
+    postpone,
+    promote,
+    read,
+    remove,
+)
+
+OUTAGE = 3
+"""So many messages refused in a row, and it is the broker that is in trouble."""
+SETTLE = 5.0
+"""Seconds that a cancelled worker may take to note what it has published."""
+ERROR_LENGTH = 500
+MARGIN = 0.25
+"""Part of the lease at whose end nothing more is published: nobody else may have begun by then."""
+
+
+class Counts:
+    """What the workers of a process have done.
+
+    Attributes:
+        published: Messages that the broker accepted.
+        failed: Attempts that it did not.
+        dead: Messages that were set aside.
+        accepted: When it accepted one last, in milliseconds of the database's clock.
+    """
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.failed = 0
+        self.dead = 0
+        self.accepted = 0
+
+
+class Refused(Record):
+    """A message that the broker did not accept."""
+
+    row: Row
+    error: Exception
+    at: int
+
+
+class Round:
+    """The messages of one round, and what has become of them.
+
+    Attributes:
+        done: Positions of those that the broker has.
+        refused: Those it does not.
+        outage: Whether the broker refused several in a row.
+    """
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.refused: list[Refused] = []
+        self.outage = False
+
+
+class Worker:
+    """Publishes in rounds, each with lanes of its own, so that a key is never in two hands.
+
+    A lane is had by a lease, not by an open transaction: the broker may make a worker wait for
+    room, and what would make room may need the database. A worker whose lease is nearly over
+    publishes nothing more. Whoever stops between the broker and the database leaves a message
+    that is published again.
+
+    Args:
+        db: Where the outbox is.
+        broker: Where messages go.
+        config: The plugin's.
+        counts: Shared with the other workers.
+        log: Is told of trouble.
+    """
+
+    def __init__(
+        self, db: SqlDatabase, broker: Broker, config: OutboxConfig, counts: Counts, log: Logger
+    ) -> None:
+        self._db = db
+        self._broker = broker
+        self._config = config
+        self._counts = counts
+        self._log = log
+        self._name = token_hex(16)
+        self._holds = False
+        self._until = 0.0
+        self._clock = 0.0
+        self.outages = 0
+
+    async def has_work(self) -> bool:
+        """Whether a round may find something."""
+        return bool(await self._db.fetch_value(any_work(self._db.dialect)))
+
+    async def round(self) -> bool:
+        """Publish a batch; whether there was one.
+
+        Raises:
+            SqlError: The database refused; what was published is published again.
+        """
+        for _ in range(4):  # lanes whose keys all wait give nothing, and others may
+            lanes = await self._take()
+            if not lanes:
+                return False
+            if rows := await self._read(lanes):
+                break
+        else:
+            return False
+        result = Round()
+        try:
+            await self._publish(rows, result)
+        except BaseException:
+            with anyio.move_on_after(SETTLE, shield=True):
+                await self._settle(result)
+            raise
+        await self._settle(result)
+        self.outages = self.outages + 1 if result.outage else 0
+        return not result.outage
+
+    async def release(self) -> None:
+        """Let others have the lanes."""
+        if self._holds:
+            await self._db.execute(RELEASE, (self._name,))
+            self._holds = False
+
+    async def _take(self) -> list[int]:
+        dialect, lease = self._db.dialect, self._config.lease
+        begun = anyio.current_time()
+        async with self._db.transaction() as session:
+            if self._holds:
+                await session.execute(RELEASE, (self._name,))
+            free = await session.fetch_all(free_lanes(dialect), (HELD,))
+            lanes = [row["lane"] for row in free]
+            if lanes:
+                marks = [*lanes, *[lanes[-1]] * (HELD - len(lanes))]
+                milliseconds = int(lease * 1000)
+                await session.execute(hold(dialect), (self._name, milliseconds, *marks))
+                if any(row["due"] for row in free):
+                    await session.execute(promote(dialect), marks)
+        self._holds = bool(lanes)
+        self._until = begun + lease * (1 - MARGIN)
+        if lanes:
+            self._clock = free[0]["now"] - anyio.current_time() * 1000
+        return lanes
+
+    async def _read(self, lanes: Sequence[int]) -> list[Row]:
+        limit = max(1, self._config.batch // len(lanes))
+        params = [value for lane in lanes for value in (lane, limit)]
+        rows = await self._db.fetch_all(read(len(lanes)), params)
+        return sorted(rows, key=lambda row: (row["lane"], row["position"]))
+
+    async def _publish(self, rows: Sequence[Row], result: Round) -> None:
+        stuck: set[str] = set()
+        in_a_row = 0
+        for row in rows:
+            key: str | None = row["message_key"]
+            if key is not None and key in stuck:
+                continue
+            left = self._until - anyio.current_time()
+            if left <= 0:
+                return
+            try:
+                with anyio.fail_after(min(left, self._config.publish_timeout)):
+                    await self._broker.publish(
+                        row["topic"],
+                        bytes(row["body"]),
+                        key=key,
+                        headers={**json.loads(row["headers"]), MESSAGE_ID: row["id"]},
+                    )
+            except Exception as error:
+                if isinstance(error, TimeoutError) and left < self._config.publish_timeout:
+                    return  # it is the lease that is over, which says nothing of the message
+                result.refused.append(Refused(row=row, error=error, at=self._now()))
+                if key is not None:
+                    stuck.add(key)
+                in_a_row += 1
+                if in_a_row == OUTAGE:
+                    result.outage = True
+                    return
+            else:
+                in_a_row = 0
+                result.done.append(row["position"])
+                self._counts.published += 1
+                self._counts.accepted = self._now()
+
+    def _now(self) -> int:
+        return int(self._clock + anyio.current_time() * 1000)
+
+    async def _settle(self, result: Round) -> None:
+        for refused in result.refused:
+            await self._postpone(refused)
+        if result.done:
+            await self._db.execute(*remove(result.done))
+
+    async def _postpone(self, refused: Refused) -> None:
+        row, attempts = refused.row, refused.row["attempts"] + 1
+        self._counts.failed += 1
+        dead = attempts >= self._config.attempts and self._is_its_own_fault(refused)
+        seconds = wait(attempts, self._config.first_wait, self._config.longest_wait)
+        reason = f"{type(refused.error).__name__}: {refused.error}"[:ERROR_LENGTH]
+        reason = reason.replace("\0", "").encode("utf-8", "replace").decode()
+        await self._db.execute(
+            postpone(self._db.dialect),
+            (
+                DEAD if dead else WAITING,
+                0 if dead else int(seconds * 1000),
+                reason,
+                row["position"],
+            ),
+        )
+        if dead:
+            self._counts.dead += 1
+            self._log.error(
+                "message %s for %r is set aside after %d attempts: %s",
+                row["id"],
+                row["topic"],
+                attempts,
+                reason,
+            )
+
+    def _is_its_own_fault(self, refused: Refused) -> bool:
+        """Whether it is the message that is wrong, and not the broker that is away.
+
+        It is if the broker has accepted others since this one failed first; messages must not die
+        of an outage.
+        """
+        if isinstance(refused.error, BrokerLimitError | TypeError | ValueError):
+            return True
+        return self._counts.accepted >= (refused.row["failed"] or refused.at)

@@ -1,0 +1,88 @@
+"""A kernel with a database, a broker and the outbox; on every database there is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import mariadb, postgres
+
+from covet_kernel import Plugin
+from covet_kernel.contracts import BROKER, SQL, Broker, SqlDatabase
+from covet_kernel.testing import run_kernel
+from covet_memory import Memory
+from covet_mysql import Mysql
+from covet_outbox import INBOX, OUTBOX, Inbox, Outbox, OutboxPlugin
+from covet_postgres import Postgres
+from covet_sqlite import Sqlite
+
+DATABASES = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
+QUICK = {"poll": 0.02, "first_wait": 0.01, "longest_wait": 0.05, "lease": 2.0}
+"""Nothing here is asserted by the clock; tests only should not wait for long."""
+
+
+class Service:
+    """What a test works with while a kernel runs."""
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.db: SqlDatabase = kernel.require(SQL)
+        self.broker: Broker = kernel.require(BROKER)
+        self.outbox: Outbox = kernel.require(OUTBOX)
+        self.inbox: Inbox = kernel.require(INBOX)
+
+    async def ids(self) -> list[str]:
+        """The identifiers of what is in the outbox, in order."""
+        rows = await self.db.fetch_all("SELECT id FROM covet_outbox ORDER BY position")
+        return [row["id"] for row in rows]
+
+    async def until_empty(self, ticks: Callable[[], Any] | None = None) -> None:
+        """Wait for the relay to have published everything."""
+        import anyio
+
+        while await self.ids():
+            await anyio.sleep(0.005)
+
+
+Start = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+def starter(kind: str, table: dict[str, Any], folder: Path) -> Start:
+    """Starts kernels on one database, inside the test so that leaks count."""
+
+    @asynccontextmanager
+    async def start(
+        *, broker: type[Plugin[Any]] = Memory, more: dict[str, Any] | None = None, **config: Any
+    ) -> AsyncIterator[Service]:
+        classes = {kind: DATABASES[kind], "memory": broker, "outbox": OutboxPlugin}
+        tables = {kind: table, "outbox": {**QUICK, **config}}
+        async with run_kernel({**classes, **(more or {})}, tables, directory=folder) as kernel:
+            yield Service(kernel)
+
+    return start
+
+
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.once)])
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """On each database."""
+    if request.param == "sqlite":
+        yield starter("sqlite", {"path": "test.db"}, tmp_path)
+        return
+    with (postgres if request.param == "postgres" else mariadb).database() as url:
+        yield starter(request.param, {"url": url}, tmp_path)
+
+
+@pytest.fixture
+def start_sqlite(tmp_path: Path) -> Start:
+    """On SQLite, for what does not depend on the database."""
+    return starter("sqlite", {"path": "test.db"}, tmp_path)
+
+
+@pytest.fixture
+def start_postgres(tmp_path: Path) -> Iterator[Start]:
+    """On PostgreSQL, for what only that has."""
+    with postgres.database() as url:
+        yield starter("postgres", {"url": url}, tmp_path)
