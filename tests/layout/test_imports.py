@@ -30,6 +30,8 @@ EXTENDS: dict[str, set[str]] = {
     "migrations": {"sql"},
     # Drivers share a pool and the reading of a statement's parameters.
     "mysql": {"sql"},
+    # Work that conflicted is done again.
+    "outbox": {"sql"},
     "postgres": {"sql"},
     "sqlite": {"sql"},
     # The key of a call, and databases that are another one at each call.

@@ -7,15 +7,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from services import mariadb, postgres
 
 from covet_kernel import Plugin
 from covet_kernel.contracts import BROKER, SQL, Broker, SqlDatabase
-from covet_kernel.testing import run_kernel
+from covet_kernel.testing import fake_plugin, run_kernel
 from covet_memory import Memory
 from covet_mysql import Mysql
-from covet_outbox import INBOX, OUTBOX, Inbox, Outbox, OutboxPlugin
+from covet_outbox import INBOX, MESSAGE_ID, OUTBOX, Inbox, Outbox, OutboxPlugin
 from covet_postgres import Postgres
 from covet_sqlite import Sqlite
 
@@ -39,10 +40,8 @@ class Service:
         rows = await self.db.fetch_all("SELECT id FROM covet_outbox ORDER BY position")
         return [row["id"] for row in rows]
 
-    async def until_empty(self, ticks: Callable[[], Any] | None = None) -> None:
+    async def until_empty(self) -> None:
         """Wait for the relay to have published everything."""
-        import anyio
-
         while await self.ids():
             await anyio.sleep(0.005)
 
@@ -86,3 +85,38 @@ def start_postgres(tmp_path: Path) -> Iterator[Start]:
     """On PostgreSQL, for what only that has."""
     with postgres.database() as url:
         yield starter("postgres", {"url": url}, tmp_path)
+
+
+class Recorder:
+    """A broker that keeps what it accepts, and refuses what it is told to.
+
+    Attributes:
+        got: The bodies, in the order in which they were accepted.
+        tried: The bodies of all attempts.
+    """
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.ids: list[str] = []
+        self.tried: list[bytes] = []
+        self.refuse: Callable[[bytes], Exception | None] = lambda body: None
+
+    async def publish(self, topic: str, body: bytes, **more: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.tried.append(body)
+        if error := self.refuse(body):
+            raise error
+        self.got.append(body)
+        self.ids.append(more["headers"][MESSAGE_ID])
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """A broker to look into."""
+    return Recorder()
+
+
+@pytest.fixture
+def recording(recorder: Recorder) -> type[Plugin[Any]]:
+    """The plugin that provides it."""
+    return fake_plugin(provides={BROKER: recorder})

@@ -49,6 +49,11 @@ class OutboxConfig(PluginConfig):
     attempts: PositiveInt = Field(
         10, description="How often a message is tried until it is set aside as dead."
     )
+    patience: PositiveFloat = Field(
+        86400.0,
+        description="For how long a message that fails is kept alive where the broker accepts no other"
+        " either, which looks like an outage.",
+    )
     first_wait: PositiveFloat = Field(
         0.5, description="Before the second attempt; doubles with each, less a random part."
     )

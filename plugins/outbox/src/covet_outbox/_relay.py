@@ -16,6 +16,8 @@ from covet_outbox._worker import Counts, Worker
 
 RELEASE = 5.0
 """Seconds that a worker that ends may take to let others have its lanes."""
+LONGEST_REST = 10
+"""Times the first wait that all messages wait for a broker that has accepted nothing."""
 
 
 class Relay:
@@ -96,6 +98,7 @@ class Relay:
 
     async def _rest(self, failures: int, draining: anyio.Event) -> None:
         """Leave a database or a broker in trouble alone for a while."""
-        config = self._config
-        with anyio.move_on_after(wait(failures, config.first_wait, config.longest_wait)):
+        first = self._config.first_wait
+        longest = min(self._config.longest_wait, LONGEST_REST * first)
+        with anyio.move_on_after(wait(failures, first, longest)):
             await draining.wait()

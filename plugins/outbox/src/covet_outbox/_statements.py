@@ -62,12 +62,12 @@ def any_work(dialect: str) -> str:
 def free_lanes(dialect: str) -> str:
     """Lanes with something to do that nobody has, the longest unserved first."""
     here = "SELECT 1 FROM covet_outbox o WHERE o.lane = l.lane AND o.state"
-    due = f"EXISTS ({here} = {WAITING} AND o.due <= {now(dialect)})"
     lock = "" if dialect == "sqlite" else " FOR UPDATE SKIP LOCKED"
     return (
-        f"SELECT l.lane, {now(dialect)} AS now, CASE WHEN {due} THEN 1 ELSE 0 END AS due"  # noqa: S608
-        f" FROM covet_outbox_lanes l WHERE l.held_until < {now(dialect)}"
-        f" AND (EXISTS ({here} = {READY}) OR {due}) ORDER BY l.served, l.lane LIMIT ?{lock}"
+        f"SELECT l.lane, {now(dialect)} AS now FROM covet_outbox_lanes l"  # noqa: S608
+        f" WHERE l.held_until < {now(dialect)} AND (EXISTS ({here} = {READY})"
+        f" OR EXISTS ({here} = {WAITING} AND o.due <= {now(dialect)}))"
+        f" ORDER BY l.served, l.lane LIMIT ?{lock}"
     )
 
 
@@ -87,23 +87,25 @@ RELEASE = "UPDATE covet_outbox_lanes SET held_by = '', held_until = 0 WHERE held
 
 
 @cache
-def promote(dialect: str) -> str:
-    """What has waited long enough is ready again, in the lanes that are held."""
-    return (
-        f"UPDATE covet_outbox SET state = {READY} WHERE state = {WAITING}"  # noqa: S608
-        f" AND due <= {now(dialect)} AND lane IN ({', '.join('?' * HELD)})"
-    )
+def read(dialect: str, lanes: int) -> str:
+    """The first messages of each of so many lanes; without those whose key waits, and those that do.
 
-
-@cache
-def read(lanes: int) -> str:
-    """The first messages of each of so many lanes, without those whose key waits."""
-    one = (
+    Either kind has its own limit: what fails again and again takes no place from what is new.
+    """
+    fresh = (
         f"SELECT {_COLUMNS} FROM covet_outbox o WHERE state = {READY} AND lane = ?"  # noqa: S608
         f" AND NOT EXISTS (SELECT 1 FROM covet_outbox w WHERE w.state = {WAITING} AND w.lane = o.lane"
         " AND w.message_key = o.message_key) ORDER BY position LIMIT ?"
     )
-    return " UNION ALL ".join(f"SELECT * FROM ({one}) AS l{n}" for n in range(lanes))  # noqa: S608
+    again = (
+        f"SELECT {_COLUMNS} FROM covet_outbox WHERE state = {WAITING} AND lane = ?"  # noqa: S608
+        f" AND due <= {now(dialect)} ORDER BY due LIMIT ?"
+    )
+    both = (
+        f"SELECT * FROM ({fresh}) AS f{n} UNION ALL SELECT * FROM ({again}) AS a{n}"  # noqa: S608
+        for n in range(lanes)
+    )
+    return " UNION ALL ".join(both)
 
 
 def remove(positions: Sequence[int]) -> tuple[str, list[int]]:

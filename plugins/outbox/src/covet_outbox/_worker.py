@@ -22,13 +22,10 @@ from covet_outbox._statements import (
     free_lanes,
     hold,
     postpone,
-    promote,
     read,
     remove,
 )
 
-OUTAGE = 3
-"""So many messages refused in a row, and it is the broker that is in trouble."""
 SETTLE = 5.0
 """Seconds that a cancelled worker may take to note what it has published."""
 ERROR_LENGTH = 500
@@ -67,13 +64,16 @@ class Round:
     Attributes:
         done: Positions of those that the broker has.
         refused: Those it does not.
-        outage: Whether the broker refused several in a row.
     """
 
     def __init__(self) -> None:
         self.done: list[int] = []
         self.refused: list[Refused] = []
-        self.outage = False
+
+    @property
+    def outage(self) -> bool:
+        """Whether the broker has accepted nothing of what it was offered."""
+        return bool(self.refused) and not self.done
 
 
 class Worker:
@@ -153,8 +153,6 @@ class Worker:
                 marks = [*lanes, *[lanes[-1]] * (HELD - len(lanes))]
                 milliseconds = int(lease * 1000)
                 await session.execute(hold(dialect), (self._name, milliseconds, *marks))
-                if any(row["due"] for row in free):
-                    await session.execute(promote(dialect), marks)
         self._holds = bool(lanes)
         self._until = begun + lease * (1 - MARGIN)
         if lanes:
@@ -163,22 +161,24 @@ class Worker:
 
     async def _read(self, lanes: Sequence[int]) -> list[Row]:
         limit = max(1, self._config.batch // len(lanes))
-        params = [value for lane in lanes for value in (lane, limit)]
-        rows = await self._db.fetch_all(read(len(lanes)), params)
-        return sorted(rows, key=lambda row: (row["lane"], row["position"]))
+        params = [value for lane in lanes for value in (lane, limit, lane, limit)]
+        rows = await self._db.fetch_all(read(self._db.dialect, len(lanes)), params)
+        # Those that are new first: if they fail as well, the others need not be tried.
+        return sorted(rows, key=lambda row: (row["attempts"] > 0, row["lane"], row["position"]))
 
     async def _publish(self, rows: Sequence[Row], result: Round) -> None:
         stuck: set[str] = set()
-        in_a_row = 0
+        config, trouble = self._config, float("inf")
         for row in rows:
             key: str | None = row["message_key"]
             if key is not None and key in stuck:
                 continue
             left = self._until - anyio.current_time()
-            if left <= 0:
+            # A broker that makes everybody wait is not asked for every message of the batch.
+            if left <= 0 or anyio.current_time() - trouble >= config.publish_timeout:
                 return
             try:
-                with anyio.fail_after(min(left, self._config.publish_timeout)):
+                with anyio.fail_after(min(left, config.publish_timeout)):
                     await self._broker.publish(
                         row["topic"],
                         bytes(row["body"]),
@@ -186,17 +186,14 @@ class Worker:
                         headers={**json.loads(row["headers"]), MESSAGE_ID: row["id"]},
                     )
             except Exception as error:
-                if isinstance(error, TimeoutError) and left < self._config.publish_timeout:
+                if isinstance(error, TimeoutError) and left < config.publish_timeout:
                     return  # it is the lease that is over, which says nothing of the message
                 result.refused.append(Refused(row=row, error=error, at=self._now()))
+                trouble = min(trouble, anyio.current_time())
                 if key is not None:
                     stuck.add(key)
-                in_a_row += 1
-                if in_a_row == OUTAGE:
-                    result.outage = True
-                    return
             else:
-                in_a_row = 0
+                trouble = float("inf")
                 result.done.append(row["position"])
                 self._counts.published += 1
                 self._counts.accepted = self._now()
@@ -239,9 +236,10 @@ class Worker:
     def _is_its_own_fault(self, refused: Refused) -> bool:
         """Whether it is the message that is wrong, and not the broker that is away.
 
-        It is if the broker has accepted others since this one failed first; messages must not die
-        of an outage.
+        It is if the broker has accepted others since this one failed first: messages must not die
+        of an outage. Where there are no others, patience ends as well.
         """
         if isinstance(refused.error, BrokerLimitError | TypeError | ValueError):
             return True
-        return self._counts.accepted >= (refused.row["failed"] or refused.at)
+        first = refused.row["failed"] or refused.at
+        return self._counts.accepted >= first or refused.at - first >= self._config.patience * 1000
