@@ -36,16 +36,18 @@ async def test_a_poisonous_message_is_set_aside_and_the_others_go_on(
         await dead(service, 1)
         while len(await service.ids()) > 1:
             await anyio.sleep(0.005)
-        assert recorder.tried.count(b"bad") == 3
+        # Until another message was accepted, it could have been an outage.
+        times = recorder.tried.count(b"bad")
+        assert times >= 3
         # What is behind it in its key has waited for it; others have not.
         assert recorder.got.index(b"other") < recorder.got.index(b"behind")
         assert recorder.tried.index(b"behind") > 2
         (found,) = await troubled(service.db)
-        assert (found.state, found.attempts, found.topic, found.key) == ("dead", 3, "t", "k")
+        assert (found.state, found.attempts, found.topic, found.key) == ("dead", times, "t", "k")
         assert found.error == "RuntimeError: no ünd"
         metrics = read(service)
         assert metrics["outbox.buried"] == 1
-        assert metrics["outbox.failed"] == 3
+        assert metrics["outbox.failed"] == times
         assert metrics["outbox.published"] == 3
 
         recorder.refuse = lambda body: None
@@ -130,9 +132,9 @@ async def test_messages_without_a_key_do_not_wait_for_each_other(
         async with service.db.transaction() as session:
             for body in (b"bad", b"1", b"2"):
                 await service.outbox.publish(session, "t", body)
-        while len(recorder.got) < 2:
+        while len(await service.ids()) > 1:
             await anyio.sleep(0.005)
-        assert len(await service.ids()) == 1
+        assert sorted(recorder.got) == [b"1", b"2"]
 
 
 async def test_many_keys_that_wait_are_in_nobodys_way(

@@ -10,7 +10,7 @@ from zlib import crc32
 from pydantic_core import to_json
 
 from covet_kernel.contracts import BrokerLimitError, Record
-from covet_outbox._uuid7 import uuid7
+from covet_sql import uuid7
 
 MESSAGE_ID = "message-id"
 """The header with the identifier of a message, the same at every delivery."""

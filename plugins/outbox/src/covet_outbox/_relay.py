@@ -74,6 +74,8 @@ class Relay:
         failures = 0
         try:
             while anyio.current_time() < self._stop_at:
+                # What was committed before the stop was asked for is seen by a look behind that.
+                last = draining.is_set()
                 try:
                     busy = await self._look(worker)
                     failures = 0
@@ -82,8 +84,10 @@ class Relay:
                     self._log.warning("the relay cannot reach its database: %s", error)
                 if busy:
                     continue
-                if draining.is_set():
+                if last:
                     break
+                if draining.is_set():
+                    continue
                 if failures or worker.outages:
                     await self._rest(max(failures, worker.outages), draining)
                 else:
