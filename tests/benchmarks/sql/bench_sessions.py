@@ -1,9 +1,13 @@
 """10,000 logical sessions on 20 connections of PostgreSQL, against psycopg_pool.
 
 Each session is a task that runs two transactions, one after the other, of a SELECT and an UPDATE by key;
-all of them are there at once and wait for one of 20 connections. What is counted: transactions in a
-second of the whole run, what memory a waiting session takes (of the process, which each run has anew),
-and how long they waited for their first connection: the slowest against the median.
+all of them are there at once and wait for one of 20 connections. Both clients are as they come: ours
+with its limits of time on the server, its profiler and its check of who calls, theirs with its timeouts.
+What is counted: transactions in a second of the whole run, what memory a session takes while it waits, and
+how long they waited for their first connection: the slowest against the median.
+
+The memory is the process's, which each run has anew: of all sessions, and what of it the same many tasks
+take that wait for an event and nothing else. The difference is what waiting for a connection costs.
 """
 
 from __future__ import annotations
@@ -86,6 +90,26 @@ RIVALS: dict[str, tuple[Callable[[str], AbstractAsyncContextManager[Transact]], 
 }
 
 
+async def alone() -> dict[str, float]:
+    """KiB that a task takes that waits, but not for a database."""
+    process, event = psutil.Process(), anyio.Event()
+
+    async def wait(number: int) -> None:
+        waited: list[float] = []
+        await event.wait()
+        waited.append(number)
+
+    gc.collect()
+    least = process.memory_info().rss
+    async with anyio.create_task_group() as tasks:
+        for number in range(SESSIONS):
+            tasks.start_soon(wait, number)
+        await anyio.sleep(0.1)
+        most = process.memory_info().rss
+        event.set()
+    return {"memory": (most - least) / 1024 / SESSIONS}
+
+
 async def run(rival: str, url: str) -> dict[str, float]:
     """One run in this process."""
     open_one, _ = RIVALS[rival]
@@ -127,17 +151,21 @@ async def run(rival: str, url: str) -> dict[str, float]:
     }
 
 
-def in_a_process(rival: str, url: str, seen: list[dict[str, float]]) -> float:
-    """Seconds for a thousand transactions, in a process of its own."""
-    paths = f"{Path(__file__).parents[2]}"
+def in_a_process(*arguments: str) -> dict[str, float]:
+    """What is measured in a process of its own: a rival and the server's URL, or the backend alone."""
     done = subprocess.run(
-        [sys.executable, __file__, rival, url],
+        [sys.executable, __file__, "run", *arguments],
         check=True,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parents[2]}"},
     )
-    found = json.loads(done.stdout)
-    seen.append(found)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def timed(rival: str, url: str, seen: list[dict[str, float]]) -> float:
+    """Seconds for a thousand transactions."""
+    seen.append(found := in_a_process(rival, url))
     return 1000 * found["seconds"] / (SESSIONS * TRANSACTIONS)
 
 
@@ -149,7 +177,7 @@ def main(runs: int) -> None:
             admin.execute("ANALYZE books")
         seen: dict[str, list[dict[str, float]]] = {name: [] for name in RIVALS}
         samples = interleaved(
-            {name: partial(in_a_process, name, url, seen[name]) for name in RIVALS}, runs
+            {name: partial(timed, name, url, seen[name]) for name in RIVALS}, runs
         )
     report(
         f"{SESSIONS:,} sessions on {CONNECTIONS} connections, seconds for 1,000 transactions",
@@ -161,17 +189,26 @@ def main(runs: int) -> None:
         unit="s",
         digits=3,
     )
+    tasks = {
+        backend: median(in_a_process(backend)["memory"] for _ in range(3))
+        for backend in ("asyncio", "trio")
+    }
     for name, found in seen.items():
         middle = {key: median(each[key] for each in found) for key in found[0]}
+        above = middle["memory"] - tasks[RIVALS[name][1]]
         print(
             f"  {name:<14} {SESSIONS * TRANSACTIONS / middle['seconds']:6.0f} transactions/s,"
-            f" {middle['cpu']:4.0f} us of CPU each, {middle['memory']:4.1f} KiB a session"
-            f" (goal under 6.5), slowest waiter {middle['slowest']:.1f} of the median (goal at most 3)"
+            f" {middle['cpu']:4.0f} us of CPU each, {middle['memory']:4.1f} KiB a session,"
+            f" {above:4.1f} of them above its task (goal under 6.5),"
+            f" slowest waiter {middle['slowest']:.1f} of the median (goal at most 3)"
         )
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        print(json.dumps(anyio.run(run, *sys.argv[1:3], backend=RIVALS[sys.argv[1]][1])))
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    match sys.argv[1:]:
+        case ["run", backend]:
+            print(json.dumps(anyio.run(alone, backend=backend)))
+        case ["run", rival, url]:
+            print(json.dumps(anyio.run(run, rival, url, backend=RIVALS[rival][1])))
+        case rest:
+            main(int(rest[0]) if rest else 5)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing
 from time import monotonic
 from typing import Any
 
@@ -23,7 +23,7 @@ from covet_sql.driver import (
     Pool,
     Session,
     Statements,
-    check_isolation,
+    Transaction,
     current_loop,
     first,
     value,
@@ -116,35 +116,15 @@ class MysqlDatabase:
             async for row in rows:
                 yield row
 
-    @asynccontextmanager
-    async def transaction(
+    def transaction(
         self, *, read_only: bool = False, isolation: Isolation | None = None
-    ) -> AsyncIterator[MysqlSession]:
-        check_isolation(isolation)
-        async with (
-            self.pool.lend() as connection,
-            self._transaction(connection, read_only=read_only, isolation=isolation),
-        ):
-            session = MysqlSession(connection, self._statements, self.pool.hold(connection))
-            try:
-                yield session
-            finally:
-                session.end()
+    ) -> AbstractAsyncContextManager[MysqlSession]:
+        return Transaction(
+            self.pool, self._session, MysqlSession.end, read_only=read_only, isolation=isolation
+        )
 
-    @asynccontextmanager
-    async def _transaction(
-        self, connection: Connection, *, read_only: bool, isolation: Isolation | None
-    ) -> AsyncIterator[None]:
-        try:
-            await connection.begin(read_only=read_only, isolation=isolation)
-            yield
-        except BaseException:
-            # The server may be gone: the pool discards the connection then, the server undoes what
-            # was done, and the block's own error is the one to raise.
-            with suppress(SqlError):
-                await connection.roll_back()
-            raise
-        await connection.commit()
+    def _session(self, connection: Connection) -> MysqlSession:
+        return MysqlSession(connection, self._statements, self.pool)
 
     # Connections
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -415,17 +416,17 @@ class Connection:
 
     async def _promptly(self, command: bytes, before: Sequence[Text] = ()) -> PGresult:
         """Run what takes the server no time, and must not be cancelled half-way."""
+        link = self.link
         reply = self._send_command(command, before)
-        with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
-            return await self.link.ask(reply)
-        self.link.give_up("a transaction's command was not answered in time")
-        raise LostError(
-            f"{command.decode()} was not answered within {self._config.cleanup_timeout} s",
-            sqlstate="08006",
-        )
+        # No timer for each: who looks after all connections gives up those whose time is over.
+        link.due = monotonic() + self._config.cleanup_timeout
+        try:
+            return await link.ask(reply)
+        finally:
+            link.due = float("inf")
 
     def _send_command(self, command: bytes, before: Sequence[Text]) -> Reply:
-        return self.link.run_text(command, before=before)
+        return self.link.run_command(command, before)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing
 from time import monotonic
 from typing import Any
 
@@ -22,7 +22,7 @@ from covet_postgres._session import PostgresSession
 from covet_postgres._statement import PostgresStatement
 from covet_postgres._types import Types
 from covet_postgres._url import parameters_of
-from covet_sql.driver import Pool, Statements, check_isolation, current_loop, first, value
+from covet_sql.driver import Pool, Statements, Transaction, current_loop, first, value
 
 TEXTS = 1000
 """Texts of statements that are remembered."""
@@ -132,8 +132,7 @@ class PostgresDatabase:
         statement = self._statements[sql]
         statement.check()
         async with (
-            self.pool.lend() as connection,
-            self._transaction(connection),
+            Transaction(self.pool, _itself, _itself) as connection,
             aclosing(connection.stream(statement, params)) as rows,
         ):
             async for row in rows:
@@ -150,8 +149,7 @@ class PostgresDatabase:
         statement = self._statements[sql]
         statement.check_copies("out")
         async with (
-            self.pool.lend() as connection,
-            self._transaction(connection),
+            Transaction(self.pool, _itself, _itself) as connection,
             aclosing(connection.copy_out(statement)) as chunks,
         ):
             async for chunk in chunks:
@@ -162,20 +160,15 @@ class PostgresDatabase:
         async with self.pool.lend() as connection:
             return await connection.column_types(query)
 
-    @asynccontextmanager
-    async def transaction(
+    def transaction(
         self, *, read_only: bool = False, isolation: Isolation | None = None
-    ) -> AsyncIterator[PostgresSession]:
-        check_isolation(isolation)
-        async with (
-            self.pool.lend() as connection,
-            self._transaction(connection, read_only=read_only, isolation=isolation),
-        ):
-            session = PostgresSession(connection, self._statements, self.pool.hold(connection))
-            try:
-                yield session
-            finally:
-                session.end()
+    ) -> AbstractAsyncContextManager[PostgresSession]:
+        return Transaction(
+            self.pool, self._session, PostgresSession.end, read_only=read_only, isolation=isolation
+        )
+
+    def _session(self, connection: Connection) -> PostgresSession:
+        return PostgresSession(connection, self._statements, self.pool)
 
     def listen(
         self, channels: tuple[str, ...], buffer: int
@@ -187,21 +180,6 @@ class PostgresDatabase:
                 sqlstate="0A000",
             )
         return self.listening.listen(channels, buffer)
-
-    @asynccontextmanager
-    async def _transaction(
-        self, connection: Connection, *, read_only: bool = False, isolation: Isolation | None = None
-    ) -> AsyncIterator[None]:
-        try:
-            connection.begin(read_only=read_only, isolation=isolation)
-            yield
-        except BaseException:
-            # The server may be gone: the pool discards the connection then, the server undoes what
-            # was done, and the block's own error is the one to raise.
-            with suppress(SqlError):
-                await connection.roll_back()
-            raise
-        await connection.commit()
 
     # Connections
 
@@ -271,3 +249,7 @@ class PostgresDatabase:
                     self.lane.retire(link)
             self.lane.tend()
             self.pool.prune()
+
+
+def _itself(connection: Connection) -> Connection:
+    return connection

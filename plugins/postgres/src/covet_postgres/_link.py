@@ -98,6 +98,7 @@ class Link:
         coming: How many calls are about to send something.
         clogged: Something long was met on it; others keep away until nothing is under way.
         since: When the server last answered, while something is under way; by the monotonic clock.
+        due: When what is under way has to be answered by, by the same clock.
         opened: When it was opened, by the same clock.
         fd: A descriptor of its socket.
         loss: Why it was given up.
@@ -135,6 +136,7 @@ class Link:
         self._writing = False
         self._quiet: list[Reply] = []
         self.since = 0.0
+        self.due = float("inf")
         self.coming = 0
         self.clogged = False
         self.opened = monotonic()
@@ -226,6 +228,13 @@ class Link:
         """Run a text that nothing is prepared for; ``before`` it others, within the same transaction."""
         return self._guard(self._send_text, sql, values, types, formats, result_format, before)
 
+    def run_command(self, sql: bytes, before: Sequence[Text] = ()) -> Reply:
+        """Run a text that the server has no work with, whose outcome a cancelled task waits for, too.
+
+        That takes an end to be set for it: see ``due``.
+        """
+        return self._guard(self._send_command, sql, before)
+
     def _send_prepare(self, prepared: Prepared, sql: bytes, before: Sequence[Text]) -> Prepared:
         for text in before:
             self.raw.send_query_params(*text)
@@ -264,6 +273,12 @@ class Link:
             self.raw.send_query_params(*text)
         self.raw.send_query_params(sql, values, types, formats, result_format)
         return self._sync(self.loop.reply())
+
+    def _send_command(self, sql: bytes, before: Sequence[Text]) -> Reply:
+        for text in before:
+            self.raw.send_query_params(*text)
+        self.raw.send_query_params(sql, ())
+        return self._sync(self.loop.kept())
 
     def _close(self, prepared: Prepared) -> None:
         if not prepared.closed and not self.lost:
@@ -429,6 +444,8 @@ class Link:
 
     def overdue(self, now: float) -> bool:
         """Whether the server has been silent for longer than it may be."""
+        if now > self.due:
+            return True
         waits = self._flight or (self._borrower is not None and self._borrower.waiting)
         return bool(waits) and now - self.since > self.limit
 

@@ -79,6 +79,7 @@ async def test_waiters_are_served_in_the_order_of_asking() -> None:
                 await anyio.lowlevel.checkpoint()
         pool.give_back(connection)
     assert order == list(range(20))
+    await pool.close(1)
 
 
 async def test_the_last_used_is_lent_first() -> None:
@@ -130,6 +131,61 @@ async def test_the_report_says_who_has_a_connection() -> None:
     assert "test_the_report_says_who_has_a_connection" in str(lease)
     pool.give_back(kept)
     assert pool.leases() == []
+
+
+async def test_of_one_that_was_handed_over_it_says_who_waited_for_it() -> None:
+    pool = pool_of(1)
+    kept = await pool.acquire()
+
+    async def wait_for_it() -> None:
+        connection = await pool.acquire()
+        (lease,) = pool.leases()
+        assert "in wait_for_it" in str(lease)
+        pool.give_back(connection)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for_it)
+        while not pool.waiting:
+            await anyio.lowlevel.checkpoint()
+        pool.give_back(kept)
+        (lease,) = pool.leases()
+        assert lease.where == []
+    await pool.close(1)
+
+
+async def test_whose_time_is_over_is_told_and_nobody_else() -> None:
+    pool = pool_of(1, acquire_timeout=0.05)
+    kept, late = await pool.acquire(), []
+
+    async def wait(number: int) -> None:
+        with pytest.raises(SqlConflictError, match="within"):
+            await pool.acquire()
+        late.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            tasks.start_soon(wait, number)
+            await anyio.sleep(0.01)
+    assert late == [0, 1, 2]
+    pool.give_back(kept)
+    pool.give_back(await pool.acquire())
+    await pool.close(1)
+
+
+async def test_who_has_left_takes_no_room_in_the_queue() -> None:
+    pool = pool_of(1)
+    kept = await pool.acquire()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(100):
+            tasks.start_soon(pool.acquire)
+        while pool.waiting < 100:
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert pool.waiting == 0
+    assert len(pool._waiters) <= 32
+    pool.give_back(kept)
+    pool.give_back(await pool.acquire())
+    await pool.close(1)
 
 
 async def test_what_cannot_be_used_is_replaced() -> None:
@@ -194,6 +250,7 @@ async def test_one_that_cannot_be_opened_holds_nobody_up() -> None:
             tasks.start_soon(use)
     assert sorted(outcomes) == ["gone"] * 3 + ["had"] * 6
     assert pool.opened == len(pool.idle) == 1
+    await pool.close(1)
 
 
 async def test_closing_answers_who_waits_and_ends_who_stays() -> None:
@@ -236,6 +293,7 @@ async def test_cancelled_anywhere_nothing_is_lost() -> None:
         assert pool.opened == len(pool.idle)
 
     assert await cancel_at_every_await(both, check=check) >= 1
+    await pool.close(1)
 
 
 @given(seed=st.integers(0, 2**32))

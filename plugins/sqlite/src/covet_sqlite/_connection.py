@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import anyio
 import apsw
 
-from covet_kernel.contracts import Params, Row, SqlError, SqlUnavailableError
+from covet_kernel.contracts import Isolation, Params, Row, SqlError, SqlUnavailableError
 from covet_sqlite._config import SqliteConfig
 from covet_sqlite._errors import FAILURES, sql_error
 from covet_sqlite._open import names_of, only_reads, open_raw, read_schema
@@ -167,7 +167,8 @@ class Connection:
         """Ends the reading, before whatever is asked of the connection next."""
         self._worker.post(partial(self._close_stream, stream))
 
-    async def begin(self, *, read_only: bool) -> None:
+    async def begin(self, *, read_only: bool, isolation: Isolation | None = None) -> None:
+        """Begin a transaction. Writers take turns, readers keep their snapshot: more than any level asks."""
         await self._run(partial(self._begin, read_only))
 
     async def commit(self) -> None:

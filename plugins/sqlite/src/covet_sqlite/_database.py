@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from covet_kernel.contracts import Isolation, Params, Row, SqlError
-from covet_sql.driver import Pool, check_isolation, first, value
+from covet_sql.driver import Pool, Transaction, first, value
 from covet_sqlite._config import MEMORY, SqliteConfig
 from covet_sqlite._connection import Connection, Counts
 from covet_sqlite._open import only_reads, open_raw, read_schema
@@ -107,34 +107,17 @@ class SqliteDatabase:
         finally:
             pool.give_back(connection)
 
-    @asynccontextmanager
-    async def transaction(
+    def transaction(
         self, *, read_only: bool = False, isolation: Isolation | None = None
-    ) -> AsyncIterator[SqliteSession]:
-        # Writers take turns and readers keep their snapshot: more than every level asks for.
-        check_isolation(isolation)
+    ) -> AbstractAsyncContextManager[SqliteSession]:
         pool = self.readers if read_only else self.writer
-        connection = await pool.acquire()
-        try:
-            try:
-                await connection.begin(read_only=read_only)
-                session = SqliteSession(connection, pool.hold(connection))
-                try:
-                    yield session
-                finally:
-                    session.end()
-            except BaseException:
-                await self._undo(connection)
-                raise
-            await connection.commit()
-        finally:
-            pool.give_back(connection)
-
-    async def _undo(self, connection: Connection) -> None:
-        # The file may be gone or the thread stuck: the pool discards the connection then, SQLite
-        # undoes the rest when it closes, and the block's own error is the one to raise.
-        with suppress(SqlError):
-            await connection.roll_back()
+        return Transaction(
+            pool,
+            partial(SqliteSession, pool=pool),
+            SqliteSession.end,
+            read_only=read_only,
+            isolation=isolation,
+        )
 
     async def _fetch(self, sql: str, params: Params, *, first: bool) -> list[Row]:
         rows = await self.points.fetch(sql, params, first=first)

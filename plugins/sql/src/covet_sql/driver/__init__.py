@@ -4,13 +4,13 @@ how to wait for a socket.
 
 from covet_sql.driver._blocking import BlockingDatabase, OpensBlocking
 from covet_sql.driver._errors import ConnectError, ConnectProblem, error_of
-from covet_sql.driver._loop import Loop, Reply, current_loop
+from covet_sql.driver._loop import Loop, Reply, Scheduler, current_loop, current_scheduler
 from covet_sql.driver._opened import opened
 from covet_sql.driver._pool import Lease, Pool, Pooled
 from covet_sql.driver._secret import Secret, SecretUrl
 from covet_sql.driver._session import OwnedSession, Session, SessionConnection, first, value
 from covet_sql.driver._statement import Grammar, Statement, Statements, parts_of
-from covet_sql.driver._transactions import check_isolation
+from covet_sql.driver._transactions import Transaction, check_isolation
 from covet_sql.driver._url import read_url
 
 __all__ = [
@@ -25,14 +25,17 @@ __all__ = [
     "Pool",
     "Pooled",
     "Reply",
+    "Scheduler",
     "Secret",
     "SecretUrl",
     "Session",
     "SessionConnection",
     "Statement",
     "Statements",
+    "Transaction",
     "check_isolation",
     "current_loop",
+    "current_scheduler",
     "error_of",
     "first",
     "opened",

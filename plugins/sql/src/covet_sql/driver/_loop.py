@@ -19,11 +19,27 @@ class Reply(Awaitable[Any], Protocol):
         """Let the task go on. Only while it is not `done`."""
 
 
-class Loop(Protocol):
-    """The running event loop."""
+class Scheduler(Protocol):
+    """What has tasks wait, and wakes them."""
 
     def reply(self) -> Reply:
         """Something to wait for once."""
+
+    def kept(self) -> Reply:
+        """The same for what has to be known, once it is asked for: a cancelled task waits for it, too.
+
+        Whoever asks sees to it that it comes: the wait has no end of its own.
+        """
+
+    def task(self) -> int:
+        """The id of the running task, by which it is told from all others there are."""
+
+    def alarm(self, seconds: float, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ring`` in so many seconds, unless what this returns is called before."""
+
+
+class Loop(Scheduler, Protocol):
+    """The running event loop."""
 
     def watch(self, fd: int, ready: Callable[[], bool]) -> None:
         """Call ``ready`` whenever the descriptor can be read, until `unwatch`.
@@ -44,10 +60,25 @@ def current_loop(tasks: TaskGroup) -> Loop:
     Args:
         tasks: Where trio's watchers run.
     """
-    if anyio.get_cancelled_exc_class().__module__.startswith("asyncio"):
+    if _on_asyncio():
         from covet_sql.driver._loop_asyncio import AsyncioLoop
 
         return AsyncioLoop()
     from covet_sql.driver._loop_trio import TrioLoop
 
     return TrioLoop(tasks)
+
+
+def current_scheduler() -> Scheduler:
+    """That of the calling task's loop, for who watches no descriptors."""
+    if _on_asyncio():
+        from covet_sql.driver._loop_asyncio import AsyncioLoop
+
+        return AsyncioLoop()
+    from covet_sql.driver._loop_trio import TrioScheduler
+
+    return TrioScheduler()
+
+
+def _on_asyncio() -> bool:
+    return anyio.get_cancelled_exc_class().__module__.startswith("asyncio")

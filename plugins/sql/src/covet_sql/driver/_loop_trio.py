@@ -15,12 +15,17 @@ from anyio.abc import TaskGroup
 
 
 class TrioReply:
-    """One task, parked until its result is there."""
+    """One task, parked until its result is there.
 
-    __slots__ = ("_done", "_result", "_task")
+    Args:
+        kept: It stays parked until then when it is cancelled; whatever it waits for next ends at once.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_done", "_kept", "_result", "_task")
+
+    def __init__(self, *, kept: bool = False) -> None:
         self._done = False
+        self._kept = kept
         self._result: Any = None
         self._task: trio.lowlevel.Task | None = None
 
@@ -41,19 +46,42 @@ class TrioReply:
         return self._result
 
     def _abort(self, raise_cancel: Callable[[], None]) -> trio.lowlevel.Abort:
+        if self._kept:
+            return trio.lowlevel.Abort.FAILED
         self._done = True
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class TrioLoop:
+class TrioScheduler:
+    """Waiting for what other tasks do, and for the clock."""
+
+    def reply(self) -> TrioReply:
+        return TrioReply()
+
+    def kept(self) -> TrioReply:
+        return TrioReply(kept=True)
+
+    def task(self) -> int:
+        return id(trio.lowlevel.current_task())
+
+    def alarm(self, seconds: float, ring: Callable[[], None]) -> Callable[[], None]:
+        scope = trio.CancelScope()
+
+        async def wait() -> None:
+            with scope:
+                await trio.sleep(seconds)
+                ring()
+
+        trio.lowlevel.spawn_system_task(wait)
+        return scope.cancel
+
+
+class TrioLoop(TrioScheduler):
     """The running trio loop."""
 
     def __init__(self, tasks: TaskGroup) -> None:
         self._tasks = tasks
         self._watches: dict[int, object] = {}
-
-    def reply(self) -> TrioReply:
-        return TrioReply()
 
     def watch(self, fd: int, ready: Callable[[], bool]) -> None:
         watch = self._watches[fd] = object()

@@ -1,27 +1,38 @@
-"""Who gets a connection: first come, first served, and none is lost to a cancellation."""
+"""Who gets a connection: first come, first served, and none is lost to a cancellation.
+
+A call that waits is one small object in a queue, woken by the loop itself. All wait equally long, so
+that the queue is also in the order of their limits: one alarm, for the first of them, does for all.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import uniform
 from time import monotonic
-from types import FrameType
-from typing import Generic, Protocol, TypeVar
+from types import CodeType, FrameType
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 
 from covet_kernel.contracts import SqlConflictError, SqlError, SqlUnavailableError
+from covet_sql.driver._loop import Reply, current_scheduler
 
-FRAMES = 8
-"""How many of the innermost lines a lease remembers."""
+FRAMES = 12
+"""How many of the innermost lines a lease remembers, the pool's and the driver's own included."""
 OUR_OWN = ("covet_sql", "covet_sqlite", "covet_postgres", "covet_mysql", "contextlib")
 """Modules whose lines say nothing about who took a connection."""
 JITTER = 0.1
 """Connections live this share of their lifetime longer or shorter, or all would end at once."""
+LEFT = 32
+"""Who has left stands in the queue until its turn, unless there are more of them, and more than others."""
+SOON = 0.001
+"""Seconds to the next look at the queue at least."""
+
+Frame = tuple[dict[str, Any], CodeType, int]
+"""A line of code: what its module has, the code, and where in it. Which line that is takes time to say."""
 
 
 class Pooled(Protocol):
@@ -54,26 +65,37 @@ C = TypeVar("C", bound=Pooled)
 class Waiter(Generic[C]):
     """A call in the queue. Granted, it has a connection, or the right to open one."""
 
-    __slots__ = ("connection", "granted")
+    __slots__ = ("connection", "due", "granted", "reply")
 
-    def __init__(self) -> None:
-        self.granted = anyio.Event()
+    def __init__(self, reply: Reply, due: float) -> None:
+        self.reply = reply
+        self.due = due
+        self.granted = False
         self.connection: C | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Lease:
     """One connection in somebody's hands.
 
     Attributes:
         since: When it was taken, by the monotonic clock.
-        where: The lines of code that took it, the innermost first.
+        frames: The code that took it, the innermost first; empty until that runs.
         task: The task whose transaction it is, ``None`` if it is lent for one statement.
     """
 
     since: float
-    where: tuple[tuple[str, int, str], ...]
+    frames: tuple[Frame, ...] = ()
     task: int | None = None
+
+    @property
+    def where(self) -> list[tuple[str, int, str]]:
+        """The lines of code that took it: file, number, and the function's name."""
+        return [
+            (code.co_filename, _line(code, place), code.co_name)
+            for module, code, place in self.frames
+            if not module.get("__name__", "").startswith(OUR_OWN)
+        ]
 
     def __str__(self) -> str:
         lines = (f"{file}:{line} in {name}" for file, line, name in self.where)
@@ -127,7 +149,10 @@ class Pool(Generic[C]):
         self._expires: dict[C, float] = {}
         self._leases: dict[C, Lease] = {}
         self._holding = 0
+        self._scheduler = current_scheduler()
         self._waiters: deque[Waiter[C]] = deque()
+        self._left = 0
+        self._alarm: Callable[[], None] | None = None
         self._closed = False
         self._returned = anyio.Event()
 
@@ -139,7 +164,12 @@ class Pool(Generic[C]):
     @property
     def waiting(self) -> int:
         """How many calls wait for one."""
-        return len(self._waiters)
+        return sum(not waiter.reply.done() for waiter in self._waiters)
+
+    @property
+    def current_task(self) -> Callable[[], int]:
+        """Says which task is running, as `hold` does."""
+        return self._scheduler.task
 
     def leases(self) -> list[Lease]:
         """Who has a connection, the longest first: what to look at when none comes back."""
@@ -162,23 +192,19 @@ class Pool(Generic[C]):
             if connection.usable:
                 return self._lent(connection)
             self._drop(connection)
-        if self.opened < self.size:
-            self.opened += 1
-            return await self._timed(self._open())
-        return await self._timed(self._wait())
-
-    async def _timed(self, way: Awaitable[C]) -> C:
         begun = monotonic()
         try:
-            return await way
+            if self.opened < self.size:
+                self.opened += 1
+                return await self._open()
+            return await self._wait()
         finally:
             if self.on_wait is not None:
                 self.on_wait(monotonic() - begun)
 
     def hold(self, connection: C) -> int:
         """Note that the calling task is inside a transaction on its connection; the task's id."""
-        task = anyio.get_current_task().id
-        self._leases[connection].task = task
+        task = self._leases[connection].task = self._scheduler.task()
         self._holding += 1
         return task
 
@@ -191,17 +217,9 @@ class Pool(Generic[C]):
         finally:
             self.give_back(connection)
 
-    @asynccontextmanager
-    async def lend(self) -> AsyncIterator[C]:
+    def lend(self) -> Loan[C]:
         """A connection for the block, restored for the next user if it needs that."""
-        connection = await self.acquire()
-        try:
-            yield connection
-        finally:
-            if connection.clean:
-                self.give_back(connection)
-            else:
-                await self.take_back(connection)
+        return Loan(self)
 
     def give_back(self, connection: C) -> None:
         """End the use of a connection; the next in the queue gets it."""
@@ -214,11 +232,7 @@ class Pool(Generic[C]):
         ):
             connection.discard()
             self._gone(connection)
-        elif self._waiters:
-            waiter = self._waiters.popleft()
-            waiter.connection = self._lent(connection)
-            waiter.granted.set()
-        else:
+        elif not self._grant(connection):
             self._idle_since[connection] = monotonic()
             self.idle.append(connection)
         if self._closed:
@@ -239,8 +253,10 @@ class Pool(Generic[C]):
     async def close(self, timeout: float) -> None:
         """Refuse new calls, let those in flight finish within ``timeout`` seconds, close all."""
         self._closed = True
-        while self._waiters:
-            self._waiters.popleft().granted.set()
+        if self._alarm is not None:
+            self._alarm()
+        while self._grant(None):
+            pass
         with anyio.move_on_after(timeout):
             while self._leases:
                 self._returned = anyio.Event()
@@ -257,7 +273,7 @@ class Pool(Generic[C]):
             raise SqlUnavailableError("the database is closed", sqlstate="08003")
 
     def _refuse_a_second(self) -> None:
-        task = anyio.get_current_task().id
+        task = self._scheduler.task()
         held = next((lease for lease in self._leases.values() if lease.task == task), None)
         if held is None:
             return
@@ -274,7 +290,7 @@ class Pool(Generic[C]):
         )
 
     def _lent(self, connection: C) -> C:
-        self._leases[connection] = Lease(monotonic(), tuple(_callers()))
+        self._leases[connection] = Lease(monotonic(), _callers())
         return connection
 
     async def _open(self) -> C:
@@ -287,31 +303,65 @@ class Pool(Generic[C]):
         return self._lent(connection)
 
     async def _wait(self) -> C:
-        waiter: Waiter[C] = Waiter()
+        timeout = self._acquire_timeout
+        waiter: Waiter[C] = Waiter(self._scheduler.reply(), monotonic() + timeout)
         self._waiters.append(waiter)
+        if self._alarm is None:
+            self._alarm = self._scheduler.alarm(timeout, self._look)
         try:
-            with anyio.move_on_after(self._acquire_timeout):
-                await waiter.granted.wait()
+            await waiter.reply
         except BaseException:
             self._leave(waiter)
             raise
-        if not waiter.granted.is_set():
-            self._waiters.remove(waiter)
-            raise SqlConflictError(
-                f"no connection came free within {self._acquire_timeout} s", sqlstate="40001"
-            )
-        if waiter.connection is not None:
-            return waiter.connection
+        if not waiter.granted:
+            raise SqlConflictError(f"no connection came free within {timeout} s", sqlstate="40001")
+        connection = waiter.connection
+        if connection is not None:
+            # Only now: so far it was the code that gave it back that ran.
+            self._leases[connection].frames = _callers()
+            return connection
         self._refuse_if_closed()
         return await self._open()
 
     def _leave(self, waiter: Waiter[C]) -> None:
-        if not waiter.granted.is_set():
-            self._waiters.remove(waiter)
-        elif waiter.connection is not None:
+        if waiter.connection is not None:
             self.give_back(waiter.connection)
-        elif not self._closed:
-            self._room()
+        elif waiter.granted:
+            if not self._closed:
+                self._room()
+        else:
+            self._left += 1
+            if self._left > LEFT and 2 * self._left > len(self._waiters):
+                self._waiters = deque(each for each in self._waiters if not each.reply.done())
+                self._left = 0
+
+    def _grant(self, connection: C | None) -> bool:
+        """Wake the first in the queue, if anybody waits: it has the connection, or may open one."""
+        waiters = self._waiters
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.reply.done():
+                if connection is not None:
+                    self._leases[connection] = Lease(monotonic())
+                    waiter.connection = connection
+                waiter.granted = True
+                waiter.reply.set_result(None)
+                return True
+        return False
+
+    def _look(self) -> None:
+        """Answer those who have waited for too long, and look again when the next one will have."""
+        self._alarm = None
+        now = monotonic()
+        while self._waiters:
+            waiter = self._waiters[0]
+            if not waiter.reply.done():
+                if waiter.due > now:
+                    wait = max(waiter.due - now, SOON)
+                    self._alarm = self._scheduler.alarm(wait, self._look)
+                    return
+                waiter.reply.set_result(None)
+            self._waiters.popleft()
 
     def _drop(self, connection: C) -> None:
         connection.discard()
@@ -324,18 +374,42 @@ class Pool(Generic[C]):
 
     def _room(self) -> None:
         # One fewer: the right to open another passes to the next in the queue.
-        if self._waiters:
-            self._waiters.popleft().granted.set()
-        else:
+        if not self._grant(None):
             self.opened -= 1
 
 
-def _callers() -> Iterator[tuple[str, int, str]]:
-    # A tenth of what the traceback module takes for it; files are not read before somebody asks.
-    frame: FrameType | None = sys._getframe(1)
-    left = FRAMES
-    while frame is not None and left:
-        if not frame.f_globals.get("__name__", "").startswith(OUR_OWN):
-            yield frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
-            left -= 1
+class Loan(Generic[C]):
+    """The block for which a connection is lent."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Pool[C]) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> C:
+        connection = self._connection = await self._pool.acquire()
+        return connection
+
+    async def __aexit__(self, *error: object) -> None:
+        connection = self._connection
+        if connection.clean:
+            self._pool.give_back(connection)
+        else:
+            await self._pool.take_back(connection)
+
+
+def _callers() -> tuple[Frame, ...]:
+    # On the path of every transaction: no more is asked of a frame than where it is.
+    frame: FrameType | None = sys._getframe(2)
+    found: list[Frame] = []
+    for _ in range(FRAMES):
+        if frame is None:
+            break
+        found.append((frame.f_globals, frame.f_code, frame.f_lasti))
         frame = frame.f_back
+    return tuple(found)
+
+
+def _line(code: CodeType, place: int) -> int:
+    lines = (line for start, end, line in code.co_lines() if start <= place < end)
+    return next(lines, None) or code.co_firstlineno

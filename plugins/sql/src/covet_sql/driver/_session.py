@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, Generic, Protocol, Self, TypeVar
-
-import anyio
 
 from covet_kernel.contracts import Params, Row, SqlError
 from covet_sql.driver._statement import Statements
@@ -37,10 +35,26 @@ class SessionConnection(HasSavepoints, Protocol):
 
 H = TypeVar("H", bound=HasSavepoints)
 C = TypeVar("C", bound=SessionConnection)
+K_contra = TypeVar("K_contra", contravariant=True)
+
+
+class Holds(Protocol[K_contra]):
+    """What a session asks of the pool."""
+
+    @property
+    def current_task(self) -> Callable[[], int]:
+        """Says which task is running."""
+
+    def hold(self, connection: K_contra, /) -> int:
+        """Note that the calling task is inside a transaction on its connection; the task's id."""
 
 
 class OwnedSession(Generic[H]):
     """What a session is whatever runs its statements: open for its block, and the task's that began it.
+
+    Args:
+        connection: Runs its statements.
+        pool: Has lent it to the calling task, and notes that it is inside a transaction.
 
     Attributes:
         dialect: The database's.
@@ -48,10 +62,11 @@ class OwnedSession(Generic[H]):
 
     dialect: str
 
-    def __init__(self, connection: H, task: int) -> None:
+    def __init__(self, connection: H, pool: Holds[H]) -> None:
         self._connection = connection
         self._open = True
-        self._task = task
+        self._task = pool.hold(connection)
+        self._current_task = pool.current_task
 
     def end(self) -> None:
         """Refuse whatever is still asked."""
@@ -60,7 +75,7 @@ class OwnedSession(Generic[H]):
     def _mine(self) -> H:
         if not self._open:
             raise SqlError("the session's transaction has ended", sqlstate="25000")
-        if anyio.get_current_task().id != self._task:
+        if self._current_task() != self._task:
             raise SqlError(
                 "a session belongs to the task that began its transaction; another task needs its own",
                 sqlstate="25000",
@@ -78,8 +93,8 @@ class OwnedSession(Generic[H]):
 class Session(OwnedSession[C]):
     """Every statement on the transaction's connection, for the task that began it."""
 
-    def __init__(self, connection: C, statements: Statements[Any], task: int) -> None:
-        super().__init__(connection, task)
+    def __init__(self, connection: C, statements: Statements[Any], pool: Holds[C]) -> None:
+        super().__init__(connection, pool)
         self._statements = statements
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:

@@ -24,7 +24,7 @@ def observe(name: str, database: SqlDatabase, pools: Iterable[Pool[Any]] = ()) -
     """
     profile = Profile(database.dialect)
     for pool in pools:
-        pool.on_wait = profile.waited
+        pool.on_wait, profile.current_task = profile.waited, pool.current_task
     observed = ObservedDatabase(name, database, profile)
     observed.slow_log = SlowLog(name, database)
     profile.on_slow = observed.slow_log.note
