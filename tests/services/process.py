@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ class ServerProcess:
         politely: The signal with which an administrator stops it.
         at_once: The one that does not let it finish anything.
         port: Where it listens, on 127.0.0.1, before and after a restart.
+        environment: Variables that it has besides the tests'.
     """
 
     title: str
@@ -73,6 +74,7 @@ class ServerProcess:
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.environment: Mapping[str, str] = {}
 
     def is_left(self, folder: Path) -> bool:
         """Whether a folder is one that a killed process has left, an hour ago or more."""
@@ -121,6 +123,7 @@ class ServerProcess:
                 self.command(port),
                 user=self._user,
                 cwd=self._folder,
+                env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -136,6 +139,11 @@ class ServerProcess:
             time.sleep(0.02)
         self.stop()
         return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self, how: signal.Signals | None = None) -> None:
         """Stop it, politely unless another signal is given."""

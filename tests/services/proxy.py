@@ -17,6 +17,7 @@ class Proxy:
         cut_after: Bytes of the server's, over all connections, after which both sides are cut.
         silent: Nothing is forwarded any more, and nothing is closed.
         deaf: What the server says is dropped; what is said to it arrives.
+        delay: Seconds that whatever is said takes to arrive.
     """
 
     def __init__(self, to_port: int) -> None:
@@ -25,6 +26,7 @@ class Proxy:
         self.cut_after: int | None = None
         self.silent = False
         self.deaf = False
+        self.delay = 0.0
         self._sides: set[SocketStream] = set()
 
     async def cut(self) -> None:
@@ -54,6 +56,8 @@ class Proxy:
         try:
             while True:
                 data = await source.receive()
+                if self.delay:
+                    await anyio.sleep(self.delay)
                 while self.silent:
                     await anyio.sleep(0.01)
                 if counted and self.deaf:

@@ -23,6 +23,11 @@ STATES = {
     4031: "08006",  # it was idle for too long
     1152: "08006",
     1184: "08006",
+    1021: "53100",  # its disk is full
+    1114: "53100",  # or a table cannot grow any more
+    1037: "53200",  # out of memory
+    1038: "53200",
+    1041: "53200",
     1290: "25006",  # the server is read-only
     1836: "25006",
     1792: "25006",
