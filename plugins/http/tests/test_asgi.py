@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ async def item(name: str) -> str:
 @http.post("/echo")
 async def echo(text: str) -> str:
     return text
+
+
+ZEROCOPYSEND = "http.response.zerocopysend"
 
 
 async def test_a_scope_without_the_optional_keys(web: Any) -> None:
@@ -285,6 +289,54 @@ async def test_a_file_that_shrinks_raises(web: Any, tmp_path: Path) -> None:
             await app(scope("GET", "/file"), exchange.receive, exchange.send)
         assert (b"content-length", b"500000") in exchange.sent[0]["headers"]
         assert exchange.sent[-1]["more_body"]
+
+
+async def test_a_server_that_sends_files_is_given_spans_of_the_open_one(
+    web: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(b"x" * 500_000)
+
+    @http.get("/large")
+    async def large() -> http.File:
+        return http.File("large.bin", within=tmp_path)
+
+    class Sends(Exchange):
+        async def send(self, message: Any) -> None:
+            if message["type"] == ZEROCOPYSEND:
+                found = os.pread(message["file"].fileno(), message["count"], message["offset"])
+                if len(found) < message["count"]:
+                    raise EOFError
+                message = {"type": ZEROCOPYSEND, "body": found, "more_body": message["more_body"]}
+            await super().send(message)
+
+    async with application(web, large) as app:
+        for headers, parts, kinds in (
+            ([], [500_000, 0], [ZEROCOPYSEND, "http.response.body"]),
+            ([(b"range", b"bytes=-400000")], [400_000, 0], [ZEROCOPYSEND, "http.response.body"]),
+        ):
+            exchange = Sends()
+            given = scope("GET", "/large", headers=headers, extensions={ZEROCOPYSEND: {}})
+            await app(given, exchange.receive, exchange.send)
+            assert [each["type"] for each in exchange.sent[1:]] == kinds
+            assert [len(each["body"]) for each in exchange.sent[1:]] == parts
+            assert [each["more_body"] for each in exchange.sent[1:-1]] == [True]
+        exchange = Sends()
+        several = [(b"range", b"bytes=0-99999,200000-299999")]
+        given = scope("GET", "/large", headers=several, extensions={ZEROCOPYSEND: {}})
+        await app(given, exchange.receive, exchange.send)
+        assert exchange.body.count(b"x") == 200_000
+        assert (b"content-length", b"%d" % len(exchange.body)) in exchange.sent[0]["headers"]
+
+        class Shrinking(Sends):
+            async def send(self, message: Any) -> None:
+                os.truncate(path, 1000)
+                await super().send(message)
+
+        exchange = Shrinking()
+        given = scope("GET", "/large", extensions={ZEROCOPYSEND: {}})
+        with pytest.raises(StreamAbortedError):
+            await app(given, exchange.receive, exchange.send)
 
 
 @pytest.mark.parametrize("name", ["plain", "within"])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Mapping, Sequence
 from time import monotonic
 from types import CoroutineType
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import anyio
 import anyio.lowlevel
@@ -23,6 +23,7 @@ from covet_http._target import Query
 from covet_operations import Suspended, TooLarge
 
 _PATHSEND = "http.response.pathsend"
+_ZEROCOPYSEND = "http.response.zerocopysend"
 _JSON = JSON.encode()
 
 
@@ -242,6 +243,16 @@ class AsgiRequest(Request):
         await self._begin()
         self._handed_over = True
         await self.send_message({"type": _PATHSEND, "path": path})
+        return True
+
+    async def send_span(self, file: BinaryIO, at: int, size: int) -> bool:
+        if _ZEROCOPYSEND not in self.extensions:
+            return False
+        if not self.streaming:
+            await self._begin()
+        await self.send_message(
+            {"type": _ZEROCOPYSEND, "file": file, "offset": at, "count": size, "more_body": True}
+        )
         return True
 
     async def _begin(self) -> None:

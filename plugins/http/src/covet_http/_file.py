@@ -24,6 +24,9 @@ from covet_http._results import HttpResult
 from covet_operations import Cancelled, ErrorKind, Internal, OperationError, PreconditionFailed
 
 BLOCK: Final = 128 * 1024
+# Linux alone reads what is in memory and nothing else.
+_NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
+_SHORTER: Final = "the file has become shorter"
 """Bytes that are read at once, by a worker thread."""
 _SMALL: Final = 64 * 1024
 # A file that changed this recently might change again without its time changing.
@@ -291,14 +294,25 @@ class FileContent:
             if isinstance(part, bytes):
                 await request.send(part)
                 continue
-            at, left = part.first, part.size
-            while left:
-                block = await run_sync(self._block, at, min(left, BLOCK))
-                await request.send(block)
-                if request.disconnected:
-                    raise Cancelled("the client is gone")
-                at += len(block)
-                left -= len(block)
+            try:
+                sent = await request.send_span(self._file, part.first, part.size)
+            except EOFError:
+                raise Internal(_SHORTER) from None
+            if not sent:
+                await self._send_span(request, part)
+            elif request.disconnected:
+                raise Cancelled("the client is gone")
+
+    async def _send_span(self, request: Request, part: Span) -> None:
+        at, left = part.first, part.size
+        while left:
+            size = min(left, BLOCK)
+            block = self._at_hand(at, size) or await run_sync(self._block, at, size)
+            await request.send(block)
+            if request.disconnected:
+                raise Cancelled("the client is gone")
+            at += len(block)
+            left -= len(block)
 
     def read(self) -> bytes:
         """All of it at once."""
@@ -317,11 +331,22 @@ class FileContent:
             at += len(blocks[-1])
         return b"".join(blocks)
 
+    def _at_hand(self, at: int, size: int) -> bytes:
+        """What the system has in memory of a block, so that no thread need wait for the disk."""
+        if not _NOWAIT:
+            return b""
+        block = bytearray(size)
+        try:
+            found = os.preadv(self._file.fileno(), [block], at, _NOWAIT)
+        except OSError:  # nothing of it, or the file system cannot tell
+            return b""
+        return bytes(memoryview(block)[:found])
+
     def _block(self, at: int, size: int) -> bytes:
         self._file.seek(at)
         block = self._file.read(size)
         if not block:
-            raise Internal("the file has become shorter")
+            raise Internal(_SHORTER)
         return block
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine,
 from contextlib import aclosing
 from copy import copy
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 import anyio
 
@@ -207,6 +207,14 @@ class Request(Call):
 
     async def send_path(self, path: str) -> bool:
         """Have the server send a whole file as the body; ``False`` where it cannot, and nothing is sent."""
+        return False
+
+    async def send_span(self, file: BinaryIO, at: int, size: int) -> bool:
+        """Have the server send a span of an open file; ``False`` where it cannot, and nothing is sent.
+
+        Raises:
+            EOFError: The file ends before the span does.
+        """
         return False
 
     async def read(self) -> bytes:

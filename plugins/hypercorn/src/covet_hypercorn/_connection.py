@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,6 +13,8 @@ import anyio.abc
 import anyio.lowlevel
 
 from covet_hypercorn._h1 import H1, Http2WantedError
+from covet_hypercorn._reset import reset
+from covet_hypercorn._sendfile import CAN_SEND_FILES, Span, send_file
 
 if TYPE_CHECKING:
     from covet_hypercorn._h2 import H2
@@ -41,7 +44,7 @@ class Connection:
         stream: Its bytes.
         client: The peer's address.
         server: The address it connected to.
-        reset: Has the stream break when it is closed, if it can.
+        accepted: The socket beneath the stream, if there is one.
 
     Attributes:
         client: The peer's address.
@@ -59,7 +62,7 @@ class Connection:
         stream: anyio.abc.ByteStream,
         client: Address,
         server: Address,
-        reset: Callable[[], None] | None = None,
+        accepted: socket.socket | None = None,
     ) -> None:
         self.listener = listener
         self.client = client
@@ -74,7 +77,7 @@ class Connection:
         self._reading = anyio.CancelScope()
         self._writing = anyio.Lock(fast_acquire=True)
         self._broken = False
-        self._reset = reset
+        self._accepted = accepted
         self._protocol: H1 | H2 = H1(self)
         self._tasks: anyio.abc.TaskGroup
 
@@ -161,8 +164,8 @@ class Connection:
         """Close so that the client notices: what it was sent ends with the connection, and is cut."""
         if not self._broken:
             self._broken = True
-            if self._reset is not None:
-                self._reset()
+            if self._accepted is not None:
+                reset(self._accepted)
         self._reading.cancel()
 
     def set_idle(self, idle: bool) -> None:
@@ -181,13 +184,42 @@ class Connection:
         async with self._writing:
             try:
                 for at in range(0, len(data), _WRITTEN):
-                    self.write_by = monotonic() + self._options.write_timeout
+                    self._write_soon()
                     await self._stream.send(data[at : at + _WRITTEN])
             except (*_LEFT, anyio.EndOfStream, OSError):
                 self._broken = True
                 self._reading.cancel()
             finally:
                 self.write_by = _NEVER
+
+    @property
+    def sends_files(self) -> bool:
+        """Whether `send_file` can be called: there is a socket, and its bytes are not encrypted."""
+        return CAN_SEND_FILES and self._accepted is not None and self._stream is self._transport
+
+    async def send_file(self, span: Span) -> None:
+        """Have the system send a span of a file, as `write` would.
+
+        Raises:
+            EOFError: The file ends before the span does.
+        """
+        if self._broken:
+            await anyio.lowlevel.checkpoint()
+            return
+        assert self._accepted is not None
+        async with self._writing:
+            try:
+                self._write_soon()
+                await self._stream.send(b"")  # waits until all that was written has left
+                await send_file(self._accepted, span, self._write_soon)
+            except (*_LEFT, OSError):
+                self._broken = True
+                self._reading.cancel()
+            finally:
+                self.write_by = _NEVER
+
+    def _write_soon(self) -> None:
+        self.write_by = monotonic() + self._options.write_timeout
 
     async def _close(self) -> None:
         if self._stream is not self._transport and not self._broken:

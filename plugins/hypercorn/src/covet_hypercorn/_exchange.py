@@ -12,6 +12,7 @@ import anyio
 
 from covet_http import DISCONNECT, Message, Scope, StreamAbortedError
 from covet_hypercorn._access import log_access
+from covet_hypercorn._sendfile import ZEROCOPYSEND, Span
 
 if TYPE_CHECKING:
     from covet_http import Calls
@@ -137,6 +138,10 @@ class Exchange:
             self._status = message["status"]
         elif message["type"] == "http.response.body":
             self._size += len(message.get("body", b""))
+            self._answered = not message.get("more_body", False)
+        elif message["type"] == ZEROCOPYSEND:
+            message = {**message, "file": (span := Span(message))}
+            self._size += span.size
             self._answered = not message.get("more_body", False)
         await self._send(message)
         if self._answered:

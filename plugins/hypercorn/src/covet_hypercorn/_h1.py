@@ -17,6 +17,7 @@ import h11
 
 from covet_hypercorn._exchange import Exchange
 from covet_hypercorn._scope import make_scope
+from covet_hypercorn._sendfile import ZEROCOPYSEND, Span
 from covet_hypercorn._strict import ChunkScanner, judge_head
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ class H1:
             event.target,
             list(event.headers),
         )
+        if connection.sends_files:
+            self._scope["extensions"][ZEROCOPYSEND] = {}
         self._length = next(
             (int(value) for name, value in event.headers if name == b"content-length"), -1
         )
@@ -265,6 +268,8 @@ class H1:
             self._head = self._response(message["status"], message.get("headers", ()))
         elif message["type"] == "http.response.body":
             await self._body(message.get("body", b""), message.get("more_body", False))
+        elif message["type"] == ZEROCOPYSEND and self._connection.sends_files:
+            await self._body(message["file"], message.get("more_body", False))
         else:
             raise RuntimeError(f"no message {message['type']!r} over HTTP/1.1")
 
@@ -287,10 +292,11 @@ class H1:
         )
         return data
 
-    async def _body(self, body: bytes, more: bool) -> None:
+    async def _body(self, body: bytes | Span, more: bool) -> None:
         if self._head is None and self._status is None:
             raise RuntimeError("the body comes before the start of the answer")
         data, head = b"", self._head
+        pieces: list[bytes | Span] = []
         self._head = None
         try:
             if head is not None:
@@ -300,13 +306,23 @@ class H1:
                 ends = not more and self._ends(head.status_code)
                 data = self._begin(head, close=ends or self._uninvited)
             if body and self._scope["method"] != "HEAD" and self._status not in _BODILESS:
-                data += self._h11.send(h11.Data(data=body)) or b""
+                if isinstance(body, bytes | bytearray | memoryview):
+                    data += self._h11.send(h11.Data(data=body)) or b""
+                else:
+                    # h11 asks for the length of a body, and passes it through.
+                    passed = self._h11.send_with_data_passthrough(h11.Data(data=body))  # type: ignore[arg-type]
+                    pieces, data = [data, *(passed or ())], b""
             if not more:
                 data += self._h11.send(h11.EndOfMessage()) or b""
         except h11.LocalProtocolError:
             # Also what h11 says once the client has broken the protocol: nobody listens then.
             if self._h11.their_state is not h11.ERROR:
                 raise
+        for piece in pieces:
+            if isinstance(piece, Span):
+                await self._connection.send_file(piece)
+            else:
+                await self._write(piece)
         await self._write(data)
         if not more:
             await self._end()

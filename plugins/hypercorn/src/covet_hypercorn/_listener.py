@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +18,7 @@ from covet_http import Application, Calls, Message, Receive, Scope, Send, Server
 from covet_hypercorn._connection import Address, Connection
 from covet_hypercorn._h1 import Clock
 from covet_hypercorn._memory import pair
-from covet_hypercorn._reset import reset, resettable
+from covet_hypercorn._reset import resettable
 
 if TYPE_CHECKING:
     from covet_hypercorn._endpoint import Endpoint
@@ -248,16 +247,16 @@ class Listener:
                 self._opening -= 1
                 self._left()
         if stream is not None:
-            await self._run(stream, _address(client), _address(server), partial(reset, accepted))
+            await self._run(stream, _address(client), _address(server), accepted)
 
     async def _run(
         self,
         stream: anyio.abc.ByteStream,
         client: Address,
         server: Address,
-        abort: Callable[[], None] | None = None,
+        accepted: socket.socket | None = None,
     ) -> None:
-        connection = Connection(self, stream, client, server, abort)
+        connection = Connection(self, stream, client, server, accepted)
         self._connections.add(connection)
         self._opening -= 1
         await self._hold(connection)
