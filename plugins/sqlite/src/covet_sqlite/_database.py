@@ -53,6 +53,11 @@ class SqliteDatabase:
     def dialect(self) -> str:
         return "sqlite"
 
+    @property
+    def file(self) -> Path | None:
+        """The file it is in, ``None`` in memory."""
+        return Path(self._path) if self._path != MEMORY else None
+
     async def open(self) -> None:
         """Open the writer, so that an unusable file is known at the start."""
         self.writer.give_back(await self.writer.acquire())
