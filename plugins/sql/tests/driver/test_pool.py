@@ -133,6 +133,19 @@ async def test_the_report_says_who_has_a_connection() -> None:
     assert pool.leases() == []
 
 
+async def test_who_got_none_in_time_is_told_who_has_had_one_for_the_longest() -> None:
+    pool = pool_of(2, acquire_timeout=0.01)
+
+    async def forgetful() -> object:
+        return await pool.acquire()
+
+    kept = [await forgetful(), await pool.acquire()]
+    with pytest.raises(SqlConflictError, match=r"of 2 in use one is for \d.*in forgetful"):
+        await pool.acquire()
+    for each in kept:
+        pool.give_back(each)
+
+
 async def test_of_one_that_was_handed_over_it_says_who_waited_for_it() -> None:
     pool = pool_of(1)
     kept = await pool.acquire()

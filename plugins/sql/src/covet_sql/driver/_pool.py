@@ -302,6 +302,11 @@ class Pool(Generic[C]):
         self._expires[connection] = monotonic() + self._lifetime * uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
         return self._lent(connection)
 
+    def _suspect(self) -> str:
+        """Who has had one for the longest, for whoever has got none."""
+        held = self.leases()
+        return f"; of {len(held)} in use one is {held[0]}" if held else ""
+
     async def _wait(self) -> C:
         timeout = self._acquire_timeout
         waiter: Waiter[C] = Waiter(self._scheduler.reply(), monotonic() + timeout)
@@ -314,7 +319,9 @@ class Pool(Generic[C]):
             self._leave(waiter)
             raise
         if not waiter.granted:
-            raise SqlConflictError(f"no connection came free within {timeout} s", sqlstate="40001")
+            raise SqlConflictError(
+                f"no connection came free within {timeout} s{self._suspect()}", sqlstate="40001"
+            )
         connection = waiter.connection
         if connection is not None:
             # Only now: so far it was the code that gave it back that ran.
