@@ -44,7 +44,7 @@ SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "max_prepared_transactions": "4",
+    "max_prepared_transactions": "16",
     "autovacuum": "off",
     "jit": "off",
     "log_min_messages": "fatal",

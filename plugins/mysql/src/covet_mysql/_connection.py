@@ -6,14 +6,14 @@ import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import anyio
 
 from covet_kernel.contracts import Params, Row, SqlConflictError, SqlError, SqlUnavailableError
 from covet_mysql._config import MysqlConfig
 from covet_mysql._connect import Door, kill
-from covet_mysql._errors import LostError
+from covet_mysql._errors import ENDED, LostError
 from covet_mysql._link import Counts, Link
 from covet_mysql._protocol import _constants as c
 from covet_mysql._protocol._exchanges import Command, Exchange, Fetch, Prepared, Result
@@ -46,6 +46,12 @@ SETUP = (
     "SET NAMES utf8mb4, SESSION sql_mode = '{modes}', SESSION time_zone = '+00:00',"
     " SESSION autocommit = 1, SESSION session_track_state_change = 1, SESSION {limit}"
 )
+Stage: TypeAlias = Literal["open", "prepared", "over"]
+"""How far a transaction is: to be ended, prepared for its end, or with no end left to be made here."""
+UNKNOWN = "XAE04"
+"""There is no branch of that name, or the connection that has prepared it is open."""
+UNDONE = "XA100"
+"""There was one, and the server had rolled it back."""
 ABOUT = "SELECT CONNECTION_ID(), @@max_allowed_packet"
 OVER = "the transaction was over before its block ended: an error had ended it"
 LEVELS = {
@@ -81,6 +87,8 @@ class Connection:
         """The server waits for a COMMIT behind every statement, transaction or not."""
         self._packet = 1 << 24
         self._savepoints = 0
+        self._branch: str | None = None
+        self._stage: Stage = "open"
 
     async def set_up(self) -> None:
         """Make it like every other connection, once it is open."""
@@ -357,6 +365,11 @@ class Connection:
             await self.link.ask(*exchanges)
         except SqlError:
             await self._look()
+            if self._branch is not None and any(
+                each.failure is not None and each.failure.code in ENDED for each in exchanges
+            ):
+                # The server has undone the branch, and goes on saying that it is open.
+                self._over = True
             raise
         except BaseException:
             await self._settle()
@@ -406,14 +419,79 @@ class Connection:
 
     # Transactions
 
-    async def begin(self, *, read_only: bool = False, isolation: str | None = None) -> None:
-        """Begin a transaction."""
+    async def begin(
+        self,
+        *,
+        read_only: bool = False,
+        isolation: str | None = None,
+        branch: str | None = None,
+    ) -> None:
+        """Begin a transaction, or a branch of one."""
         commands: list[Exchange] = []
         if isolation is not None:
             commands.append(query(f"SET TRANSACTION ISOLATION LEVEL {LEVELS[isolation]}"))
-        commands.append(query(f"START TRANSACTION{' READ ONLY' if read_only else ''}"))
+        # A read-only one has nothing to be prepared.
+        self._branch, self._stage = None if read_only else branch, "open"
+        if self._branch is not None:
+            commands.append(query(f"XA START '{branch}'"))
+        else:
+            commands.append(query(f"START TRANSACTION{' READ ONLY' if read_only else ''}"))
         await self._finish(*commands)
         self._block, self._over = True, False
+
+    async def prepare(self) -> bool:
+        """Promise that it can be committed; whether there is anything to be ended later.
+
+        Raises:
+            SqlError: The server cannot promise it.
+        """
+        branch = self._branch
+        if branch is None:
+            await self.commit()
+            self._stage = "over"
+            return False
+        if self._over:
+            raise SqlError(OVER, sqlstate="25P02")
+        await self._end(f"XA END '{branch}'", f"XA PREPARE '{branch}'")
+        self._stage = "prepared"
+        return True
+
+    def leave(self) -> None:
+        """Have nobody here end what is prepared.
+
+        The server lets others end it when this connection has ended, which the pool sees to: it is
+        still in the transaction.
+        """
+        self._stage = "over"
+
+    async def prepared(self) -> list[str]:
+        """The branches that wait for their end, of those that have names as ours have."""
+        found = Result(
+            c.COM_QUERY + b"XA RECOVER",
+            Prepared(),
+            extended=self.link.extended,
+            cached=self.link.cached,
+            largest=self._config.result_bytes,
+        )
+        await self._finish(found)
+        rows = (text_row(row) for row in found.rows)
+        return [
+            (name or b"").decode("latin-1")
+            for format_, _, qualifier, name in rows
+            if (format_, qualifier) == (b"1", b"0")
+        ]
+
+    async def end_prepared(self, branch: str, *, commit: bool) -> bool:
+        """Commit or roll back what another connection has prepared; whether there was any."""
+        try:
+            await self._end(f"XA {'COMMIT' if commit else 'ROLLBACK'} '{branch}'")
+        except SqlError as error:
+            if error.sqlstate == UNDONE and not commit:
+                return True
+            if error.sqlstate != UNKNOWN:
+                raise
+            return False
+        return True
 
     async def commit(self) -> None:
         """Commit.
@@ -421,12 +499,20 @@ class Connection:
         Raises:
             SqlError: The server rolled back, or it cannot be told whether it committed.
         """
+        if self._stage == "over":
+            self._block = False
+            return
         if self._over:
             await self.roll_back()
             raise SqlError(OVER, sqlstate="25P02")
         self._block = False
         try:
-            await self._end("COMMIT")
+            if self._branch is None:
+                await self._end("COMMIT")
+            elif self._stage == "prepared":
+                await self._end(f"XA COMMIT '{self._branch}'")
+            else:
+                await self._end(f"XA END '{self._branch}'", f"XA COMMIT '{self._branch}' ONE PHASE")
         except LostError as error:
             raise SqlUnavailableError(
                 f"whether the transaction was committed is not known: {error}", sqlstate="08007"
@@ -438,9 +524,23 @@ class Connection:
     async def roll_back(self) -> None:
         """Roll back."""
         self._block = self._over = False
+        if self._stage == "over":
+            return
         if not self.link.lost and (self.link.in_transaction or self._manual):
-            await self._end("ROLLBACK")
+            if self._branch is not None and self.link.in_transaction:
+                await self._undo_branch(self._branch)
+            else:
+                await self._end("ROLLBACK")
             await self._end_many()
+
+    async def _undo_branch(self, branch: str) -> None:
+        undo = query(f"XA ROLLBACK '{branch}'")
+        try:
+            # It may have been ended already, or may not need to be.
+            await self._ask_promptly(query(f"XA END '{branch}'"), undo)
+        except SqlError:
+            if undo.failure is not None or self.link.lost:
+                raise
 
     async def _end_many(self) -> None:
         # It commits what is open: nothing is, by now.
@@ -448,9 +548,12 @@ class Connection:
             await self._end("SET autocommit = 1")
             self._manual = False
 
-    async def _end(self, command: str) -> None:
+    async def _end(self, *commands: str) -> None:
+        await self._ask_promptly(*map(query, commands))
+
+    async def _ask_promptly(self, *commands: Exchange) -> None:
         with anyio.move_on_after(self._config.cleanup_timeout, shield=True):
-            await self.link.ask(query(command))
+            await self.link.ask(*commands)
             return
         self.link.give_up("the end of a transaction was not answered in time")
         raise LostError(

@@ -19,11 +19,14 @@ from covet_mysql._link import Counts, Link
 from covet_mysql._statement import MysqlStatement
 from covet_mysql._url import address_of
 from covet_sql.driver import (
+    BranchSession,
+    BranchTransaction,
     ConnectError,
     Pool,
-    Session,
+    PreparedBranch,
     Statements,
     Transaction,
+    check_branch,
     current_loop,
     first,
     value,
@@ -35,7 +38,7 @@ LOOK = 0.5
 """Seconds between two looks at what takes too long."""
 
 
-class MysqlSession(Session[Connection]):
+class MysqlSession(BranchSession[Connection]):
     """Every statement on the transaction's connection, for the task that began it."""
 
     dialect = "mysql"
@@ -117,14 +120,38 @@ class MysqlDatabase:
                 yield row
 
     def transaction(
-        self, *, read_only: bool = False, isolation: Isolation | None = None
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation | None = None,
+        branch: str | None = None,
     ) -> AbstractAsyncContextManager[MysqlSession]:
+        if branch is not None:
+            return BranchTransaction(
+                self.pool,
+                self._session,
+                MysqlSession.end,
+                branch,
+                read_only=read_only,
+                isolation=isolation,
+            )
         return Transaction(
             self.pool, self._session, MysqlSession.end, read_only=read_only, isolation=isolation
         )
 
     def _session(self, connection: Connection) -> MysqlSession:
         return MysqlSession(connection, self._statements, self.pool)
+
+    async def prepared(self) -> list[PreparedBranch]:
+        """The branches of the whole server that wait for their end, whoever has prepared them."""
+        async with self.pool.lend() as connection:
+            return [PreparedBranch(name, None) for name in await connection.prepared()]
+
+    async def end_prepared(self, branch: str, *, commit: bool) -> bool:
+        """Commit or roll back one of them; whether there was one of that name."""
+        check_branch(branch)
+        async with self.pool.lend() as connection:
+            return await connection.end_prepared(branch, commit=commit)
 
     # Connections
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from time import monotonic
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import anyio
 import psycopg
@@ -35,8 +35,14 @@ FIRST_ROWS = 16
 MARGIN = 0.1
 """Seconds by which the server's limit is later than the caller's, so that the caller's is met first."""
 
+Stage: TypeAlias = Literal["open", "prepared", "over"]
+"""How far a transaction is: to be ended, prepared for its end, or with no end left to be made here."""
+
 ENDED = "57014"
 LIMIT = b"SELECT set_config('statement_timeout', $1, true)"
+LOST = "the connection was lost before the transaction was committed: nothing of it was stored"
+UNDEFINED = "42704"
+"""There is nothing of that name."""
 OVER = "the transaction was over before its block ended: an error had ended it"
 PART_OVER = "the block was over before it ended: an error had ended it, and it was undone"
 
@@ -58,6 +64,8 @@ class Connection:
         self._cursors: set[int] = set()
         self._savepoints = 0
         self._opening: list[Text] = []
+        self._branch: str | None = None
+        self._stage: Stage = "open"
         self._prepares = config.prepared_statements > 0 and not config.pgbouncer
 
     # For the pool
@@ -372,7 +380,13 @@ class Connection:
 
     # Transactions
 
-    def begin(self, *, read_only: bool = False, isolation: Isolation | None = None) -> None:
+    def begin(
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation | None = None,
+        branch: str | None = None,
+    ) -> None:
         """Begin a transaction, whose statements may run as long as the caller has time.
 
         It goes with the first of them, which is not run if it fails: a trip to the server less.
@@ -383,6 +397,40 @@ class Connection:
         if read_only:
             command += " READ ONLY"
         self._opening = [(command.encode(), ()), *self._limits()]
+        self._branch, self._stage = None if read_only else branch, "open"
+
+    async def prepare(self) -> bool:
+        """Promise that it can be committed; whether there is anything to be ended later.
+
+        Raises:
+            SqlError: The server cannot promise it.
+        """
+        if self._branch is None or self._opening:
+            await self.commit()
+            self._stage = "over"
+            return False
+        if self.link.lost:
+            raise SqlUnavailableError(LOST, sqlstate="08003")
+        result = await self._promptly(b"PREPARE TRANSACTION '%b'" % self._branch.encode())
+        if result.command_status != b"PREPARE TRANSACTION":
+            raise SqlError(OVER, sqlstate="25P02")
+        self._stage = "prepared"
+        return True
+
+    def leave(self) -> None:
+        """Have nobody here end what is prepared; the server keeps it apart from the connection."""
+        self._stage = "over"
+
+    async def end_prepared(self, branch: str, *, commit: bool) -> bool:
+        """Commit or roll back what another transaction has prepared; whether there was any."""
+        word = b"COMMIT" if commit else b"ROLLBACK"
+        try:
+            await self._promptly(word + b" PREPARED '%b'" % branch.encode())
+        except SqlError as error:
+            if error.sqlstate != UNDEFINED:
+                raise
+            return False
+        return True
 
     async def commit(self) -> None:
         """Commit.
@@ -390,14 +438,13 @@ class Connection:
         Raises:
             SqlError: The server rolled back, or it cannot be told whether it committed (08007).
         """
-        if self._begun():
+        if self._begun() or self._stage == "over":
+            return
+        if self._stage == "prepared":
+            await self._end_branch(b"COMMIT")
             return
         if self.link.lost:
-            raise SqlUnavailableError(
-                "the connection was lost before the transaction was committed: nothing of it was"
-                " stored",
-                sqlstate="08003",
-            )
+            raise SqlUnavailableError(LOST, sqlstate="08003")
         try:
             result = await self._promptly(b"COMMIT")
         except LostError as error:
@@ -409,10 +456,17 @@ class Connection:
 
     async def roll_back(self) -> None:
         """Roll back."""
-        if self._begun():
+        if self._begun() or self._stage == "over":
             return
-        if not self.link.lost and self.link.in_transaction:
+        if self._stage == "prepared":
+            await self._end_branch(b"ROLLBACK")
+        elif not self.link.lost and self.link.in_transaction:
             await self._promptly(b"ROLLBACK")
+
+    async def _end_branch(self, word: bytes) -> None:
+        assert self._branch is not None
+        await self._promptly(word + b" PREPARED '%b'" % self._branch.encode())
+        self._stage = "over"
 
     async def _promptly(self, command: bytes, before: Sequence[Text] = ()) -> PGresult:
         """Run what takes the server no time, and must not be cancelled half-way."""

@@ -22,12 +22,26 @@ from covet_postgres._session import PostgresSession
 from covet_postgres._statement import PostgresStatement
 from covet_postgres._types import Types
 from covet_postgres._url import parameters_of
-from covet_sql.driver import Pool, Statements, Transaction, current_loop, first, value
+from covet_sql.driver import (
+    BranchTransaction,
+    Pool,
+    PreparedBranch,
+    Statements,
+    Transaction,
+    check_branch,
+    current_loop,
+    first,
+    value,
+)
 
 TEXTS = 1000
 """Texts of statements that are remembered."""
 LOOK = 0.5
 """Seconds between two looks at what takes too long."""
+WAITING = (
+    "SELECT gid, CAST(extract(epoch FROM clock_timestamp() - prepared) AS float8) AS age"
+    " FROM pg_prepared_xacts WHERE database = current_database()"
+)
 
 
 class PostgresDatabase:
@@ -161,14 +175,39 @@ class PostgresDatabase:
             return await connection.column_types(query)
 
     def transaction(
-        self, *, read_only: bool = False, isolation: Isolation | None = None
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation | None = None,
+        branch: str | None = None,
     ) -> AbstractAsyncContextManager[PostgresSession]:
+        if branch is not None:
+            return BranchTransaction(
+                self.pool,
+                self._session,
+                PostgresSession.end,
+                branch,
+                read_only=read_only,
+                isolation=isolation,
+            )
         return Transaction(
             self.pool, self._session, PostgresSession.end, read_only=read_only, isolation=isolation
         )
 
     def _session(self, connection: Connection) -> PostgresSession:
         return PostgresSession(connection, self._statements, self.pool)
+
+    async def prepared(self) -> list[PreparedBranch]:
+        """The branches of this database that wait for their end, whoever has prepared them."""
+        async with self.pool.lend() as connection:
+            rows = await connection.fetch(self._statements[WAITING], ())
+        return [PreparedBranch(row["gid"], row["age"]) for row in rows]
+
+    async def end_prepared(self, branch: str, *, commit: bool) -> bool:
+        """Commit or roll back one of them; whether there was one of that name."""
+        check_branch(branch)
+        async with self.pool.lend() as connection:
+            return await connection.end_prepared(branch, commit=commit)
 
     def listen(
         self, channels: tuple[str, ...], buffer: int

@@ -124,10 +124,15 @@ class ReplicatedDatabase(PostgresDatabase):
 
     @asynccontextmanager
     async def transaction(
-        self, *, read_only: bool = False, isolation: Isolation | None = None
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation | None = None,
+        branch: str | None = None,
     ) -> AsyncIterator[PostgresSession]:
-        # A replica has no serializable transactions.
-        tries = len(self._readers) if read_only and isolation != "serializable" else 0
+        # A replica has no serializable transactions, and a branch sees what the others of its kind do.
+        alone = read_only and branch is None and isolation != "serializable"
+        tries = len(self._readers) if alone else 0
         while tries and (server := await self._replica()) is not None:
             tries -= 1
             begun = False
@@ -147,7 +152,9 @@ class ReplicatedDatabase(PostgresDatabase):
                 server.failed += 1
             finally:
                 server.reading -= 1
-        async with super().transaction(read_only=read_only, isolation=isolation) as session:
+        async with super().transaction(
+            read_only=read_only, isolation=isolation, branch=branch
+        ) as session:
             yield session
 
     # Which server

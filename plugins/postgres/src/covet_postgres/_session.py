@@ -7,10 +7,10 @@ from contextlib import aclosing
 
 from covet_postgres._connection import Connection
 from covet_postgres._types import Types
-from covet_sql.driver import Session
+from covet_sql.driver import BranchSession
 
 
-class PostgresSession(Session[Connection]):
+class PostgresSession(BranchSession[Connection]):
     """Every statement on the transaction's connection, for the task that began it."""
 
     dialect = "postgresql"

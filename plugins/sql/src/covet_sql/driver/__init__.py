@@ -3,6 +3,15 @@ how to wait for a socket.
 """
 
 from covet_sql.driver._blocking import BlockingDatabase, OpensBlocking
+from covet_sql.driver._branch import (
+    Branch,
+    BranchConnection,
+    Branching,
+    BranchSession,
+    BranchTransaction,
+    PreparedBranch,
+    check_branch,
+)
 from covet_sql.driver._errors import ConnectError, ConnectProblem, error_of
 from covet_sql.driver._loop import Loop, Reply, Scheduler, current_loop, current_scheduler
 from covet_sql.driver._opened import opened
@@ -15,6 +24,11 @@ from covet_sql.driver._url import read_url
 
 __all__ = [
     "BlockingDatabase",
+    "Branch",
+    "BranchConnection",
+    "BranchSession",
+    "BranchTransaction",
+    "Branching",
     "ConnectError",
     "ConnectProblem",
     "Grammar",
@@ -24,6 +38,7 @@ __all__ = [
     "OwnedSession",
     "Pool",
     "Pooled",
+    "PreparedBranch",
     "Reply",
     "Scheduler",
     "Secret",
@@ -33,6 +48,7 @@ __all__ = [
     "Statement",
     "Statements",
     "Transaction",
+    "check_branch",
     "check_isolation",
     "current_loop",
     "current_scheduler",

@@ -79,7 +79,7 @@ class Transaction(AbstractAsyncContextManager[S], Generic[C, S]):
         check_isolation(self._isolation)
         connection = self._connection = await self._pool.acquire()
         try:
-            begins = connection.begin(read_only=self._read_only, isolation=self._isolation)
+            begins = self._begin(connection)
             if begins is not None:
                 await begins
             given = self._given = self._begun(connection)
@@ -87,6 +87,9 @@ class Transaction(AbstractAsyncContextManager[S], Generic[C, S]):
             await self._undo()
             raise
         return given
+
+    def _begin(self, connection: C) -> Awaitable[None] | None:
+        return connection.begin(read_only=self._read_only, isolation=self._isolation)
 
     async def __aexit__(
         self,

@@ -1,0 +1,82 @@
+"""Cancelled anywhere, a block has happened on both databases or on neither, and nothing is left."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+from services.pair import STOCK, Pair, transfer
+
+from covet_kernel.testing import cancel_at_every_await
+
+POINTS = [
+    "begun 1", "begun 2", "prepared 1", "prepared 2", "all prepared", "decided", "committed 1",
+    "committed 2", "forgotten",
+]  # fmt: skip
+DECIDED = POINTS.index("decided")
+
+
+# bad input 73
+async def test_cancelled_at_every_await(pair: Pair) -> None:
+    async with pair.coordinator() as two_phase:
+
+        async def run() -> None:
+            await transfer(two_phase)
+
+        async def check() -> None:
+            await pair.resolved(two_phase)
+            shop, bank = pair.amounts()
+            assert shop + bank == 2 * STOCK
+            assert shop == STOCK - two_phase.counts.committed
+            assert two_phase.recovery.active == set()
+
+        assert await cancel_at_every_await(run, check=check) > 5
+        assert two_phase.counts.committed >= 1
+
+
+@pytest.mark.parametrize("at", POINTS)
+async def test_cancelled_at_a_point_of_the_protocol(pair: Pair, at: str) -> None:
+    scope = anyio.CancelScope()
+
+    def reached(point: str) -> None:
+        if point == at:
+            scope.cancel()
+
+    async with pair.coordinator(reached) as two_phase:
+        with scope:
+            await transfer(two_phase)
+            await anyio.lowlevel.checkpoint()
+        assert scope.cancelled_caught
+        await pair.resolved(two_phase)
+        shop, bank = pair.amounts()
+        assert shop + bank == 2 * STOCK
+        if POINTS.index(at) >= DECIDED:
+            assert shop == STOCK - 1
+        elif at.startswith("begun"):
+            assert shop == STOCK
+        await transfer(two_phase)
+
+
+async def test_a_deadline_ends_a_block_that_waits_for_a_lock(pair: Pair) -> None:
+    async with pair.coordinator() as two_phase:
+        held = anyio.Event()
+        let_go = anyio.Event()
+
+        async def hold() -> None:
+            async with two_phase.transaction() as tx:
+                from services.pair import BANK, TAKE
+
+                await (await tx.session(BANK)).execute(TAKE, (0, 1))
+                held.set()
+                await let_go.wait()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hold)
+            await held.wait()
+            with anyio.move_on_after(0.2) as scope:
+                await transfer(two_phase)
+            assert scope.cancelled_caught
+            let_go.set()
+        assert pair.amounts() == (STOCK, STOCK)
+        await transfer(two_phase)
+        assert pair.amounts() == (STOCK - 1, STOCK + 1)
