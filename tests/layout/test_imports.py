@@ -36,6 +36,8 @@ EXTENDS: dict[str, set[str]] = {
     "sqlite": {"sql"},
     # The key of a call, and databases that are another one at each call.
     "sharding": {"sql"},
+    # Branches are a driver's, by what drivers share.
+    "twophase": {"sql"},
 }
 """Which plugin may import which other, because it extends it. Nothing else goes sideways."""
 

@@ -81,11 +81,12 @@ class Pair:
                 coordinator.reached = reached
             yield coordinator
 
-    def fill(self) -> None:
+    def fill(self, *, shop: bool = True) -> None:
         """The accounts."""
-        with psycopg.connect(self.shop, autocommit=True) as client:
-            client.execute(TABLE.encode())
-            client.execute(FILL.encode())
+        if shop:
+            with psycopg.connect(self.shop, autocommit=True) as client:
+                client.execute(TABLE.encode())
+                client.execute(FILL.encode())
         mariadb.run(self.bank, f"{TABLE} ENGINE=InnoDB", FILL)
 
     def refill(self) -> None:

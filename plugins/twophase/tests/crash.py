@@ -16,15 +16,14 @@ from typing import Any
 import anyio
 import anyio._backends._asyncio
 import anyio._backends._trio
+import psycopg
 from services.pair import Pair, transfer
 
-from covet_mysql import _plugin as _mysql
-from covet_postgres import _plugin as _postgres
 from covet_sql import profile
 from covet_twophase import TwoPhasePlugin, _file
 from covet_twophase._coordinator import Coordinator
 
-LOADED = _mysql, _postgres, profile
+LOADED = psycopg, profile
 
 
 def die() -> None:

@@ -465,8 +465,10 @@ class Connection:
 
     async def _end_branch(self, word: bytes) -> None:
         assert self._branch is not None
-        await self._promptly(word + b" PREPARED '%b'" % self._branch.encode())
-        self._stage = "over"
+        try:
+            await self._promptly(word + b" PREPARED '%b'" % self._branch.encode())
+        finally:
+            self._stage = "over"
 
     async def _promptly(self, command: bytes, before: Sequence[Text] = ()) -> PGresult:
         """Run what takes the server no time, and must not be cancelled half-way."""

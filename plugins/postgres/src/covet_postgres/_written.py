@@ -122,9 +122,15 @@ class LoggedConnection(Connection):
         self._reads_only = False
         self._behind: Reply | None = None
 
-    def begin(self, *, read_only: bool = False, isolation: Isolation | None = None) -> None:
+    def begin(
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation | None = None,
+        branch: str | None = None,
+    ) -> None:
         self._reads_only = read_only
-        super().begin(read_only=read_only, isolation=isolation)
+        super().begin(read_only=read_only, isolation=isolation, branch=branch)
 
     async def commit(self) -> None:
         if self._reads_only:
@@ -139,7 +145,8 @@ class LoggedConnection(Connection):
 
     def _send_command(self, command: bytes, before: Sequence[Text]) -> Reply:
         reply = super()._send_command(command, before)
-        if command == b"COMMIT" and not self._reads_only:
+        commits = command == b"COMMIT" or (self._stage == "prepared" and command[:6] == b"COMMIT")
+        if commits and not self._reads_only:
             self._behind = self.link.run_text(INSERTED.encode())
         return reply
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 
@@ -16,6 +16,7 @@ from covet_twophase._recovery import Outcome
 if TYPE_CHECKING:
     from covet_twophase._coordinator import Coordinator
 
+Step: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 UNSURE = "it is not known whether it was rolled back"
 MISSING = frozenset(("42704", "XAE04"))
 """The states with which databases say that there is no branch of that name."""
@@ -249,9 +250,7 @@ class Transaction:
                 # A rollback may have failed; and what could not be prepared may be so all the same.
                 self.left.append((part.name, "roll back", str(part.failure or UNSURE)))
 
-    def _steps(
-        self, step: Callable[[], Awaitable[None]], part: Part, word: str
-    ) -> Callable[[], Awaitable[None]]:
+    def _steps(self, step: Step, part: Part, word: str) -> Step:
         async def run() -> None:
             await step()
             self._coordinator.reached(f"{word} {part.branch.number}")
@@ -259,7 +258,7 @@ class Transaction:
         return run
 
 
-async def concurrently(steps: Iterable[Callable[[], Awaitable[None]]]) -> None:
+async def concurrently(steps: Iterable[Step]) -> None:
     """Take steps at once, and wait for all."""
     first, *others = [*steps] or [_nothing]
     if not others:
