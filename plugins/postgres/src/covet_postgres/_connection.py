@@ -411,10 +411,15 @@ class Connection:
             return False
         if self.link.lost:
             raise SqlUnavailableError(LOST, sqlstate="08003")
-        result = await self._promptly(b"PREPARE TRANSACTION '%b'" % self._branch.encode())
-        if result.command_status != b"PREPARE TRANSACTION":
-            raise SqlError(OVER, sqlstate="25P02")
+        # Until the server says otherwise: a task that is cancelled may not hear of it.
         self._stage = "prepared"
+        try:
+            result = await self._promptly(b"PREPARE TRANSACTION '%b'" % self._branch.encode())
+            if result.command_status != b"PREPARE TRANSACTION":
+                raise SqlError(OVER, sqlstate="25P02")
+        except SqlError:
+            self._stage = "open"
+            raise
         return True
 
     def leave(self) -> None:

@@ -38,6 +38,7 @@ class Part:
 
     Attributes:
         prepared: The database has promised that it can be committed.
+        tried: It has, or may have.
         failure: Why the last step of it failed.
     """
 
@@ -54,6 +55,7 @@ class Part:
         self.session = session
         self.asked = asked
         self.prepared = False
+        self.tried = False
         self.failure: SqlError | None = None
         self._block = block
         self._ended = False
@@ -65,8 +67,9 @@ class Part:
 
     async def prepare(self) -> None:
         """Have the database promise, or say in `failure` why it does not."""
+        self.tried = True
         try:
-            self.prepared = await self.session.prepare()
+            self.prepared = self.tried = await self.session.prepare()
         except SqlError as error:
             self.failure = error
 
@@ -246,7 +249,7 @@ class Transaction:
         with anyio.move_on_after(self._coordinator.config.finish_timeout, shield=True):
             await concurrently([self._steps(part.roll_back, part, "rolled back") for part in parts])
         for part in parts:
-            if part.prepared or part.failure is not None:
+            if part.tried:
                 # A rollback may have failed; and what could not be prepared may be so all the same.
                 self.left.append((part.name, "roll back", str(part.failure or UNSURE)))
 

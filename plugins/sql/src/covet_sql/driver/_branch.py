@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 from covet_kernel.contracts import Isolation, SqlError, SqlSession
 from covet_sql.driver._pool import Pool, Pooled
 from covet_sql.driver._session import Session, SessionConnection
-from covet_sql.driver._transaction import Transaction
+from covet_sql.driver._transactions import Transaction
 
 NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 """What a branch may be called: what both an XA identifier and PostgreSQL's text can be."""
