@@ -54,6 +54,7 @@ def test_status_tells_what_is_there(place: Place) -> None:
     place.db("upgrade", "one")
     place.db("status", "--check", code=1)
     found = json.loads(place.db("status", "--json"))
+    assert found["ahead"] == []
     assert [(row["revision"], row["status"]) for row in found["revisions"]] == [
         ("one", "applied"),
         ("two", "pending"),
@@ -111,9 +112,34 @@ def test_a_database_that_is_ahead_is_refused(place: Place) -> None:
     three(place)
     place.db("upgrade")
     (place.folder / "migrations" / "three.py").unlink()
-    for word in (["upgrade"], ["status"], ["downgrade", "one"]):
+    for word in (["upgrade"], ["downgrade", "one"]):
         assert "at the revision 'three', which no source has" in place.db(*word, code=2)
     assert place.version() == ["three"]
+    said = place.db("status")
+    assert "is at three, ahead of this version: revision three is not known here" in said
+    assert "pending" not in said
+    place.db("status", "--check", code=3)
+    found = json.loads(place.db("status", "--json", "--check", code=3))
+    assert found["ahead"] == ["three"]
+    assert [(row["revision"], row["status"]) for row in found["revisions"]] == [
+        ("one", "unknown"),
+        ("two", "unknown"),
+    ]
+
+
+def test_a_database_may_be_ahead_in_one_source_only(sqlite_place: Place) -> None:
+    three(sqlite_place)
+    other = sqlite_place.add("other", MADE.format("t_other"), head="branch_labels = ('more',)")
+    sqlite_place.db("upgrade", "two")
+    sqlite_place.db("upgrade", "other")
+    other.unlink()
+    found = json.loads(sqlite_place.db("status", "--json", "--check", code=3))
+    assert found["ahead"] == ["other"]
+    assert [(row["revision"], row["status"]) for row in found["revisions"]] == [
+        ("one", "applied"),
+        ("two", "applied"),
+        ("three", "unknown"),
+    ]
 
 
 def test_two_newest_revisions_are_refused_until_they_are_joined(place: Place) -> None:

@@ -16,7 +16,11 @@ from covet_migrations._sources import OWN, Source, blocking_database, source_nam
 from covet_migrations._steps import offline
 
 if TYPE_CHECKING:
+    from covet_migrations._revisions import Revision
     from covet_migrations._safety import Finding
+
+AHEAD = 3
+"""Exit code of ``covet db status --check``: the database has a revision that no source has."""
 
 
 def say(line: str) -> None:
@@ -112,30 +116,35 @@ def _start(args: Namespace, migrator: Migrator) -> tuple[str, ...]:
 
 def _status(args: Namespace, migrator: Migrator) -> int:
     heads = migrator.current()
-    applied = migrator.revisions.applied(heads)
-    pending = [each.id for each in migrator.pending(heads)]
-    rows = [
-        {
-            "source": each.source,
-            "revision": each.id,
-            "title": each.title,
-            "status": "applied" if each.id in applied else "pending",
-        }
-        for each in (
-            *sorted(
-                (each for each in migrator.revisions.by_id.values() if each.id in applied),
-                key=lambda each: (each.source, each.path.name),
-            ),
-            *(migrator.revisions.by_id[name] for name in pending),
-        )
-    ]
-    if args.json:
-        say(json.dumps({"database": migrator.database.name, "revisions": rows}, indent=2))
+    revisions = migrator.revisions
+    unknown, applied = revisions.unknown(heads), revisions.applied(heads)
+    if unknown:
+        # What an unknown revision stands on nobody can say who has not got its file.
+        rest, left = sorted(revisions.by_id.keys() - applied), "unknown"
+        state = f"ahead of this version: revision {', '.join(unknown)} is not known here"
     else:
-        say(f"{migrator.database.name} is at {', '.join(heads) or 'base'}, {len(pending)} pending")
+        rest, left = [each.id for each in migrator.pending(heads)], "pending"
+        state = f"{len(rest)} pending"
+    by_file = sorted(applied, key=lambda name: _by_file(revisions.by_id[name]))
+    rows = [
+        {"source": each.source, "revision": each.id, "title": each.title, "status": status}
+        for names, status in ((by_file, "applied"), (rest, left))
+        for each in (revisions.by_id[name] for name in names)
+    ]
+    name = migrator.database.name
+    if args.json:
+        say(json.dumps({"database": name, "ahead": unknown, "revisions": rows}, indent=2))
+    else:
+        say(f"{name} is at {', '.join(heads) or 'base'}, {state}")
         if rows:
             args.console.table(rows)
-    return int(bool(args.check and pending))
+    if not args.check:
+        return 0
+    return AHEAD if unknown else int(bool(rest))
+
+
+def _by_file(each: Revision) -> tuple[str, str]:
+    return each.source, each.path.name
 
 
 def _diff(args: Namespace, migrator: Migrator) -> int:

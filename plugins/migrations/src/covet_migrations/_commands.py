@@ -80,7 +80,11 @@ def _configure(parser: ArgumentParser) -> None:
     _offline(sub)
 
     sub = add("status", "Show what is applied and what is not.")
-    sub.add_argument("--check", action="store_true", help="exit with 1 if something is not")
+    sub.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with 1 if something is not, with 3 if the database is ahead",
+    )
 
     source(add("diff", "Show how the database differs from the tables; exits with 1 if it does."))
 
