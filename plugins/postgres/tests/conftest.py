@@ -14,6 +14,24 @@ from covet_postgres._database import PostgresDatabase
 from covet_postgres._plugin import opened
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of a class or module that says ``EVERY_VERSION`` are run on the newest server as well."""
+    where = metafunc.cls if hasattr(metafunc.cls, "EVERY_VERSION") else metafunc.module
+    if getattr(where, "EVERY_VERSION", False):
+        newest = pytest.param(postgres.NEWEST, marks=pytest.mark.once)
+        metafunc.parametrize("version", [postgres.SYSTEM, newest], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def version(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Chooses the server that the fixtures below, and what a test starts, are of."""
+    if hasattr(request, "param"):
+        with postgres.on_version(request.param):
+            yield
+    else:
+        yield
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     """The URL of an empty database."""

@@ -17,6 +17,7 @@ from covet_postgres import Postgres
 
 
 class TestPostgres(SqlDatabaseSuite):
+    EVERY_VERSION = True
     config: ClassVar[dict[str, Any]] = {}
 
     @asynccontextmanager
@@ -30,6 +31,7 @@ class TestPostgres(SqlDatabaseSuite):
 class TestPostgresBehindAPooler(TestPostgres):
     """Without anything that a pooler per transaction cannot do."""
 
+    EVERY_VERSION = False
     config = {"pgbouncer": True}
 
 

@@ -19,12 +19,13 @@ from covet_postgres import PostgresConfig
 from covet_postgres._database import PostgresDatabase
 from covet_postgres._plugin import opened
 
+EVERY_VERSION = True
 Opener = Callable[..., AbstractAsyncContextManager[PostgresDatabase]]
 PATIENCE = 20
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[postgres.PostgresServer]:
+def server(version: None) -> Iterator[postgres.PostgresServer]:
     """A server that may be stopped, with few connections."""
     with postgres.own_server(
         ("max_connections", "6"), ("superuser_reserved_connections", "1")

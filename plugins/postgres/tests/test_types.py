@@ -22,6 +22,7 @@ from covet_postgres import PostgresConfig, copy_rows
 from covet_postgres._database import PostgresDatabase
 from covet_postgres._plugin import opened
 
+EVERY_VERSION = True
 Opener = Callable[..., AbstractAsyncContextManager[PostgresDatabase]]
 
 OWN = """
@@ -179,6 +180,29 @@ async def test_composites_have_names_and_enums_are_texts(open_db: Opener, url: s
         # A type that is called as one of the server's takes nobody's place.
         assert await db.fetch_value("SELECT CAST('x' AS pg_catalog.text)") == "x"
         assert await db.fetch_value("SELECT CAST(? AS integer)", (1,)) == 1
+
+
+async def test_types_of_extensions_are_texts(open_db: Opener, url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("CREATE EXTENSION IF NOT EXISTS cube")
+        admin.execute("CREATE TABLE places (id SERIAL PRIMARY KEY, at cube, near cube[])")
+    async with open_db() as db:
+        point, near = "(1, 2.5, -3)", ["(0)", "(1, 2)"]
+        await db.execute("INSERT INTO places (at, near) VALUES (?, ?)", (point, near))
+        async with db.transaction() as session:
+            await session.execute_many(
+                "INSERT INTO places (at) VALUES (:at)", [{"at": "(0, 0, 0)"}, {"at": None}]
+            )
+        found = "SELECT at, near FROM places ORDER BY at <-> CAST(:here AS cube) LIMIT 1"
+        assert await db.fetch_one(found, {"here": "(1, 2, -3)"}) == {"at": point, "near": near}
+        assert await db.fetch_value("SELECT at FROM places WHERE at = ?", (point,)) == point
+        assert [row["at"] async for row in db.stream("SELECT at FROM places ORDER BY id")] == [
+            point,
+            "(0, 0, 0)",
+            None,
+        ]
+        with pytest.raises(SqlError):
+            await db.fetch_value("SELECT CAST(? AS cube)", ("no cube",))
 
 
 async def test_what_is_no_value_of_the_type_is_refused(open_db: Opener, url: str) -> None:

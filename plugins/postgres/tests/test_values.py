@@ -18,6 +18,7 @@ from covet_kernel.contracts import SqlError
 from covet_postgres._database import PostgresDatabase
 from covet_postgres._values import encode
 
+EVERY_VERSION = True
 Opener = Callable[..., AbstractAsyncContextManager[PostgresDatabase]]
 
 HOSTILE = [
