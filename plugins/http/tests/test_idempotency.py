@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 import covet_http as http
 from covet_http import IdempotencyConfig
-from covet_http._rules._idempotency import Idempotency
+from covet_http._rules._keys import Idempotency
 from covet_kernel import Plugin
 from covet_kernel.contracts import Credentials, Operation, Principal, StoreLimitError
 from covet_memory import Memory, MemoryStore

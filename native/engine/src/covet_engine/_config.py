@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from covet_engine._library import Library
 from covet_http import ServerOptions
@@ -16,6 +16,8 @@ LONGEST_HEAD = 65_535
 
 class EngineConfig(PluginConfig):
     """``[plugins.engine]``. Sizes in bytes; limits that every server has are in ``[plugins.http]``."""
+
+    model_config = ConfigDict(defer_build=True)
 
     access_log: bool = Field(
         default=False, description="One JSON line per request on the logger 'covet.http.access'."

@@ -8,11 +8,20 @@ those that is all. One that waits is told so, and from then on hears of events.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import anyio
 
 from covet_engine._core import Core, Flag, Kind
+from covet_kernel.contracts import Cause
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    """An exchange that can be told to stop."""
+
+    def cancel(self, cause: Cause) -> None:
+        """Stop the call, and say why."""
 
 
 class Exchange(Protocol):

@@ -7,21 +7,21 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from covet_engine._access import AccessLog
-from covet_engine._asgi import AsgiExchange, AsgiTarget
 from covet_engine._core import Core, Kind
-from covet_engine._exchange import Target
+from covet_engine._exchange import Cancellable, Target
 from covet_engine._library import Library
-from covet_engine._memory import MemoryStream
 from covet_engine._pool import Pool
-from covet_engine._request import EngineRequest
 from covet_engine._routes import compile_everything, compile_routes
 from covet_engine._wait import Loop, current_loop
 from covet_http import Application, AsgiApplication
+
+if TYPE_CHECKING:
+    from covet_engine._memory import MemoryStream
 
 # A clock that is no further from the engine's is the same clock, read at another moment.
 _SAME = 1.0
@@ -51,6 +51,8 @@ class Listener:
             application.track(self._requests)
             targets, routes = table.targets(core, self._servers), table.routes
         else:
+            from covet_engine._asgi import AsgiTarget
+
             target = AsgiTarget(core, application, self._servers)
             targets, foresee = [target], target.foresee
             routes = compile_everything(lib, core.ffi)
@@ -75,6 +77,8 @@ class Listener:
 
     def connect(self) -> MemoryStream:
         """The client's side of a connection without a socket."""
+        from covet_engine._memory import MemoryStream
+
         return MemoryStream(self._core)
 
     def notice(self, kind: int) -> None:
@@ -95,9 +99,8 @@ class Listener:
         self._access.write()
         self._core.close()
 
-    def _requests(self) -> Iterable[EngineRequest | AsgiExchange]:
-        live = self._core.live.values()
-        return [each for each in live if isinstance(each, EngineRequest | AsgiExchange)]
+    def _requests(self) -> Iterable[Cancellable]:
+        return [each for each in self._core.live.values() if isinstance(each, Cancellable)]
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from covet_engine._arguments import arguments_of
-from covet_engine._asgi import Address, AsgiTarget
 from covet_engine._core import Core, EngineError
 from covet_engine._dispatch import chooser, redirector, request_class
 from covet_engine._exchange import Exchange
@@ -26,6 +25,7 @@ from covet_http import (
 from covet_kernel import ConfigurationError
 
 if TYPE_CHECKING:
+    from covet_engine._asgi import Address
     from covet_engine._native import FFI, CData, Lib
 
 Lines: TypeAlias = Iterable[tuple[bytes, bytes]]
@@ -87,6 +87,8 @@ class Table:
         if isinstance(target, Route):
             return classes[target]
         if isinstance(target, Mounted):
+            from covet_engine._asgi import AsgiTarget
+
             return AsgiTarget(core, target, servers)
         if isinstance(target, SlashRedirect):
             return redirector(core, self._dispatcher)

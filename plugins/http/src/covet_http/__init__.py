@@ -12,18 +12,15 @@ from covet_http._config import HttpConfig
 from covet_http._dispatch import Choice, Dispatcher, Find, Target
 from covet_http._event_streams import EventStreams
 from covet_http._events import Event, LastEventId
-from covet_http._file import File, FileContent, NoSuchPath
 from covet_http._fixed import Fixed, fixed, redirect
 from covet_http._forms._limits import FormLimits
 from covet_http._forms._parts import Part, Parts
-from covet_http._forms._upload import Upload
 from covet_http._group import Group, delete, get, head, options, patch, post, put, route
 from covet_http._lifespan import StartupFailedError, asgi_lifespan
 from covet_http._mounts import Mount, Mounted, mount
 from covet_http._openapi._config import OpenApiConfig
 from covet_http._openapi._facts import DeclaredAnswer, Webhook, openapi
 from covet_http._openapi._part import OpenApiPart
-from covet_http._outer import AsgiHost, AsgiService, asgi_app
 from covet_http._plugin import HTTP, Http, HttpService
 from covet_http._problem import (
     BodyTimeout,
@@ -38,12 +35,9 @@ from covet_http._results import Content, HttpResult, Redirect
 from covet_http._route import Reply, Route, StreamAbortedError
 from covet_http._route_rules import RouteRules
 from covet_http._router import Leaf, Router
-from covet_http._rules._compression import CompressionConfig
-from covet_http._rules._cors import CorsConfig
 from covet_http._rules._hosts import AllowedHosts, HostPattern
-from covet_http._rules._idempotency import AnswerNotKept, IdempotencyConfig, KeyInUse, KeyReused
-from covet_http._rules._proxies import Caller, Proxies, TrustedProxies
-from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
+from covet_http._rules._keys import IdempotencyConfig
+from covet_http._rules._proxies import Caller, Proxies
 from covet_http._rules._security import SecurityHeaders
 from covet_http._server import (
     DISCONNECT,
@@ -60,18 +54,26 @@ from covet_http._server import (
 )
 from covet_http._slash import SlashPolicy, SlashRedirect
 from covet_http._sources import Body, Cookie, Form, Header, Query
-from covet_http._static import StaticFolder, static_folder
 from covet_http._versions._changes import (
     VersionChange,
     downgrade_response,
     upgrade_request,
     version_changes_of,
 )
-from covet_http._versions._config import VersionConfig, VersionsConfig
 
 if TYPE_CHECKING:
+    from covet_http._file import File, FileContent, NoSuchPath
+    from covet_http._forms._upload import Upload
     from covet_http._openapi._body import DescribedBody
     from covet_http._openapi._description import Description
+    from covet_http._outer import AsgiHost, AsgiService, asgi_app
+    from covet_http._rules._compression import CompressionConfig
+    from covet_http._rules._cors import CorsConfig
+    from covet_http._rules._idempotency import AnswerNotKept, KeyInUse, KeyReused
+    from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
+    from covet_http._rules._trust import TrustedProxies
+    from covet_http._static import StaticFolder, static_folder
+    from covet_http._versions._config import VersionConfig, VersionsConfig
 
 __all__ = [
     "CERTIFICATE",
@@ -188,14 +190,38 @@ __all__ = [
 ]
 
 
+_LATE = {
+    "AnswerNotKept": "_rules._idempotency",
+    "AsgiHost": "_outer",
+    "AsgiService": "_outer",
+    "CompressionConfig": "_rules._compression",
+    "CorsConfig": "_rules._cors",
+    "DescribedBody": "_openapi._body",
+    "Description": "_openapi._description",
+    "File": "_file",
+    "FileContent": "_file",
+    "KeyInUse": "_rules._idempotency",
+    "KeyReused": "_rules._idempotency",
+    "NoSuchPath": "_file",
+    "RequestIdConfig": "_rules._request_id",
+    "RequestIdFilter": "_rules._request_id",
+    "StaticFolder": "_static",
+    "TrustedProxies": "_rules._trust",
+    "Upload": "_forms._upload",
+    "VersionConfig": "_versions._config",
+    "VersionsConfig": "_versions._config",
+    "asgi_app": "_outer",
+    "request_id": "_rules._request_id",
+    "static_folder": "_static",
+}
+"""What is imported when it is first asked for: few services need any one of these."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load on demand what only those need who look at the OpenAPI document while it is made."""
-    if name == "DescribedBody":
-        from covet_http._openapi._body import DescribedBody
+    module = _LATE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return DescribedBody
-    if name == "Description":
-        from covet_http._openapi._description import Description
-
-        return Description
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+    return found

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from covet_http._conditional import holds
 from covet_http._problem import joined
 from covet_http._route import Reply
 
@@ -58,6 +57,10 @@ class PreparedAnswer:
         """
         if self.etag and method in ("GET", "HEAD"):
             for name, value in headers:
-                if name == b"if-none-match" and holds(value.decode("latin-1"), self._tag):
-                    return self.unmodified
+                if name == b"if-none-match":
+                    # Few services have answers that anybody would ask this of.
+                    from covet_http._conditional import holds
+
+                    if holds(value.decode("latin-1"), self._tag):
+                        return self.unmodified
         return self.reply

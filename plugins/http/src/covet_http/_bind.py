@@ -47,8 +47,9 @@ async def bind(host: str, port: int) -> list[socket.socket]:
 async def _resolve(host: str, port: int) -> list[tuple[int, tuple[str, int]]]:
     try:
         try:
+            # As bytes: a text would be taken for a name in any language, and what knows those be imported.
             found = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+                host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
             )
         except socket.gaierror:
             found = list(await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM))  # type: ignore[arg-type]

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from covet_http._coding import codings_of
 from covet_http._fixed import plain_path
 from covet_http._forms._limits import FormLimits
 from covet_http._openapi._config import OpenApiConfig
 from covet_http._request import Limits
-from covet_http._rules._compression import CompressionConfig
-from covet_http._rules._cors import CorsConfig
 from covet_http._rules._hosts import HostPattern
-from covet_http._rules._idempotency import IdempotencyConfig
-from covet_http._rules._proxies import Proxies, TrustedProxies
-from covet_http._rules._request_id import RequestIdConfig
+from covet_http._rules._keys import IdempotencyConfig
+from covet_http._rules._proxies import Proxies
 from covet_http._rules._security import SecurityHeaders
 from covet_http._server import ServerOptions
 from covet_http._slash import SlashPolicy
-from covet_http._static import StaticFolder
-from covet_http._versions._config import VersionsConfig
+from covet_http._tables import table
 from covet_kernel import PluginConfig
+
+if TYPE_CHECKING:
+    from covet_http._rules._compression import CompressionConfig
+    from covet_http._rules._cors import CorsConfig
+    from covet_http._rules._request_id import RequestIdConfig
+    from covet_http._rules._trust import TrustedProxies
+    from covet_http._static import StaticFolder
+    from covet_http._versions._config import VersionsConfig
+else:
+    CompressionConfig = table("_rules._compression", "CompressionConfig")
+    CorsConfig = table("_rules._cors", "CorsConfig")
+    RequestIdConfig = table("_rules._request_id", "RequestIdConfig")
+    StaticFolder = table("_static", "StaticFolder")
+    TrustedProxies = table("_rules._trust", "TrustedProxies")
+    VersionsConfig = table("_versions._config", "VersionsConfig")
 
 
 class HttpConfig(PluginConfig):
     """``[plugins.http]``. Times in seconds, sizes in bytes; every limit is on by default."""
+
+    model_config = ConfigDict(defer_build=True)
 
     host: str = Field(default="127.0.0.1", description="Address or name to listen on.")
     port: int = Field(
@@ -137,9 +150,12 @@ class HttpConfig(PluginConfig):
     request_id: RequestIdConfig | None = Field(
         default=None, description="Give each request an id; not unless given."
     )
-    forms: FormLimits = Field(default=FormLimits(), description="What a form may cost.")
+    forms: FormLimits = Field(
+        default=FormLimits.model_construct(), description="What a form may cost."
+    )
     openapi: OpenApiConfig = Field(
-        default=OpenApiConfig(), description="The OpenAPI document and the pages that show it."
+        default=OpenApiConfig.model_construct(),
+        description="The OpenAPI document and the pages that show it.",
     )
 
     @field_validator("static")

@@ -12,7 +12,6 @@ from covet_http._binding import HttpBinding
 from covet_http._codecs import Codecs
 from covet_http._encode import encoder, item_encoder, negotiable
 from covet_http._fields import Leaf, Spread, base_of
-from covet_http._file import File, deliver
 from covet_http._forms._plan import FormPlan
 from covet_http._hosts import host_matcher, host_name
 from covet_http._media import is_json
@@ -86,7 +85,7 @@ class Decoding:
             ),
             encode_item=item_encoder(binding, signature),
             enough=_is_head if binding.method in ("GET", "HEAD") else None,
-            deliver=deliver if any(issubclass(each, File) for each in signature.results) else None,
+            deliver=_delivers(signature) if signature.results else None,
         )
 
     def route(self, make: MakesRoute, endpoint: Endpoint[HttpBinding], problems: Problems) -> Route:
@@ -138,6 +137,13 @@ class Decoding:
         if codec is None:
             return _as_json
         return partial(self._codecs.decode, codec)
+
+
+def _delivers(signature: Signature) -> Any:
+    """What sends the files that an operation returns, ``None`` if it returns none."""
+    from covet_http._file import File, deliver
+
+    return deliver if any(issubclass(each, File) for each in signature.results) else None
 
 
 def _form(signature: Signature, place: Placement) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from covet_http._answers import PreparedAnswer
 from covet_http._event_streams import EventStreams
@@ -20,12 +20,14 @@ from covet_http._refusals import Refusals
 from covet_http._request import Limits, find_header
 from covet_http._route import Reply, Route
 from covet_http._router import Leaf, Router
-from covet_http._rules._cors import Cors
 from covet_http._rules._edge import Edge, at_the_edge, lines_of_refused
 from covet_http._rules._hosts import AllowedHosts
 from covet_http._slash import SlashPolicy, SlashRedirect, other_slash
 from covet_http._target import BadTargetError
 from covet_operations import OperationError
+
+if TYPE_CHECKING:
+    from covet_http._rules._cors import Cors
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)\Z", re.IGNORECASE)

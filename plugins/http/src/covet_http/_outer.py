@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -16,6 +16,7 @@ from covet_http._asgi import AsgiApplication
 from covet_http._calls import Calls
 from covet_http._server import (
     HTTP_SERVER,
+    OUTER,
     Application,
     HttpListener,
     Receive,
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from covet_kernel import Assembly, Settings
 
 log = logging.getLogger("covet.http")
-
-OUTER: Final = "asgi"
-"""The id of the server that is not covet's."""
 
 
 class OuterListener:

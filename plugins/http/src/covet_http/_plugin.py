@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
@@ -28,18 +29,15 @@ from covet_http._fixed import Fixed, add_fixed, health
 from covet_http._forms._parts import Parts
 from covet_http._mounts import Mount, Mounted, Mounts, add_mount
 from covet_http._newcomers import keep_newcomers_away
-from covet_http._openapi._command import openapi_command
 from covet_http._openapi._serve import ServedDocument, WholeBinding, whole_codec
 from covet_http._outcomes import with_outcomes
-from covet_http._outer import OUTER
 from covet_http._problem import Problems
 from covet_http._request import Request
 from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._rules._rules import Rules
-from covet_http._server import HTTP_SERVER, HttpListener
+from covet_http._server import HTTP_SERVER, OUTER, HttpListener
 from covet_http._specs import Specs
-from covet_http._static import check_folders, configured
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._unversioned import unversioned
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
@@ -121,9 +119,16 @@ class Http(Plugin[HttpConfig]):
         return Parts(request)
 
     def covet_operations(self) -> Iterable[Operation]:
-        return (*self._document.operations(), *configured(self.config.static, self._directory))
+        operations = [*self._document.operations()]
+        if self.config.static:
+            from covet_http._static import configured
+
+            operations += configured(self.config.static, self._directory)
+        return operations
 
     def covet_commands(self) -> Iterable[Command]:
+        from covet_http._openapi._command import openapi_command
+
         return (openapi_command(self.config),)
 
     @asynccontextmanager
@@ -152,7 +157,10 @@ class Http(Plugin[HttpConfig]):
         return await bind(self.config.host, self.config.port)
 
     def _compile(self, serving: Serving, pipeline: Pipeline) -> None:
-        check_folders((each, serving.owner(each)) for each in serving.operations)
+        # Whoever serves a folder has imported what does it.
+        static = sys.modules.get("covet_http._static")
+        if static is not None:
+            static.check_folders((each, serving.owner(each)) for each in serving.operations)
         rules = self._rules
         # Asked for here and not wanted: another store replaces that of a phase, and no listener.
         rules.idempotency.store = serving.provided.get(KEY_VALUE)

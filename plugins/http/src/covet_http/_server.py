@@ -43,6 +43,8 @@ class ServerOptions(Record):
     linger: float = 0.2
 
 
+OUTER: Final = "asgi"
+"""The id of the server that is not covet's: see `asgi_app`."""
 DISCONNECT: Final = "covet.disconnect"
 """Key of an ASGI extension: ``{"subscribe": f}``, where ``f(callback)`` has ``callback()`` called when
 the client leaves before its answer. Without it an application needs a task that waits for that."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from covet_kernel import ConfigurationError, PluginConfig, Serving
 from covet_kernel.contracts import Binding, Capability, Operation
@@ -23,6 +23,8 @@ B = TypeVar("B", bound=Binding)
 
 class OperationsConfig(PluginConfig):
     """Options of the pipeline."""
+
+    model_config = ConfigDict(defer_build=True)
 
     deadline: float = Field(
         30.0,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from covet_kernel import PluginConfig
+from covet_http._rules._table import RuleConfig
 
 
-class FormLimits(PluginConfig):
+class FormLimits(RuleConfig):
     """``[plugins.http.forms]``. Sizes in bytes; the same for both kinds of form."""
 
     max_fields: int = Field(default=256, ge=0, description="Fields that are no files; more is 413.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
@@ -10,7 +11,6 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from covet_http._forms._upload import Upload
 from covet_operations import Input
 
 _MANY: Final = (list, set, frozenset, tuple, Sequence)
@@ -91,7 +91,9 @@ def holds_files(annotation: Any) -> bool:
     """Whether a field of this type is a file, or several."""
     bare = plain(annotation)
     if isinstance(bare, type):
-        return issubclass(bare, Upload)
+        # Whoever says that a field is a file has imported what it would be.
+        module = sys.modules.get("covet_http._forms._upload")
+        return module is not None and issubclass(bare, module.Upload)
     return any(holds_files(each) for each in get_args(bare) if each is not annotation)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from covet_http._rules._table import RuleConfig
 from covet_http._template import BadTemplateError, Parameter, parse_template
-from covet_kernel import PluginConfig
 
 
-class OpenApiConfig(PluginConfig):
+class OpenApiConfig(RuleConfig):
     """What the document says of the service as a whole, and where it is served."""
 
     path: str = Field(

@@ -6,7 +6,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from covet_http._binding import HttpBinding
-from covet_http._conditional import Validators, evaluate
 from covet_http._problem import Malformed
 from covet_http._request import Request
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
@@ -61,6 +60,8 @@ def _compare(call: Call, result: object, error: BaseException | None) -> None:
         response.headers.append((b"etag", tag))
     if not _is_conditional(call):
         return
+    from covet_http._conditional import Validators, evaluate
+
     match evaluate(call.headers, Validators(tag.decode("latin-1"))):
         case "unmodified":
             response.status = 304

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import anyio.lowlevel
-from pydantic import Field
 from pydantic_core import from_json, to_json
 
 from covet_http._binding import HttpBinding
@@ -28,22 +27,12 @@ from covet_http._location import compile_location
 from covet_http._problem import Malformed
 from covet_http._request import Request
 from covet_http._results import HttpResult
-from covet_http._rules._table import RuleConfig
-from covet_kernel import ConfigurationError
-from covet_kernel.contracts import (
-    Binding,
-    Call,
-    KeyValueStore,
-    Layer,
-    Next,
-    Operation,
-    Phase,
-    StoreLimitError,
-)
+from covet_kernel.contracts import Call, KeyValueStore, Layer, Next, StoreLimitError
 from covet_operations import Conflict, Invalid
 
 if TYPE_CHECKING:
     from covet_http._openapi._description import Description
+    from covet_http._rules._keys import IdempotencyConfig
 
 log = logging.getLogger("covet.http")
 
@@ -60,24 +49,6 @@ _TRIES: Final = 3
 _GRACE: Final = 5.0
 
 Location: TypeAlias = Callable[[Any], bytes] | None
-
-
-class IdempotencyConfig(RuleConfig):
-    """``[plugins.http.idempotency]``, for routes with ``idempotency=``. Times in seconds."""
-
-    ttl: float = Field(
-        default=24 * 3600.0, gt=0, description="How long an answer is kept for repetitions."
-    )
-    lock: float = Field(
-        default=120.0,
-        gt=0,
-        description="How long a key stays taken if the process dies; longer than any deadline.",
-    )
-    max_answer_bytes: int = Field(
-        default=256 * 1024,
-        ge=0,
-        description="Larger answers are not kept, and repetitions refused.",
-    )
 
 
 class KeyReused(Invalid):
@@ -98,70 +69,49 @@ class AnswerNotKept(Conflict):
     """The request was carried out, and its answer is not kept."""
 
 
-class Idempotency:
-    """Runs a request once for each key of each principal.
+def once(binding: HttpBinding, store: KeyValueStore, config: IdempotencyConfig) -> Layer:
+    """Runs requests to one route once for each key of each principal.
 
     Args:
+        binding: The route.
+        store: Where answers are kept.
         config: Times and sizes.
     """
+    required = binding.idempotency == "required"
+    looks_at = cache(partial(_looked_at, binding))
+    location = compile_location(binding.location) if binding.location is not None else None
 
-    name = "http.idempotency"
-    phase = Phase.VALIDATE
-    after: tuple[str, ...] = ()
-    before: tuple[str, ...] = ("validate",)
+    async def around(call: Call, next: Next) -> Any:
+        if not isinstance(call, Request):
+            return await next(call)
+        given = call.header(_HEADER)
+        if given is None:
+            if required:
+                raise Malformed("the request needs an 'Idempotency-Key'")
+            return await next(call)
+        key = _KEY.match(given)
+        if key is None:
+            raise Malformed("the idempotency key has to be 1 to 255 visible ASCII characters")
+        attempt = _Attempt(config, store, location, _name(call, key[1]))
+        return await attempt.run(call, next, await _fingerprint(call, *looks_at()))
 
-    def __init__(self, config: IdempotencyConfig) -> None:
-        self._config = config
-        self.store: KeyValueStore | None = None
+    return Layer(around=around)
 
-    def bind(self, operation: Operation, binding: Binding) -> Layer | None:
-        if not isinstance(binding, HttpBinding) or not binding.idempotency:
-            return None
-        store = self.store
-        if store is None:
-            raise ConfigurationError(
-                "COVET-HTTP-IDEMPOTENCY",
-                f"{binding.address} of {operation.name} takes idempotency keys, and there is no"
-                " key-value store to keep answers in.",
-                place="plugins.http.idempotency",
-                fix="Enable a plugin that provides one: [plugins.memory] for one process.",
-            )
-        required = binding.idempotency == "required"
-        looks_at = cache(partial(_looked_at, binding))
-        location = compile_location(binding.location) if binding.location is not None else None
 
-        async def once(call: Call, next: Next) -> Any:
-            if not isinstance(call, Request):
-                return await next(call)
-            given = call.header(_HEADER)
-            if given is None:
-                if required:
-                    raise Malformed("the request needs an 'Idempotency-Key'")
-                return await next(call)
-            key = _KEY.match(given)
-            if key is None:
-                raise Malformed("the idempotency key has to be 1 to 255 visible ASCII characters")
-            attempt = _Attempt(self._config, store, location, _name(call, key[1]))
-            return await attempt.run(call, next, await _fingerprint(call, *looks_at()))
-
-        return Layer(around=once)
-
-    def describe(self, description: Description) -> None:
-        """Say so in the OpenAPI document."""
-        taken = description.binding.idempotency
-        if taken:
-            description.parameter(
-                "Idempotency-Key",
-                "header",
-                {"type": "string", "pattern": r'^"?[!#-\[\]-~]{1,255}"?$'},
-                required=taken == "required",
-                description="A name for this attempt; sent again with it, the request runs once.",
-            )
-            description.error(Malformed, KeyReused, KeyInUse, AnswerNotKept)
-            meaning = "This answer was given before."
-            description.header(
-                "Idempotent-Replayed", {"type": "string"}, meaning, status=description.success
-            )
+def describe(description: Description) -> None:
+    """What the OpenAPI document says of a route that takes keys."""
+    description.parameter(
+        "Idempotency-Key",
+        "header",
+        {"type": "string", "pattern": r'^"?[!#-\[\]-~]{1,255}"?$'},
+        required=description.binding.idempotency == "required",
+        description="A name for this attempt; sent again with it, the request runs once.",
+    )
+    description.error(Malformed, KeyReused, KeyInUse, AnswerNotKept)
+    meaning = "This answer was given before."
+    description.header(
+        "Idempotent-Replayed", {"type": "string"}, meaning, status=description.success
+    )
 
 
 class _Attempt:

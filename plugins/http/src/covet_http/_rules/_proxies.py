@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
-
-from covet_http._rules._table import RuleConfig
 from covet_kernel.contracts import Record
 
-_MOST: Final = 16
+MOST: Final = 16
+"""How many proxies may stand in a row."""
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+)(?::[0-9]{1,5})?|([0-9A-Fa-f:.]+))\Z")  # fmt: skip
 # RFC 7239, 4: pairs of a name and a token or quoted string.
@@ -28,39 +26,10 @@ _PAIR = re.compile(
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+    from covet_http._rules._trust import TrustedProxies
+
     Address: TypeAlias = IPv4Address | IPv6Address
     Network: TypeAlias = IPv4Network | IPv6Network
-
-
-def _network(given: str) -> str:
-    from ipaddress import ip_network
-
-    return str(ip_network(given))
-
-
-class TrustedProxies(RuleConfig):
-    """``[plugins.http.proxies]``. At least one of ``hops`` and ``networks`` has to be given."""
-
-    hops: int | None = Field(
-        default=None,
-        ge=1,
-        le=_MOST,
-        description="How many proxies stand in a row before this service, at most.",
-    )
-    networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
-        default=(),
-        description="Addresses of proxies, such as '10.0.0.0/8'; empty: whoever connects is one.",
-    )
-    header: Literal["x-forwarded", "forwarded"] = Field(
-        default="x-forwarded",
-        description="What they write: 'X-Forwarded-For', '-Proto' and '-Host', or 'Forwarded'.",
-    )
-
-    @model_validator(mode="after")
-    def _says_whom(self) -> Self:
-        if self.hops is None and not self.networks:
-            raise ValueError("say whom to trust: hops = 1, or networks = ['10.0.0.0/8']")
-        return self
 
 
 class Caller(Record):
@@ -160,7 +129,7 @@ def _list(line: bytes | None) -> list[str]:
     """The last entries of a list, those that trusted proxies can have written."""
     if line is None:
         return []
-    return [entry.strip(" \t") for entry in line.decode("latin-1").rsplit(",", _MOST)[-_MOST:]]
+    return [entry.strip(" \t") for entry in line.decode("latin-1").rsplit(",", MOST)[-MOST:]]
 
 
 def _forwarded(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, list[str]]:
@@ -174,7 +143,7 @@ def _forwarded(headers: Sequence[tuple[bytes, bytes]]) -> Mapping[str, list[str]
         if separator == ",":
             elements.append({})
     for name, values in said.items():
-        values += [element.get(name, "") for element in elements[-_MOST:]]
+        values += [element.get(name, "") for element in elements[-MOST:]]
     return said
 
 

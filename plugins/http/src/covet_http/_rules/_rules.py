@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from covet_http._rules._compression import VARY, Compression
-from covet_http._rules._cors import Cors
 from covet_http._rules._edge import Edge, EdgeHeaders
 from covet_http._rules._etags import EntityTags
 from covet_http._rules._hosts import AllowedHosts
-from covet_http._rules._idempotency import Idempotency
+from covet_http._rules._keys import Idempotency
 from covet_http._rules._proxies import Proxies
-from covet_http._rules._request_id import RequestIds
 from covet_kernel.contracts import Interceptor
 
 if TYPE_CHECKING:
     from covet_http._config import HttpConfig
+    from covet_http._rules._cors import Cors
 
 
 class Rules:
@@ -35,12 +33,18 @@ class Rules:
         self.hosts = AllowedHosts(config.allowed_hosts) if config.allowed_hosts else None
         allow = self.hosts.allow if self.hosts is not None else lambda host: True
         self.proxies = Proxies(config.proxies, allow)
-        self.cors = Cors(config.cors) if config.cors is not None else None
+        self.cors: Cors | None = None
+        if config.cors is not None:
+            from covet_http._rules._cors import Cors
+
+            self.cors = Cors(config.cors)
         self.idempotency = Idempotency(config.idempotency)
         self.edges: list[Edge] = []
         self.interceptors: list[Interceptor] = [EntityTags(config.etags), self.idempotency]
         self.common = [*config.security.lines]
         if config.compression is not None:
+            from covet_http._rules._compression import VARY, Compression
+
             self.common.append(VARY)
             self.interceptors.append(Compression(config.compression))
         if self.cors is not None:
@@ -49,6 +53,8 @@ class Rules:
                 self.edges.append(self.cors)
                 self.interceptors.append(EdgeHeaders("http.cors", self.cors))
         if config.request_id is not None:
+            from covet_http._rules._request_id import RequestIds
+
             ids = RequestIds(config.request_id, self.proxies)
             self.edges.append(ids)
             self.interceptors.append(ids)
