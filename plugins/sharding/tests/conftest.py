@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,12 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
     """Two shards in files, for what does not depend on the database."""
     return _cluster("sqlite", request, tmp_path)
+
+
+@pytest.fixture
+def cluster_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Cluster]:
+    """Two shards of a kind that is named."""
+    return lambda kind: _cluster(kind, request, tmp_path)
 
 
 def _cluster(kind: str, request: pytest.FixtureRequest, folder: Path) -> Cluster:

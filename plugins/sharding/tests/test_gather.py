@@ -91,8 +91,8 @@ async def test_rows_that_move_count_where_the_map_says(cluster) -> None:
         await shards.shard(target).execute(INSERT, (5, 5, 1))
         home = shards.map.home
         await home.execute(
-            "INSERT INTO covet_shard_move (space, bucket, source, target, step, run, place, copied)"
-            " VALUES ('sharding', ?, ?, ?, 'copy', 1, '', 0)",
+            "INSERT INTO covet_shard_move (space, bucket, source, target, job, step, run, place, copied)"
+            " VALUES ('sharding', ?, ?, ?, 'j', 'copying', 1, '', 0)",
             (shards.of(5).bucket, source, target),
         )
         await home.execute("UPDATE covet_shard_version SET version = version + 1")

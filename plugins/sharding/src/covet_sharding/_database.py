@@ -19,6 +19,7 @@ from covet_kernel.contracts import (
 from covet_sharding._errors import CrossShardError, ShardMovingError
 from covet_sharding._map import Placement, ShardMap
 from covet_sharding._ownership import Ownership
+from covet_sharding._primary import on_primary
 from covet_sharding._switch import complete
 from covet_sql.routing import only_reads
 
@@ -171,7 +172,8 @@ class ShardDatabase:
         """Find out what stood in the way; whether to try again at once."""
         routes = self._routes
         database, ownership = routes.databases[place.shard], routes.ownership[place.shard]
-        row = await ownership.full(database, self.bucket)
+        async with on_primary(database) as session:
+            row = await ownership.full(session, self.bucket)
         if row is None and place.epoch == 1:
             # It has been here from the start, or there would be a row that says otherwise.
             await ownership.install(database, self.bucket)

@@ -12,6 +12,7 @@ import anyio
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SqlDatabase, SqlError, SqlIntegrityError
 from covet_sharding._errors import ShardUnknownError
+from covet_sharding._primary import on_primary
 from covet_sharding._strategies import Strategy
 from covet_sharding._tables import insert_new
 
@@ -100,7 +101,8 @@ class ShardMap:
             found = self.known(bucket)
         elif found is None:
             version = self.version
-            row = await self.home.fetch_one(ENTRY, (self.space, bucket))
+            async with on_primary(self.home) as session:
+                row = await session.fetch_one(ENTRY, (self.space, bucket))
             if row is not None:
                 found = Placement(row["shard"], row["epoch"])
                 self._remembered[bucket] = (found, version)
@@ -121,13 +123,14 @@ class ShardMap:
             SqlError: The home database does not answer.
         """
         begun = anyio.current_time()
-        row = await self.home.fetch_one(VERSION, (self.space,))
+        async with on_primary(self.home) as session:
+            row = await session.fetch_one(VERSION, (self.space,))
         version = 0 if row is None else int(row["version"])
         if version == self.version:
             self._read_at = begun
             return False
         # One snapshot for all of it: a bucket that is neither moving nor moved would be read twice.
-        async with self.home.transaction(read_only=True, isolation="repeatable read") as session:
+        async with on_primary(self.home, isolation="repeatable read") as session:
             row = await session.fetch_one(VERSION, (self.space,))
             moves = await session.fetch_all(MOVES, (self.space,))
             rows = await session.fetch_all(MAP, (self.space,)) if self.strategy.complete else []

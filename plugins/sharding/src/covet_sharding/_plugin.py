@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from covet_kernel import ConfigurationError, Context, Plugin
-from covet_kernel.contracts import SQL, Capability, Interceptor, Metric, SqlDatabase
+from covet_kernel.contracts import SQL, Capability, Command, Interceptor, Metric, SqlDatabase
 from covet_operations import ErrorMapping, Invalid, NotFound, Unavailable
 from covet_sharding._calls import EXTRA, ShardKey
 from covet_sharding._config import ShardingConfig
@@ -55,6 +55,12 @@ class Sharding(Plugin[ShardingConfig]):
             tasks.start_soon(shards.map.keep, self.config.refresh)
             yield
             tasks.cancel_scope.cancel()
+
+    def covet_commands(self) -> Iterable[Command]:
+        """``covet shards``."""
+        from covet_sharding._command import shards_command
+
+        return (shards_command(),)
 
     def covet_interceptors(self) -> Iterable[Interceptor]:
         """Finds the key of each call."""

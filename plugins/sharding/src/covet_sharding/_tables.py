@@ -37,8 +37,8 @@ CREATE TABLE IF NOT EXISTS covet_shard_map (
     PRIMARY KEY (space, bucket));
 CREATE TABLE IF NOT EXISTS covet_shard_move (
     space {text} NOT NULL, bucket {text} NOT NULL, source {text} NOT NULL, target {text} NOT NULL,
-    step {text} NOT NULL, run BIGINT NOT NULL, place {long} NOT NULL, copied BIGINT NOT NULL,
-    PRIMARY KEY (space, bucket))
+    job {text} NOT NULL, step {text} NOT NULL, run BIGINT NOT NULL, place {long} NOT NULL,
+    copied BIGINT NOT NULL, PRIMARY KEY (space, bucket))
 """
 """The map; how it is known that it has changed; and the moves under way."""
 
@@ -49,7 +49,8 @@ CREATE TABLE IF NOT EXISTS covet_shard_bucket (
 CREATE TABLE IF NOT EXISTS covet_shard_closing (
     space {text} NOT NULL, bucket {text} NOT NULL, until {real} NOT NULL, PRIMARY KEY (space, bucket));
 CREATE TABLE IF NOT EXISTS covet_shard_change (
-    id {serial}, tab {text} NOT NULL, place {long} NOT NULL, shard_key {long} NOT NULL)
+    id {serial}, job {text} NOT NULL, tab {text} NOT NULL, place {long} NOT NULL,
+    shard_key {long} NOT NULL)
 """
 """What a shard says of its buckets; which are about to be closed; and rows that were changed while
 one moves."""
