@@ -177,3 +177,16 @@ async def test_waiting_for_oneself_is_refused_at_once(open_db: Opener) -> None:
                         pass
             await session.execute("INSERT INTO t (a) VALUES (1)")
         assert await db.execute("INSERT INTO t (a) VALUES (2)") == 1
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_transaction_begins_behind_a_statement_that_could_not_be_prepared(
+    open_db, read_only
+) -> None:
+    async with open_db(readers=1) as db:
+        with pytest.raises(SqlError, match="nonsense"):
+            await db.fetch_all("SELECT nonsense FROM t")
+        with pytest.raises(SqlError, match="nonsense"):
+            await db.execute("UPDATE t SET nonsense = 1")
+        async with db.transaction(read_only=read_only) as session:
+            assert await session.fetch_all("SELECT id FROM t") == []

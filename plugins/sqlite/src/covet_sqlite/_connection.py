@@ -311,8 +311,13 @@ class Connection:
                 sqlstate="25001",
             )
         self._text = sql
-        # apsw tells a mapping from a sequence by itself.
-        return self._db.execute(sql, cast("Any", params) or None)
+        try:
+            # apsw tells a mapping from a sequence by itself.
+            return self._db.execute(sql, cast("Any", params) or None)
+        except BaseException:
+            # What cannot be prepared is never checked, and the next to be checked is another text.
+            self._text = None
+            raise
 
     def _fetch(self, sql: str, params: Params, first: bool) -> list[Row]:
         cursor = None
