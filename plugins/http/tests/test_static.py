@@ -184,6 +184,13 @@ async def test_what_never_is(entry: Any, public: Path) -> None:
                 }, path
 
 
+async def test_what_decides_is_named_once(web: Any, public: Path) -> None:
+    config = {**at_assets(public), "compression": {}, "cors": {"origins": ["https://a.example"]}}
+    async with web.serving(http=config) as service:
+        answer = await service.ask("GET", "/assets/app.js")
+    assert sorted(answer.headers["vary"].split(", ")) == ["accept-encoding", "origin"]
+
+
 async def test_hidden_names_where_they_are_wanted(web: Any, public: Path) -> None:
     config = at_assets(public, hidden=True)
     async with web.serving(http=config) as service, service.connect() as client:

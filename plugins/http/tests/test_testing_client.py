@@ -480,6 +480,12 @@ def test_a_source_that_is_none_is_refused() -> None:
             async with run_service(object()):
                 pass
 
+        def undecorated() -> None: ...
+
+        with pytest.raises(TypeError, match=r"undecorated.*neither an operation nor a provider"):
+            async with run_service(undecorated):
+                pass
+
     anyio.run(main)
 
 

@@ -161,6 +161,15 @@ def missing_import() -> Any:
     return handler
 
 
+@case("PARAMETER", "cannot be evaluated: invalid literal")
+def an_annotation_that_fails() -> Any:
+    @operation()
+    @plain()
+    def handler(number: Annotated[int, int("x")]) -> None: ...
+
+    return handler
+
+
 @case("CALL", "takes 'delivery' as Parcel, which only a Foreign can carry")
 def what_another_transport_carries() -> Any:
     @operation()

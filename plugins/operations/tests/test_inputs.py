@@ -417,6 +417,7 @@ async def test_a_capability_of_a_built_in_type_fills_no_input_unasked() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("checks", [False, True])
 @pytest.mark.parametrize(
     ("document", "ends"),
     [
@@ -427,7 +428,7 @@ async def test_a_capability_of_a_built_in_type_fills_no_input_unasked() -> None:
     ],
 )
 async def test_what_a_document_opens_is_released_however_the_call_ends(
-    late: bool, document: bytes, ends: str
+    late: bool, checks: bool, document: bytes, ends: str
 ) -> None:
     said: list[str] = []
 
@@ -451,7 +452,8 @@ async def test_what_a_document_opens_is_released_however_the_call_ends(
         said.append("released")
 
     def codec(*given: Any) -> Codec[PlainCall]:
-        return Codec(document=find if late else find_now, release=release)
+        check = (lambda call: said.append("checked")) if checks else None
+        return Codec(document=find if late else find_now, release=release, check=check)
 
     service = Service(divide, codec=codec)
     assert service.endpoints[0].direct is None
@@ -462,7 +464,7 @@ async def test_what_a_document_opens_is_released_however_the_call_ends(
             with pytest.raises((Internal, Invalid, DeadlineExceeded)):
                 await service.run(document=document)
     called = [] if ends == "refused" else ["called"]
-    assert said == ["opened", *called, "released"]
+    assert said == [*(["checked"] if checks else []), "opened", *called, "released"]
 
 
 class Numbered(BaseModel):

@@ -105,7 +105,9 @@ def joined(common: Sequence[tuple[bytes, bytes]], said: Headers) -> Headers:
     if not said:
         return [*common]
     names = {name for name, _ in said}
-    kept = [line for line in common if line[0] not in names or line[0] == b"vary"]
+    kept = [
+        line for line in common if line[0] not in names or (line[0] == b"vary" and line not in said)
+    ]
     return [*kept, *said]
 
 

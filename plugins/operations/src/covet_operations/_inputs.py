@@ -66,7 +66,9 @@ def decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool 
         if write is not None:
             write(source)
 
-    return Layer(before=checked) if write is None else Written(write=write_checked)
+    if write is None:
+        return Layer(before=checked, around=layer.around)
+    return Written(write=write_checked)
 
 
 def _decode_layer(signature: Signature, codec: Codec[Any], *, refuse_extra: bool) -> Layer:

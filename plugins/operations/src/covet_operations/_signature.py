@@ -371,11 +371,9 @@ def parameters_of(
         hints = _hints(function)
     except Exception as error:
         problem = f"the annotations of {name} cannot be evaluated: {error}"
-        return [], [
-            _wrong(
-                problem, place, "Import the annotated types at run time, not under TYPE_CHECKING."
-            )
-        ]
+        unknown = isinstance(error, NameError)
+        fix = "Import the annotated types at run time, not under TYPE_CHECKING."
+        return [], [_wrong(problem, place, fix if unknown else "Correct them.")]
     found: list[Input | Injected] = []
     errors: list[ConfigurationError] = []
     for parameter in inspect.signature(function).parameters.values():

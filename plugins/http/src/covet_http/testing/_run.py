@@ -14,7 +14,7 @@ from covet_http.testing._client import Client, ClientOptions, client_of
 from covet_kernel import Plugin, installed
 from covet_kernel.contracts import Operation
 from covet_kernel.testing import run_kernel
-from covet_operations import Operations, operations_of
+from covet_operations import Operations, Provider, operations_of, providers_of
 
 _GROUP = "covet.http_servers"
 
@@ -32,7 +32,8 @@ async def run_service(
     """Run a service around the block and give a client of it. Not even its own sockets are opened.
 
     Args:
-        sources: Its operations: decorated functions, modules (or their names), plugin classes.
+        sources: Its operations and providers: decorated functions, modules (or their names), plugin
+            classes.
         server: The id of the server plugin, whose parser is used; ``"auto"`` as in ``[plugins.http]``.
         config: Tables by instance name, ``"http"`` among them.
         plugins: More classes, by id.
@@ -84,11 +85,19 @@ def _split(sources: Iterable[Any]) -> tuple[dict[str, type[Plugin[Any]]], list[s
         else:
             raise TypeError(f"{each!r} is no operation, module or plugin class")
     if functions:
-        declared = operations_of(type("tested", (), functions)())
+        holder = type("tested", (), functions)()
+        declared, made = operations_of(holder), providers_of(holder)
+        known = {each.handler for each in declared} | {each.make for each in made}
+        for function in functions.values():
+            if function.__func__ not in known:
+                raise TypeError(f"{function.__func__!r} is neither an operation nor a provider")
 
         class Tested(Plugin[None]):
             def covet_operations(self) -> Iterable[Operation]:
                 return declared
+
+            def covet_providers(self) -> Iterable[Provider]:
+                return made
 
         classes["tested"] = Tested
     return classes, modules
