@@ -26,11 +26,11 @@ from covet_kernel.contracts import SQL
 from covet_kernel.testing import run_kernel
 from covet_mysql import Mysql
 from covet_outbox import MESSAGE_ID, OutboxConfig
-from covet_outbox._doorbell import Doorbell
 from covet_outbox._outbox import Outbox
 from covet_outbox._tables import make_ready
 from covet_outbox._worker import Counts, Worker
 from covet_postgres import Postgres
+from covet_sql.queue import Doorbell
 from covet_sqlite import Sqlite
 
 PLUGINS: dict[str, type[Plugin[Any]]] = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
@@ -108,7 +108,7 @@ class Place:
         self.accepted.write_bytes(b"")
         async with self._kernel() as kernel:
             db = kernel.require(SQL)
-            await make_ready(db, create=True)
+            await make_ready(db, make=True)
             outbox = Outbox(1000, Doorbell())
             ids = [await outbox.publish(db, "t", body, key="k") for body in BODIES]
             self.stored.write_text("\n".join(ids))

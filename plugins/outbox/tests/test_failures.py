@@ -9,7 +9,6 @@ import pytest
 
 from covet_kernel.contracts import BrokerLimitError
 from covet_outbox._dead import purge, retry, troubled
-from covet_outbox._retry import wait
 
 Start = Any
 Recorder = Any
@@ -168,9 +167,3 @@ async def test_what_is_dead_can_be_removed(
         assert await purge(service.db, ids, topic="a") == 2
         assert await purge(service.db) == 2
         assert await service.ids() == []
-
-
-@pytest.mark.parametrize("attempt", [1, 2, 5, 60, 10**9])
-def test_waits_double_up_to_the_longest(attempt: int) -> None:
-    whole = min(60.0, 0.5 * 2.0 ** min(attempt - 1, 60))
-    assert all(whole / 2 <= wait(attempt, 0.5, 60.0) <= whole for _ in range(20))

@@ -27,7 +27,7 @@ async def test_processes_that_start_at_once_make_the_tables_once(start: Start) -
 
 
 async def ready(db: Any) -> None:
-    await make_ready(db, create=True)
+    await make_ready(db, make=True)
 
 
 async def test_tables_that_are_expected_are_missed(start_sqlite: Start) -> None:
@@ -40,8 +40,8 @@ async def test_tables_that_are_expected_are_missed(start_sqlite: Start) -> None:
     async with start_sqlite(relay=False) as service:
         await service.db.execute("DELETE FROM covet_outbox_lanes WHERE lane = 3")
         with pytest.raises(ConfigurationError, match="31 rows"):
-            await make_ready(service.db, create=False)
-        await make_ready(service.db, create=True)
+            await make_ready(service.db, make=False)
+        await make_ready(service.db, make=True)
     async with start_sqlite(tables="expect"):
         pass
 

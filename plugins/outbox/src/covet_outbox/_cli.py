@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
-import anyio
-
-from covet_kernel import Assembly, ConfigurationError, Kernel, Settings, assemble
-from covet_kernel.contracts import SQL, SqlDatabase
+from covet_kernel import Assembly, ConfigurationError
+from covet_kernel.contracts import SqlDatabase
 from covet_outbox._config import OutboxConfig
 from covet_outbox._dead import purge, retry, troubled
 from covet_outbox._janitor import look
 from covet_outbox._tables import make_ready, schema
-
-T = TypeVar("T")
+from covet_sql.queue import on_database
 
 
 def run(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
@@ -39,10 +34,10 @@ def run(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
     act = retry if args.word == "retry" else purge
 
     async def change(db: SqlDatabase) -> int:
-        await make_ready(db, create=False)
+        await make_ready(db, make=False)
         return await act(db, args.ids, args.topic)
 
-    count = _with_database(config, assembly, change)
+    count = on_database(assembly, config.database, change)
     done = "tried again" if args.word == "retry" else "removed"
     _say(json.dumps({done: count}) if args.json else f"{count} {done}")
     return 0
@@ -50,7 +45,7 @@ def run(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
 
 def _status(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
     async def read(db: SqlDatabase) -> int:
-        await make_ready(db, create=False)
+        await make_ready(db, make=False)
         found, listed = await look(db), await troubled(db, args.limit)
         if args.json:
             rows = [{name: getattr(each, name) for name in each._fields} for each in listed]
@@ -67,7 +62,7 @@ def _status(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
                 )
         return int(found.dead > 0)
 
-    return _with_database(config, assembly, read)
+    return on_database(assembly, config.database, read)
 
 
 def _shown(value: object) -> object:
@@ -78,7 +73,7 @@ def _schema(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
     async def ask(db: SqlDatabase) -> str:
         return db.dialect
 
-    dialect = args.dialect or _with_database(config, assembly, ask)
+    dialect = args.dialect or on_database(assembly, config.database, ask)
     for statement in schema(dialect):
         _say(f"{statement};")
     return 0
@@ -86,20 +81,3 @@ def _schema(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
-
-
-def _with_database(
-    config: OutboxConfig, assembly: Assembly, work: Callable[[SqlDatabase], Awaitable[T]]
-) -> T:
-    """Start the outbox's database and nothing else, and do the work on it."""
-    wanted = SQL.named(config.database)
-    (name,) = (name for name, node in assembly.nodes.items() if wanted in node.provides)
-    settings, place = Settings(assembly.settings.directory), ("plugins", name)
-    settings.put(place, assembly.settings.table(*place), assembly.settings.source(place))
-    alone = assemble(settings, assembly.classes)
-
-    async def on_it() -> T:
-        async with Kernel(alone).running() as kernel:
-            return await work(kernel.require(wanted))
-
-    return anyio.run(on_it)

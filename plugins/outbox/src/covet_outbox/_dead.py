@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from covet_kernel.contracts import Record, SqlDatabase
-from covet_outbox._statements import DEAD, PURGED, READY, WAITING, now, padded, remove
+from covet_outbox._statements import DEAD, PURGED, READY, WAITING, padded, remove
+from covet_sql.queue import milliseconds as now
 
 LISTED = 50
 """Messages shown at most."""

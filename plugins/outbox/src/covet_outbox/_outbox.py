@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from covet_kernel.contracts import SqlSession
-from covet_outbox._doorbell import Doorbell
 from covet_outbox._message import stored
 from covet_outbox._statements import insert
+from covet_sql.queue import Doorbell
 
 
 class Outbox:

@@ -11,13 +11,13 @@ import anyio
 from covet_kernel import Command, Context, Plugin
 from covet_kernel.contracts import BROKER, SQL, Capability, HealthCheck, Metric
 from covet_outbox._config import OutboxConfig
-from covet_outbox._doorbell import Doorbell
 from covet_outbox._inbox import Inbox
 from covet_outbox._janitor import Janitor, look
 from covet_outbox._outbox import Outbox
 from covet_outbox._relay import Relay
 from covet_outbox._tables import make_ready
 from covet_outbox._tokens import INBOX, OUTBOX
+from covet_sql.queue import Doorbell
 
 
 class OutboxPlugin(Plugin[OutboxConfig]):
@@ -42,7 +42,7 @@ class OutboxPlugin(Plugin[OutboxConfig]):
         """See that the tables are there; the relay begins when everything is up."""
         self._name = ctx.name
         db = ctx.require(SQL.named(self.config.database))
-        await make_ready(db, create=self.config.tables == "create")
+        await make_ready(db, make=self.config.tables == "create")
         doorbell = Doorbell()
         outbox, inbox = Outbox(self.config.message_bytes, doorbell), Inbox(db, ctx.log)
         janitor = Janitor(db, self.config, ctx.log)

@@ -10,9 +10,9 @@ import anyio
 from covet_kernel import Serving
 from covet_kernel.contracts import Broker, SqlDatabase, SqlError
 from covet_outbox._config import OutboxConfig
-from covet_outbox._doorbell import Doorbell, Looks
-from covet_outbox._retry import wait
+from covet_outbox._statements import CHANNEL
 from covet_outbox._worker import Counts, Worker
+from covet_sql.queue import Doorbell, Looks, backoff
 
 RELEASE = 5.0
 """Seconds that a worker that ends may take to let others have its lanes."""
@@ -56,7 +56,7 @@ class Relay:
         workers = 1 if self._db.dialect == "sqlite" else self._config.workers
         self._stop_at = float("inf")
         async with anyio.create_task_group() as around:
-            around.start_soon(self._doorbell.listen, self._db)
+            around.start_soon(self._doorbell.listen, self._db, CHANNEL)
             around.start_soon(self._stop_with, serving.draining)
             async with anyio.create_task_group() as tasks:
                 for _ in range(workers):
@@ -104,5 +104,5 @@ class Relay:
         """Leave a database or a broker in trouble alone for a while."""
         first = self._config.first_wait
         longest = min(self._config.longest_wait, LONGEST_REST * first)
-        with anyio.move_on_after(wait(failures, first, longest)):
+        with anyio.move_on_after(backoff(failures, first, longest)):
             await draining.wait()

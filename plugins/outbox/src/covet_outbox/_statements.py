@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
+from covet_sql.queue import milliseconds as now
+
 READY, WAITING, DEAD = 0, 1, 2
 """States of a message: to be published, to be tried again later, set aside."""
 
 CHANNEL = "covet_outbox"
 """Where PostgreSQL tells that something was committed."""
 
-_NOW = {
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
-    "mysql": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)",
-    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
-}
 _COLUMNS = "position, id, topic, message_key, headers, body, lane, attempts, failed"
 _SIZES = (1, 4, 16, 64, 256, 1024, 4096)
 """Lists are filled up to one of these, so that few different statements are prepared."""
-
-
-def now(dialect: str) -> str:
-    """The time, as an expression."""
-    return _NOW[dialect]
 
 
 def padded(values: Sequence[int]) -> tuple[str, list[int]]:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import anyio
-
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SqlDatabase, SqlError
 from covet_outbox._message import LANES
-
-CREATES = 5
-"""How often it is tried: processes that create the same table at once fail each other."""
+from covet_sql.queue import create, statements_of
 
 POSTGRES = """
 CREATE TABLE IF NOT EXISTS covet_outbox (
@@ -88,10 +84,10 @@ def schema(dialect: str) -> Sequence[str]:
         if dialect == "mysql"
         else f"INSERT INTO covet_outbox_lanes (lane) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608
     )
-    return (*(each.strip() for each in TABLES[dialect].split(";")), rows)
+    return (*statements_of(TABLES[dialect]), rows)
 
 
-async def make_ready(db: SqlDatabase, *, create: bool) -> None:
+async def make_ready(db: SqlDatabase, *, make: bool) -> None:
     """See that the tables are there.
 
     Raises:
@@ -100,23 +96,17 @@ async def make_ready(db: SqlDatabase, *, create: bool) -> None:
     try:
         lanes = await _lanes(db)
     except SqlError as error:
-        if not create:
+        if not make:
             raise _missing(str(error)) from error
         lanes = 0
     if lanes >= LANES:
         return
-    if not create:
+    if not make:
         raise _missing(f"covet_outbox_lanes has {lanes} rows, not {LANES}")
-    for attempt in range(1, CREATES + 1):
-        try:
-            for statement in schema(db.dialect):
-                await db.execute(statement)
-        except SqlError as error:
-            if attempt == CREATES:
-                raise _missing(str(error)) from error
-            await anyio.sleep(0.05 * attempt)
-        else:
-            return
+    try:
+        await create(db, schema(db.dialect))
+    except SqlError as error:
+        raise _missing(str(error)) from error
 
 
 async def _lanes(db: SqlDatabase) -> int:

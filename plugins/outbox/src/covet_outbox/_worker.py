@@ -12,7 +12,6 @@ import anyio
 from covet_kernel.contracts import Broker, BrokerLimitError, Record, Row, SqlDatabase
 from covet_outbox._config import OutboxConfig
 from covet_outbox._message import MESSAGE_ID
-from covet_outbox._retry import wait
 from covet_outbox._statements import (
     DEAD,
     HELD,
@@ -25,6 +24,7 @@ from covet_outbox._statements import (
     read,
     remove,
 )
+from covet_sql.queue import backoff
 
 SETTLE = 5.0
 """Seconds that a cancelled worker may take to note what it has published."""
@@ -211,7 +211,7 @@ class Worker:
         row, attempts = refused.row, refused.row["attempts"] + 1
         self._counts.failed += 1
         dead = attempts >= self._config.attempts and self._is_its_own_fault(refused)
-        seconds = wait(attempts, self._config.first_wait, self._config.longest_wait)
+        seconds = backoff(attempts, self._config.first_wait, self._config.longest_wait)
         reason = f"{type(refused.error).__name__}: {refused.error}"[:ERROR_LENGTH]
         reason = reason.replace("\0", "").encode("utf-8", "replace").decode()
         await self._db.execute(

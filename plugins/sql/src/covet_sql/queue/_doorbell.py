@@ -1,4 +1,4 @@
-"""Wakes the relay: from this process's publishers, and from PostgreSQL."""
+"""Wakes who works a table off: from this process, and from PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import anyio
 
 from covet_kernel.contracts import SqlDatabase, SqlError
-from covet_outbox._statements import CHANNEL
 
 FIRST_LOOK = 0.002
-"""Seconds: a message is published before its transaction commits, so the first look may be too early."""
+"""Seconds: what is expected comes with a commit, so the first look may be too early."""
 AGAIN = 1.0
 """Seconds until a database that cannot be listened to is tried again."""
 NOT_SUPPORTED = "0A000"
@@ -20,7 +19,7 @@ class Doorbell:
     """What idle workers wait at.
 
     Attributes:
-        expected: How often a publisher said that its transaction will bring something.
+        expected: How often it was said that a transaction will bring something.
     """
 
     def __init__(self) -> None:
@@ -42,15 +41,15 @@ class Doorbell:
         with anyio.move_on_after(seconds):
             await self._rung.wait()
 
-    async def listen(self, db: SqlDatabase) -> None:
+    async def listen(self, db: SqlDatabase, channel: str) -> None:
         """Ring when the database tells of a commit, until cancelled; returns if it cannot."""
         listen: Any = getattr(db, "listen", None)
         if listen is None:
             return
         while True:
             try:
-                # One that was missed is like one that was heard: the relay looks for itself.
-                async with listen((CHANNEL,), 1) as heard:
+                # One that was missed is like one that was heard: whoever is woken looks for himself.
+                async with listen((channel,), 1) as heard:
                     self.ring()
                     async for _ in heard:
                         self.ring()

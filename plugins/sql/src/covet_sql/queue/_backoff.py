@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import uniform
 
 
-def wait(attempt: int, first: float, longest: float) -> float:
+def backoff(attempt: int, first: float, longest: float) -> float:
     """Seconds before the next attempt: they double up to the longest, less a random part.
 
     Args:
