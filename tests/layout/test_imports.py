@@ -30,9 +30,10 @@ EXTENDS: dict[str, set[str]] = {
     "migrations": {"sql"},
     # Drivers share a pool and the reading of a statement's parameters.
     "mysql": {"sql"},
-    # Work that conflicted is done again.
+    # Tables that are worked off have much in common.
     "outbox": {"sql"},
     "postgres": {"sql"},
+    "sagas": {"sql"},
     "sqlite": {"sql"},
     # The key of a call, and databases that are another one at each call.
     "sharding": {"sql"},

@@ -1,25 +1,18 @@
-"""Relays that are killed, each at another of its steps; run as a process of its own, which forks.
+"""Relays that are killed, each at another of its steps; a process of its own.
 
-A step is what the relay asks of the database or of the broker: the process is killed behind each of
-them, which is before the next one. Ends with 0, and how many steps there were, if
-every message was accepted by the broker in spite of it, in order.
+A step is what the relay asks of the database or of the broker. Prints how many there were, if every
+message was accepted by the broker in spite of it, in order.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-from itertools import count
 from json import loads
 from pathlib import Path
 from typing import Any
 
-import anyio
+from services.crashes import Killer, Steps, kill_everywhere
 
 from covet_kernel import Plugin
 from covet_kernel.contracts import SQL
@@ -34,42 +27,7 @@ from covet_sql.queue import Doorbell
 from covet_sqlite import Sqlite
 
 PLUGINS: dict[str, type[Plugin[Any]]] = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
-BODIES = [b"1", b"2"]
-
-
-class Killer:
-    """Counts steps, and ends the process at one of them."""
-
-    def __init__(self, number: int) -> None:
-        self._number = number
-        self._count = 0
-
-    def step(self) -> None:
-        self._count += 1
-        if self._count == self._number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Steps:
-    """A database or a session each of whose calls is a step."""
-
-    def __init__(self, inner: Any, killer: Killer) -> None:
-        self._inner, self._killer = inner, killer
-        self.dialect = inner.dialect
-
-    def __getattr__(self, name: str) -> Any:
-        async def call(*args: Any) -> Any:
-            result = await getattr(self._inner, name)(*args)
-            self._killer.step()
-            return result
-
-        return call
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
-        async with self._inner.transaction() as session:
-            yield Steps(session, self._killer)
-        self._killer.step()
+BODIES = ["1", "2"]
 
 
 class FileBroker:
@@ -89,69 +47,43 @@ class Place:
 
     Args:
         plugin: Who provides the database.
-        table: Its configuration.
+        table: Its configuration, as JSON.
         folder: For files.
     """
 
-    def __init__(self, plugin: str, table: Any, folder: Path) -> None:
+    def __init__(self, plugin: str, table: str, folder: str) -> None:
         self._classes = {plugin: PLUGINS[plugin]}
-        self._tables = {plugin: table}
-        self._folder = folder
-        self.accepted = folder / "accepted"
-        self.stored = folder / "stored"
-
-    def _kernel(self) -> Any:
-        return run_kernel(self._classes, self._tables, directory=self._folder)
-
-    async def publish(self) -> None:
-        """Have messages to relay, and nobody who holds anything."""
-        self.accepted.write_bytes(b"")
-        async with self._kernel() as kernel:
-            db = kernel.require(SQL)
-            await make_ready(db, make=True)
-            outbox = Outbox(1000, Doorbell())
-            ids = [await outbox.publish(db, "t", body, key="k") for body in BODIES]
-            self.stored.write_text("\n".join(ids))
+        self._tables = {plugin: loads(table)}
+        self._folder = Path(folder)
+        self._accepted = self._folder / "accepted"
+        self._stored = self._folder / "stored"
 
     async def relay(self, number: int) -> None:
         """Relay everything; killed at a step, if there is one of that number."""
-        if number:
-            await self.publish()
         killer = Killer(number)
-        async with self._kernel() as kernel:
-            if not number:  # as if the lease of the one before were over
-                await kernel.require(SQL).execute("UPDATE covet_outbox_lanes SET held_until = 0")
-            db: Any = Steps(kernel.require(SQL), killer)
-            broker: Any = FileBroker(self.accepted, killer)
+        async with run_kernel(self._classes, self._tables, directory=self._folder) as kernel:
+            plain = kernel.require(SQL)
+            if number:
+                await make_ready(plain, make=True)
+                outbox = Outbox(1000, Doorbell())
+                ids = [await outbox.publish(plain, "t", each.encode(), key="k") for each in BODIES]
+                self._accepted.write_bytes(b"")
+                self._stored.write_text("\n".join(ids))
+            # As if the lease of the one before were over.
+            await plain.execute("UPDATE covet_outbox_lanes SET held_until = 0")
+            db: Any = Steps(plain, killer)
+            broker: Any = FileBroker(self._accepted, killer)
             worker = Worker(db, broker, OutboxConfig(), Counts(), logging.getLogger("crashing"))
             while await worker.has_work():
                 await worker.round()
             await worker.release()
 
-
-def forked(work: Any, backend: str) -> bool:
-    """Do it in a process of its own; whether that was killed."""
-    child = os.fork()
-    if not child:
-        anyio.run(work, backend=backend)
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, -signal.SIGKILL), status
-    return status != 0
+    def check(self) -> None:
+        """Every message at least once, and the first times in order, by their identifiers."""
+        lines = [tuple(line.split()) for line in self._accepted.read_text().splitlines()]
+        ids = self._stored.read_text().split()
+        assert list(dict.fromkeys(lines)) == list(zip(BODIES, ids, strict=True))
 
 
-def main(plugin: str, table: str, folder: str, backend: str) -> None:
-    place = Place(plugin, loads(table), Path(folder))
-    for number in count(1):
-        killed = forked(partial(place.relay, number), backend)
-        forked(partial(place.relay, 0), backend)
-        ids = place.stored.read_text().split()
-        lines = [tuple(line.split()) for line in place.accepted.read_text().splitlines()]
-        firsts = list(dict.fromkeys(lines))
-        assert firsts == list(zip(map(bytes.decode, BODIES), ids, strict=True)), number
-        if not killed:
-            print(number)
-            return
-
-
-main(*sys.argv[1:])
+place = Place(*sys.argv[1:])
+print(kill_everywhere(place.relay, place.check))

@@ -1,20 +1,12 @@
-"""Measures the outbox from time to time, and removes what was kept for long enough."""
+"""How full the outbox is, and when what is kept goes."""
 
 from __future__ import annotations
 
 from logging import Logger
 
-import anyio
-
-from covet_kernel.contracts import SqlDatabase, SqlError
+from covet_kernel.contracts import SqlDatabase
 from covet_outbox._config import OutboxConfig
 from covet_outbox._statements import PURGED, measure, old_dead, purge_inbox, remove
-
-MEASURE = 10.0
-"""Seconds between two measurements."""
-SWEEP = 300.0
-"""Seconds between two sweeps; one that has found a full batch goes on sooner."""
-BREATH = 0.1
 
 
 class Measured:
@@ -47,7 +39,7 @@ async def look(db: SqlDatabase) -> Measured:
 
 
 class Janitor:
-    """Runs beside the relay.
+    """Looks after the tables beside the relay.
 
     Args:
         db: Where the tables are.
@@ -64,18 +56,13 @@ class Janitor:
         self._log = log
         self.measured = Measured()
 
-    async def run(self) -> None:
-        """Measure and sweep, until cancelled."""
-        sweep_at = anyio.current_time()
-        while True:
-            try:
-                self.measured = await look(self._db)
-                if anyio.current_time() >= sweep_at:
-                    full = await self.sweep()
-                    sweep_at = anyio.current_time() + (BREATH if full else SWEEP)
-            except SqlError as error:
-                self._log.warning("the outbox cannot be measured: %s", error)
-            await anyio.sleep(max(BREATH, min(MEASURE, sweep_at - anyio.current_time())))
+    async def measure(self) -> None:
+        """Look.
+
+        Raises:
+            SqlError: The database refused.
+        """
+        self.measured = await look(self._db)
 
     async def sweep(self) -> bool:
         """Remove a batch of what is too old; whether there may be more.

@@ -17,7 +17,7 @@ from covet_outbox._outbox import Outbox
 from covet_outbox._relay import Relay
 from covet_outbox._tables import make_ready
 from covet_outbox._tokens import INBOX, OUTBOX
-from covet_sql.queue import Doorbell
+from covet_sql.queue import Doorbell, Upkeep
 
 
 class OutboxPlugin(Plugin[OutboxConfig]):
@@ -55,7 +55,7 @@ class OutboxPlugin(Plugin[OutboxConfig]):
             ctx.serve(self._relay.serve)
         self._db = db
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(janitor.run)
+            tasks.start_soon(Upkeep(janitor.measure, janitor.sweep, ctx.log).run)
             yield
             tasks.cancel_scope.cancel()
 

@@ -7,10 +7,12 @@ from covet_sql.queue._clock import milliseconds
 from covet_sql.queue._doorbell import Doorbell, Looks
 from covet_sql.queue._on_database import on_database
 from covet_sql.queue._tables import create, statements_of
+from covet_sql.queue._upkeep import Upkeep
 
 __all__ = [
     "Doorbell",
     "Looks",
+    "Upkeep",
     "backoff",
     "create",
     "milliseconds",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from covet_kernel.contracts import SqlDatabase, SqlError
 
@@ -19,15 +20,18 @@ class Doorbell:
     """What idle workers wait at.
 
     Attributes:
+        rings: How often it was rung.
         expected: How often it was said that a transaction will bring something.
     """
 
     def __init__(self) -> None:
         self._rung = anyio.Event()
+        self.rings = 0
         self.expected = 0
 
     def ring(self) -> None:
         """There is something to do."""
+        self.rings += 1
         rung, self._rung = self._rung, anyio.Event()
         rung.set()
 
@@ -71,12 +75,16 @@ class Looks:
         self._doorbell = doorbell
         self._poll = poll
         self._next = poll
-        self._expected = 0
+        self._rings = self._expected = 0
 
     async def pause(self) -> None:
         """Until the doorbell rings; for a moment, and then ever longer, if something is expected."""
         if self._expected != self._doorbell.expected:
             self._expected = self._doorbell.expected
             self._next = FIRST_LOOK
-        await self._doorbell.wait(min(self._next, self._poll))
+        # Not if it was rung while its worker looked, and perhaps too early.
+        if self._rings == self._doorbell.rings:
+            await self._doorbell.wait(min(self._next, self._poll))
+        self._rings = self._doorbell.rings
+        await anyio.lowlevel.checkpoint()
         self._next = min(self._next * 2, self._poll)
