@@ -215,9 +215,7 @@ class Runner:
         """Undo the first so many steps, the last one first."""
         step = self._saga.undoable(below)
         state = BACKWARD if step else UNDONE
-        self._log.warning(
-            "saga %s is undone from %s on: %s", self._held.id, self._held.step, reason
-        )
+        self._log.info("saga %s is undone from %s on: %s", self._held.id, self._held.step, reason)
         async with self._store.db.transaction() as session:
             new = await self._store.move(
                 session,
