@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -17,6 +17,7 @@ from sqlalchemy.sql.elements import BindParameter, ClauseElement
 from covet_kernel.contracts import SqlError
 from covet_sql._cache import STATEMENTS
 from covet_sql.query._dialects import MARK, dialect, empty
+from covet_sql.query._key import MEMO, key_of
 
 Process: TypeAlias = Callable[[Any], Any]
 Values: TypeAlias = dict[str, Any]
@@ -25,7 +26,6 @@ LONGEST_LIST = 10_000
 """Values that one ``IN`` takes; databases have limits of their own, many of them higher."""
 TEXTS = 64
 """Texts kept per shape that has lists: one for each combination of their lengths."""
-_MEMO = "_covet_bound"
 _BAD = re.compile(r"\W+|__+", re.ASCII)
 
 
@@ -72,6 +72,9 @@ class Shape:
         slots: What it takes.
         columns: Name and type of each column of its rows; empty if it does not say.
         readers: What makes models of its rows, by model; see `covet_sql.query._rows`.
+        closed: Of a shape without a value of a caller's or a column's default: each slot's name, which
+            parameter has its value, and the slot itself if something is done to that.
+        own: The values that such a shape always has.
     """
 
     dialect: Dialect
@@ -81,6 +84,20 @@ class Shape:
     columns: tuple[tuple[str, Any], ...]
     readers: dict[Any, Any] = field(default_factory=dict)
     texts: dict[Any, str] = field(default_factory=dict)
+    closed: tuple[tuple[str, int, Slot | None], ...] = ()
+    own: Values = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any(slot.open or slot.default is not None for slot in self.slots):
+            return
+        self.closed = tuple(
+            (slot.name, slot.index, slot if slot.many or slot.process is not None else None)
+            for slot in self.slots
+            if slot.index is not None
+        )
+        self.own = {
+            slot.name: processed(slot, slot.own) for slot in self.slots if slot.index is None
+        }
 
     def written(self, values: Values) -> tuple[str, Values]:
         """The text for lists of these lengths, and the values with a name for each element."""
@@ -144,20 +161,38 @@ class Bound:
         self.shape = shape
         self.owner = owner
         self._constant: Values = {}
-        self._later: list[tuple[Slot, Callable[[], Any]]] = []
-        self._required: list[tuple[str, str, Process | None]] = []
-        self._optional: list[tuple[str, str, Process | None]] = []
-        for slot in shape.slots:
+        self._later: Sequence[tuple[Slot, Callable[[], Any]]] = ()
+        self._required: Sequence[tuple[str, str, Process | None]] = ()
+        self._optional: Sequence[tuple[str, str, Process | None]] = ()
+        if not shape.closed or not self._take_closed(extracted):
+            self._take(shape.slots, extracted)
+
+    def _take_closed(self, extracted: Sequence[BindParameter[Any]]) -> bool:
+        """Take the values that only the statement has; whether all of them are there already."""
+        constant = self._constant = self.shape.own.copy()
+        for name, index, slot in self.shape.closed:
+            given = extracted[index]
+            if given.callable is not None:
+                return False
+            constant[name] = given.value if slot is None else processed(slot, given.value)
+        return True
+
+    def _take(self, slots: Iterable[Slot], extracted: Sequence[BindParameter[Any]]) -> None:
+        later: list[tuple[Slot, Callable[[], Any]]] = []
+        required: list[tuple[str, str, Process | None]] = []
+        optional: list[tuple[str, str, Process | None]] = []
+        self._later, self._required, self._optional = later, required, optional
+        for slot in slots:
             given = None if slot.index is None else extracted[slot.index]
             if slot.open:
                 plain = None if slot.many else cast("Process | None", slot.process)
                 step = partial(processed, slot) if slot.many or plain is not None else None
-                takers = self._required if slot.required else self._optional
+                takers = required if slot.required else optional
                 takers.append((slot.key, slot.name, step))
             if given is not None and given.callable is not None:
-                self._later.append((slot, given.callable))
+                later.append((slot, given.callable))
             elif slot.default is not None:
-                self._later.append((slot, slot.default))
+                later.append((slot, slot.default))
             elif not (slot.open and slot.required):
                 value = slot.own if given is None else given.value
                 self._constant[slot.name] = processed(slot, value)
@@ -241,16 +276,12 @@ def bound(statement: ClauseElement, name: str) -> Bound:
     Raises:
         SqlError: It cannot be written in that dialect.
     """
-    memo: dict[str, Bound] | None = statement.__dict__.get(_MEMO)
-    if memo is not None:
-        found = memo.get(name)
-        # Statements are copied with all they have: a copy has this too, but is not its owner.
-        if found is not None and found.owner() is statement:
-            return found
+    memo: tuple[str, Bound] | None = statement.__dict__.get(MEMO)
+    # Statements are copied with all they have: a copy has this too, but is not its owner.
+    if memo is not None and memo[0] == name and memo[1].owner() is statement:
+        return memo[1]
     found = _bound(statement, name, None)
-    if memo is None or any(each.owner() is not statement for each in memo.values()):
-        memo = statement.__dict__[_MEMO] = {}
-    memo[name] = found
+    statement.__dict__[MEMO] = name, found
     return found
 
 
@@ -260,18 +291,44 @@ def bound_rows(statement: ClauseElement, name: str, columns: tuple[str, ...]) ->
 
 
 def _bound(statement: ClauseElement, name: str, columns: tuple[str, ...] | None) -> Bound:
+    known = key_of(statement, name, columns)
+    if known is not None:
+        key, parameters = known
+        shape = cast("Shape | None", STATEMENTS.get(key))
+        if shape is None and (shape := _compiled_by(statement, name, columns, parameters)):
+            STATEMENTS.put(key, shape)
+        if shape is not None:
+            return Bound(shape, ref(statement), parameters)
     cache_key = statement._generate_cache_key()
     if cache_key is None:
-        return Bound(_compiled(statement, name, None, columns), ref(statement), ())
-    key = (name, columns, cache_key.key)
-    shape = cast("Shape | None", STATEMENTS.get(key))
+        return Bound(_compiled(statement, name, None, columns, ()), ref(statement), ())
+    shape = cast("Shape | None", STATEMENTS.get((name, columns, cache_key.key)))
     if shape is None:
-        shape = _compiled(statement, name, cache_key, columns)
-        STATEMENTS.put(key, shape)
+        shape = _compiled(statement, name, cache_key, columns, cache_key.bindparams)
+        STATEMENTS.put((name, columns, cache_key.key), shape)
     return Bound(shape, ref(statement), cache_key.bindparams)
 
 
-def _compiled(statement: Any, name: str, cache_key: Any, columns: tuple[str, ...] | None) -> Shape:
+def _compiled_by(
+    statement: ClauseElement,
+    name: str,
+    columns: tuple[str, ...] | None,
+    parameters: Sequence[BindParameter[Any]],
+) -> Shape | None:
+    """The shape, by which of these parameters each place takes; ``None`` if they are not all of them."""
+    cache_key = statement._generate_cache_key()
+    if cache_key is None or set(map(id, cache_key.bindparams)) != set(map(id, parameters)):
+        return None
+    return _compiled(statement, name, cache_key, columns, parameters)
+
+
+def _compiled(
+    statement: Any,
+    name: str,
+    cache_key: Any,
+    columns: tuple[str, ...] | None,
+    extracted: Sequence[BindParameter[Any]],
+) -> Shape:
     if isinstance(statement, sa.Insert) and not statement._returning:
         statement = statement.inline()  # else the key is asked for, which nobody reads
     chosen = dialect(name)
@@ -283,7 +340,7 @@ def _compiled(statement: Any, name: str, cache_key: Any, columns: tuple[str, ...
         raise SqlError(
             f"the statement cannot be written for {name}: {error.args[0]}", sqlstate="42000"
         ) from error
-    return _shape(compiler, chosen, [] if cache_key is None else cache_key.bindparams)
+    return _shape(compiler, chosen, extracted)
 
 
 def _shape(compiler: Any, chosen: Dialect, extracted: Sequence[BindParameter[Any]]) -> Shape:
