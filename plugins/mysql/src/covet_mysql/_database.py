@@ -142,6 +142,10 @@ class MysqlDatabase:
     def _session(self, connection: Connection) -> MysqlSession:
         return MysqlSession(connection, self._statements, self.pool)
 
+    async def refuses_branches(self) -> str:
+        """Nothing has to be set up for them."""
+        return ""
+
     async def prepared(self) -> list[PreparedBranch]:
         """The branches of the whole server that wait for their end, whoever has prepared them."""
         async with self.pool.lend() as connection:

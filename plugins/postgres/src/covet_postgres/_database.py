@@ -38,6 +38,7 @@ TEXTS = 1000
 """Texts of statements that are remembered."""
 LOOK = 0.5
 """Seconds between two looks at what takes too long."""
+MOST = "SELECT current_setting('max_prepared_transactions') AS most"
 WAITING = (
     "SELECT gid, CAST(extract(epoch FROM clock_timestamp() - prepared) AS float8) AS age"
     " FROM pg_prepared_xacts WHERE database = current_database()"
@@ -196,6 +197,12 @@ class PostgresDatabase:
 
     def _session(self, connection: Connection) -> PostgresSession:
         return PostgresSession(connection, self._statements, self.pool)
+
+    async def refuses_branches(self) -> str:
+        """Why the server prepares nothing; empty if it does."""
+        async with self.pool.lend() as connection:
+            most = first(await connection.fetch(self._statements[MOST], ()))
+        return "" if most != {"most": "0"} else "max_prepared_transactions is 0"
 
     async def prepared(self) -> list[PreparedBranch]:
         """The branches of this database that wait for their end, whoever has prepared them."""

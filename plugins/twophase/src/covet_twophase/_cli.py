@@ -155,6 +155,7 @@ async def _resolve(config: TwoPhaseConfig, databases: Mapping[str, Branching], f
                 if event == "twophase.recovered"
                 else None
             ),
+            lambda name: None,
             logging.getLogger("covet.twophase"),
         )
         for name in databases:

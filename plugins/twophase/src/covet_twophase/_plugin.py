@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
@@ -47,10 +48,20 @@ class TwoPhasePlugin(Plugin[TwoPhaseConfig]):
         self._name = ctx.name
         found = {name: ctx.require(SQL.named(name)) for name in self.config.databases}
         drivers = {name: driver_of(name, each, ctx.name) for name, each in found.items()}
+        for name, driver in drivers.items():
+            await refuse_if_off(name, driver, ctx.name)
         logs = Logs(ctx.directory / self.config.log)
         log = await to_thread.run_sync(logs.open)
         try:
-            recovery = Recovery(drivers, logs, self.config, self._counts, ctx.emit, ctx.log)
+            recovery = Recovery(
+                drivers,
+                logs,
+                self.config,
+                self._counts,
+                ctx.emit,
+                partial(_changed, found),
+                ctx.log,
+            )
             with anyio.move_on_after(self.config.start_timeout):
                 async with anyio.create_task_group() as tasks:
                     for name in drivers:
@@ -93,6 +104,29 @@ class TwoPhasePlugin(Plugin[TwoPhaseConfig]):
         from covet_twophase._commands import command
 
         yield command(self.config)
+
+
+def _changed(databases: Mapping[str, SqlDatabase], name: str) -> None:
+    from covet_sql.profile import ObservedDatabase
+
+    database = databases[name]
+    if isinstance(database, ObservedDatabase):
+        database.written_elsewhere()
+
+
+async def refuse_if_off(name: str, driver: Branching, plugin: str) -> None:
+    """Look whether the server takes branches.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    if reason := await driver.refuses_branches():
+        raise ConfigurationError(
+            "COVET-TWOPHASE-OFF",
+            f"the server of {SQL.named(name).id!r} prepares no transactions: {reason}.",
+            place=f"[plugins.{plugin}] databases",
+            fix="Set max_prepared_transactions in its configuration and restart it.",
+        )
 
 
 def driver_of(name: str, database: SqlDatabase, plugin: str) -> Branching:

@@ -54,6 +54,7 @@ class Recovery:
         config: How often.
         counts: Of the plugin.
         report: Is told of every end.
+        changed: Is told of a database in which what was committed can be seen since a moment ago.
         log: Is told what a person should know.
 
     Attributes:
@@ -69,6 +70,7 @@ class Recovery:
         config: TwoPhaseConfig,
         counts: Counts,
         report: Callable[..., None],
+        changed: Callable[[str], None],
         log: logging.Logger,
     ) -> None:
         self._databases = databases
@@ -76,6 +78,7 @@ class Recovery:
         self._config = config
         self._counts = counts
         self._report = report
+        self._changed = changed
         self._log = log
         self.active: set[str] = set()
         self.doubts: dict[tuple[str, str], Doubt] = {}
@@ -219,7 +222,9 @@ class Recovery:
         self._report("twophase.heuristic", transaction=transaction, database=name, problem=problem)
 
     def _settle(self, transaction: str, name: str) -> None:
-        self.doubts.pop((transaction, name), None)
+        doubt = self.doubts.pop((transaction, name), None)
+        if doubt is not None and doubt.outcome == "commit":
+            self._changed(name)
         for log in self._logs.held.values():
             log.told(transaction, name)
 

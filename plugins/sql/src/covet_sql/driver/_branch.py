@@ -64,6 +64,9 @@ class Branching(Protocol):
     ) -> AbstractAsyncContextManager[SqlSession]:
         """As the contract has it; with a name for the ``branch`` the session is a `Branch`."""
 
+    async def refuses_branches(self) -> str:
+        """Why the server takes none; empty if it does."""
+
     async def prepared(self) -> list[PreparedBranch]:
         """The branches that wait for their end, whoever has prepared them."""
 

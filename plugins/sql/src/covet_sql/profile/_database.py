@@ -248,6 +248,13 @@ class ObservedDatabase(Observed):
         if cache is not None and (tables := cache.written_by(text)):
             cache.invalidate(tables)
 
+    def written_elsewhere(self) -> None:
+        """Something was written past the sessions of this process; no result that is kept is sure."""
+        if self.cache is not None:
+            from covet_sql.cache import ANY
+
+            self.cache.invalidate((ANY,))
+
     def transaction(
         self, *, read_only: bool = False, **options: Any
     ) -> AbstractAsyncContextManager[ObservedSession]:
