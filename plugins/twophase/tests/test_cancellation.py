@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import anyio.lowlevel
 import pytest
-from services.pair import STOCK, Pair, transfer
+from services.pair import BANK, STOCK, TAKE, Pair, transfer
 
 from covet_kernel.testing import cancel_at_every_await
 
@@ -64,8 +64,6 @@ async def test_a_deadline_ends_a_block_that_waits_for_a_lock(pair: Pair) -> None
 
         async def hold() -> None:
             async with two_phase.transaction() as tx:
-                from services.pair import BANK, TAKE
-
                 await (await tx.session(BANK)).execute(TAKE, (0, 1))
                 held.set()
                 await let_go.wait()

@@ -12,11 +12,12 @@ import anyio
 import psycopg
 import pytest
 from services import mariadb, postgres
-from services.pair import STOCK, Pair, transfer
+from services.pair import BANK, SHOP, STOCK, TAKE, Pair, transfer
 from services.process import ServerProcess
 
 from covet_kernel.contracts import SqlError, SqlUnavailableError
-from covet_twophase import HeuristicError, InDoubtError, TwoPhasePlugin, _file
+from covet_sql.cache import cached
+from covet_twophase import TWO_PHASE, HeuristicError, InDoubtError, TwoPhasePlugin, _file
 
 FOREIGN = f"covet-{'f' * 16}-{'e' * 16}-1"
 
@@ -104,8 +105,6 @@ async def test_a_server_that_is_killed_while_it_is_to_promise_undoes_the_other(
     async with places.coordinator() as two_phase:
         with pytest.raises(SqlUnavailableError):
             async with two_phase.transaction() as tx:
-                from services.pair import BANK, SHOP, TAKE
-
                 await (await tx.session(SHOP)).execute(TAKE, (1, 1))
                 await (await tx.session(BANK)).execute(TAKE, (-1, 1))
                 server.stop(server.at_once)
@@ -260,10 +259,30 @@ async def test_what_cannot_be_ended_is_tried_again(
         assert bool(two_phase.log.decisions) == left
 
 
+async def test_results_that_are_kept_go_with_what_is_committed_later(pair: Pair) -> None:
+    read = "SELECT amount FROM accounts WHERE id = 1"
+
+    def reached(point: str) -> None:
+        if point == "decided":
+            mariadb.kill_all(pair.bank)
+
+    async with pair.kernel(interval=60.0) as kernel:
+        two_phase: Any = kernel.require(TWO_PHASE)
+        kept = cached(kernel.require(BANK), seconds=600)
+        handed_over: list[Any] = []
+        hand_over = two_phase.recovery.hand_over
+        two_phase.reached = reached
+        two_phase.recovery.hand_over = lambda *given: handed_over.append(given)
+        tx = await transfer(two_phase)
+        assert tx.pending == {"bank"}
+        assert await kept.fetch_value(read) == STOCK
+        hand_over(*handed_over[0])
+        await pair.resolved(two_phase)
+        assert await kept.fetch_value(read) == STOCK + 1
+
+
 async def test_what_is_seen_of_it(pair: Pair) -> None:
     async with pair.kernel() as kernel:
-        from covet_twophase import TWO_PHASE
-
         two_phase: Any = kernel.require(TWO_PHASE)
         await transfer(two_phase)
         metrics = {
