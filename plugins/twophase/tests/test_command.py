@@ -131,9 +131,7 @@ def test_a_damaged_log_is_named(pair: Pair, covet: Command) -> None:
 async def test_a_server_that_prepares_nothing_is_refused(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from covet_postgres import _database
-
-    monkeypatch.setattr(_database, "MOST", "SELECT '0' AS most")
+    monkeypatch.setattr("covet_postgres._database.MOST", "SELECT '0' AS most")
     with pytest.raises(ExceptionGroup) as caught:
         async with pair.coordinator() as two_phase:
             await transfer(two_phase)
