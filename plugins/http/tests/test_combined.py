@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
 import covet_http as http
 from covet_http.testing import run_service
+from covet_kernel import Plugin
+from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase
 from covet_memory import Memory
-from covet_operations import Conflict, operation, provider
+from covet_operations import Conflict, RateLimited, operation, provider
 
 
 class Book(BaseModel):
@@ -260,3 +263,86 @@ async def test_every_kind_of_route_goes_with_the_options(http_server: str, optio
             if answer.status != status:
                 wrong.append((method, path, answer.status, answer.body))
     assert wrong == []
+
+
+LOG: list[str] = []
+
+
+class Noting:
+    """Notes when a call comes by on its way in and out, in one of the ways that layers have."""
+
+    after = before = ()
+
+    def __init__(self, phase: Phase, way: str, refuses: bool = False) -> None:
+        self.name, self.phase = f"{phase.name}-{way}".lower(), phase
+        self._way, self._refuses = way, refuses
+
+    def bind(self, operation: Operation, binding: Binding) -> Layer | None:
+        name = self.name
+
+        def before(call: Call) -> None:
+            LOG.append(f"> {name}")
+            if self._refuses:
+                raise RateLimited("not now")
+
+        async def later(call: Call) -> None:
+            await anyio.lowlevel.checkpoint()
+            before(call)
+
+        async def around(call: Call, inner: Any) -> Any:
+            before(call)
+            try:
+                return await inner(call)
+            finally:
+                LOG.append(f"< {name}")
+
+        def after(call: Call, result: Any, error: BaseException | None) -> None:
+            LOG.append(f"< {name}")
+
+        match self._way:
+            case "before":
+                return Layer(before=before, after=after)
+            case "later":
+                return Layer(before=later, after=after)
+            case _:
+                return Layer(around=around)
+
+
+def noting(ways: list[str], *, refuses: bool = False) -> type[Plugin[None]]:
+    class Notes(Plugin[None]):
+        def covet_interceptors(self) -> Iterable[Noting]:
+            last = len(Phase) * len(ways) - 1
+            every = [(phase, way) for phase in Phase for way in ways]
+            return [
+                Noting(phase, way, refuses and number == last)
+                for number, (phase, way) in enumerate(every)
+            ]
+
+    return Notes
+
+
+@pytest.mark.parametrize("ways", [["before"], ["later"], ["around"], ["around", "before", "later"]])
+async def test_every_kind_of_route_runs_the_same_chain(http_server: str, ways: list[str]) -> None:
+    plugins = {"memory": Memory, "notes": noting(ways)}
+    async with run_service(*FUNCTIONS, shelf, server=http_server, plugins=plugins) as client:
+        logs: dict[tuple[str, ...], list[str]] = {}
+        for method, path, more, status in ASKED:
+            LOG.clear()
+            answer = await client.request(method, path, **more)
+            assert answer.status == status, (method, path)
+            if status < 400 and method != "OPTIONS":
+                logs.setdefault(tuple(LOG), []).append(f"{method} {path}")
+    [log] = logs
+    half = len(log) // 2
+    assert half == len(Phase) * len(ways)
+    assert [each[0] for each in log] == [">"] * half + ["<"] * half
+    assert [each[2:] for each in log[half:]] == [each[2:] for each in reversed(log[:half])]
+
+
+async def test_every_kind_of_route_can_be_refused(http_server: str) -> None:
+    plugins = {"memory": Memory, "notes": noting(["before"], refuses=True)}
+    async with run_service(*FUNCTIONS, shelf, server=http_server, plugins=plugins) as client:
+        for method, path, more, status in ASKED:
+            if status < 400 and method != "OPTIONS":
+                answer = await client.request(method, path, **more)
+                assert answer.status == 429, (method, path)
