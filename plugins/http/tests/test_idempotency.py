@@ -301,6 +301,38 @@ async def test_bodies_are_read_once_more(web: Any, chunked: bool) -> None:
     assert shop.orders == ["c.png"]
 
 
+def sent_as(boundary: str, content: bytes, *more: str) -> dict[str, Any]:
+    """A form with a file, and the headers that announce it."""
+    part = 'Content-Disposition: form-data; name="cover"; filename="c.png"\r\n\r\n'
+    body = f"--{boundary}\r\n{part}".encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    kind = "; ".join(["multipart/form-data", f"boundary={boundary}", *more])
+    return {"body": body, "headers": {"Content-Type": kind, **keyed("a")}}
+
+
+async def test_a_form_is_the_same_whatever_its_boundary(web: Any) -> None:
+    shop = Shop()
+    async with serving(web, shop) as service, service.connect() as client:
+        for boundary in ("one", "another", "a-third"):
+            answer = await client.ask("PATCH", "/upload", **sent_as(boundary, b"--b PNG"))
+            assert (answer.status, answer.json) == (200, 7)
+        for other in (
+            sent_as("one", b"--b GIF"),
+            sent_as("one", b"-- PNG"),
+            sent_as("one", b"--b PNG", "charset=utf-8"),
+        ):
+            answer = await client.ask("PATCH", "/upload", **other)
+            assert (answer.status, answer.json["code"]) == (422, "key-reused")
+        broken = sent_as("one", b"--b PNG")
+        for kind, status in (("multipart/form-data", 422), ("multipart/form-data; boundary", 422)):
+            headers = {**broken["headers"], "Content-Type": kind}
+            answer = await client.ask("PATCH", "/upload", body=broken["body"], headers=headers)
+            assert answer.status == status
+            headers |= keyed(f"b{len(kind)}")
+            answer = await client.ask("PATCH", "/upload", body=broken["body"], headers=headers)
+            assert answer.status == 400
+    assert shop.orders == ["c.png"]
+
+
 async def test_compressed_bodies_are_decoded_once(web: Any) -> None:
     shop = Shop()
     body = gzip.compress(b'{"book": "Emma"}')

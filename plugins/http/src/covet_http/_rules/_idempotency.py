@@ -270,9 +270,8 @@ async def _fingerprint(request: Request, headers: list[bytes], cookies: list[str
         request.method.encode("ascii"),
         request.path.encode("ascii"),
         request.query_string,
-        request.header(b"content-type") or b"",
         request.header(b"content-encoding") or b"",
-        body,
+        *_content(request.header(b"content-type") or b"", body),
     ]
     parts += [request.header_list(each) for each in headers]
     parts += [request.cookies.get(each, "").encode("latin-1") for each in cookies]
@@ -284,6 +283,24 @@ async def _fingerprint(request: Request, headers: list[bytes], cookies: list[str
         made.update(b"%d:" % len(part))
         made.update(part)
     return made.digest()
+
+
+def _content(content_type: bytes, body: bytes) -> list[bytes]:
+    """What a body is and holds. Clients make up the boundary of a form anew each time they send it."""
+    if content_type[:9].lower() != b"multipart":
+        return [content_type, body]
+    # Whoever has no forms need not load what reads them.
+    from covet_http._forms._parameters import split_parameters
+
+    try:
+        kind, parameters = split_parameters(_text(content_type))
+    except Malformed:
+        return [content_type, body]
+    boundary = parameters.pop("boundary", "")
+    if not boundary:
+        return [content_type, body]
+    pieces = body.split(b"--" + boundary.encode("latin-1"))
+    return [to_json([kind, sorted(parameters.items()), len(pieces)]), *pieces]
 
 
 def _put_back(request: Request, body: bytes) -> None:
