@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from logging import Logger
+from math import inf
 from secrets import token_hex
 
 import anyio
@@ -40,35 +42,53 @@ class Counts:
         published: Messages that the broker accepted.
         failed: Attempts that it did not.
         dead: Messages that were set aside.
-        accepted: When it accepted one last, in milliseconds of the database's clock.
+        accepted: When it accepted one last, by the event loop's clock.
     """
 
     def __init__(self) -> None:
         self.published = 0
         self.failed = 0
         self.dead = 0
-        self.accepted = 0
+        self.accepted = 0.0
 
 
 class Refused(Record):
-    """A message that the broker did not accept."""
+    """A message that the broker did not accept, and when, by the event loop's clock."""
 
     row: Row
     error: Exception
-    at: int
+    at: float
 
 
 class Round:
     """The messages of one round, and what has become of them.
 
+    Args:
+        rows: What to publish, in this order.
+
     Attributes:
-        done: Positions of those that the broker has.
+        next: How many of them were offered to the broker.
+        done: Positions of those that it has.
         refused: Those it does not.
+        stuck: Keys of those.
+        trouble: Since when it has refused every one, by the event loop's clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.next = 0
         self.done: list[int] = []
         self.refused: list[Refused] = []
+        self.stuck: set[str] = set()
+        self.trouble = inf
+
+    def refuse(self, row: Row, error: Exception) -> None:
+        """The broker did not accept it."""
+        at = anyio.current_time()
+        self.refused.append(Refused(row=row, error=error, at=at))
+        self.trouble = min(self.trouble, at)
+        if row["message_key"] is not None:
+            self.stuck.add(row["message_key"])
 
     @property
     def outage(self) -> bool:
@@ -124,9 +144,9 @@ class Worker:
                 break
         else:
             return False
-        result = Round()
+        result = Round(rows)
         try:
-            await self._publish(rows, result)
+            await self._publish(result)
         except BaseException:
             with anyio.move_on_after(SETTLE, shield=True):
                 await self._settle(result)
@@ -166,40 +186,44 @@ class Worker:
         # Those that are new first: if they fail as well, the others need not be tried.
         return sorted(rows, key=lambda row: (row["attempts"] > 0, row["lane"], row["position"]))
 
-    async def _publish(self, rows: Sequence[Row], result: Round) -> None:
-        stuck: set[str] = set()
-        config, trouble = self._config, float("inf")
-        for row in rows:
-            key: str | None = row["message_key"]
-            if key is not None and key in stuck:
-                continue
-            left = self._until - anyio.current_time()
-            # A broker that makes everybody wait is not asked for every message of the batch.
-            if left <= 0 or anyio.current_time() - trouble >= config.publish_timeout:
+    async def _publish(self, result: Round) -> None:
+        """Offer every message, each for a while, until the lease is nearly over."""
+        while result.next < len(result.rows):
+            with anyio.CancelScope() as scope:
+                await self._offer(result, scope)
                 return
-            try:
-                with anyio.fail_after(min(left, config.publish_timeout)):
-                    await self._broker.publish(
-                        row["topic"],
-                        bytes(row["body"]),
-                        key=key,
-                        headers={**json.loads(row["headers"]), MESSAGE_ID: row["id"]},
-                    )
-            except Exception as error:
-                if isinstance(error, TimeoutError) and left < config.publish_timeout:
-                    return  # it is the lease that is over, which says nothing of the message
-                result.refused.append(Refused(row=row, error=error, at=self._now()))
-                trouble = min(trouble, anyio.current_time())
-                if key is not None:
-                    stuck.add(key)
-            else:
-                trouble = float("inf")
-                result.done.append(row["position"])
-                self._counts.published += 1
-                self._counts.accepted = self._now()
+            # The broker has not answered in time; unless it is the lease that is over, which says
+            # nothing of the message.
+            if anyio.current_time() >= self._until:
+                return
+            result.refuse(result.rows[result.next - 1], TimeoutError("no answer in time"))
 
-    def _now(self) -> int:
-        return int(self._clock + anyio.current_time() * 1000)
+    async def _offer(self, result: Round, scope: anyio.CancelScope) -> None:
+        patience, publish = self._config.publish_timeout, self._broker.publish
+        limit = 0.0
+        for row in islice(result.rows, result.next, None):
+            result.next += 1
+            key = row["message_key"]
+            if key in result.stuck:
+                continue
+            now = anyio.current_time()
+            # A broker that makes everybody wait is not asked for every message of the batch.
+            if now >= self._until or now - result.trouble >= patience:
+                result.next = len(result.rows)
+                return
+            if limit < now + patience:  # not for each of them: setting a timer costs as much
+                scope.deadline = limit = min(self._until, now + 1.5 * patience)
+            headers = json.loads(row["headers"])
+            headers[MESSAGE_ID] = row["id"]
+            try:
+                await publish(row["topic"], bytes(row["body"]), key=key, headers=headers)
+            except Exception as error:
+                result.refuse(row, error)
+            else:
+                result.done.append(row["position"])
+                result.trouble = inf
+                self._counts.published += 1
+                self._counts.accepted = now
 
     async def _settle(self, result: Round) -> None:
         for refused in result.refused:
@@ -241,5 +265,7 @@ class Worker:
         """
         if isinstance(refused.error, BrokerLimitError | TypeError | ValueError):
             return True
-        first = refused.row["failed"] or refused.at
-        return self._counts.accepted >= first or refused.at - first >= self._config.patience * 1000
+        first = refused.at
+        if refused.row["failed"]:
+            first = (refused.row["failed"] - self._clock) / 1000
+        return self._counts.accepted >= first or refused.at - first >= self._config.patience
