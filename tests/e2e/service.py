@@ -46,18 +46,19 @@ SHOPS: dict[str, tuple[str, Callable[[], AbstractContextManager[str]]]] = {
 
 
 @contextmanager
-def bookshop_folder(folder: Path, database: str) -> Iterator[Path]:
+def bookshop_folder(folder: Path, database: str, url: str = "") -> Iterator[Path]:
     """A copy of the example whose shop is on an empty database, as its ``covet.toml`` says how to.
 
     Args:
         folder: Is made.
         database: ``"sqlite"``, ``"postgresql"`` or ``"mariadb"``.
+        url: Of the database, if it is to be this one.
     """
     copy_example(folder)
     with ExitStack() as stack:
         if database in SHOPS:
             plugin, open_database = SHOPS[database]
-            url = stack.enter_context(open_database())
+            url = url or stack.enter_context(open_database())
             file = folder / "covet.toml"
             text = file.read_text("utf-8")
             assert text.count(SQLITE) == 1

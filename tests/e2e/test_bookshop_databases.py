@@ -12,6 +12,7 @@ import pytest
 from e2e.answers import NEW, lines
 from e2e.events import events
 from e2e.service import EXAMPLE, SHOPS, SQLITE, Service, bookshop, bookshop_folder, covet
+from services import postgres_cluster
 
 # A shop is a process with its own loop and database: one interpreter is enough for it.
 pytestmark = pytest.mark.once
@@ -68,6 +69,39 @@ def test_one_of_many_adds_a_book(shop: Service) -> None:
     assert sorted(each.status_code for each in answers) == [201] + [409] * 7
     [made] = [each.json()["id"] for each in answers if each.status_code == 201]
     assert {each.json()["book_id"] for each in answers if each.status_code == 409} == {made}
+
+
+def test_a_report_counts_the_orders(shop: Service) -> None:
+    for book, copies in ((101, 60), (102, 99), (101, 40)):
+        shop.request("PATCH", f"/books/{book}", json={"stock": 1000})
+        placed = shop.request("POST", "/orders", json=lines((book, copies)))
+        assert placed.status_code == 201, placed.text
+    found = shop.request("GET", "/reports/bestsellers?limit=2").json()["books"]
+    assert [(each["book_id"], each["orders"], each["copies"]) for each in found] == [
+        (101, 2, 100),
+        (102, 1, 99),
+    ]
+
+
+def test_reports_are_a_replicas_work(backend: str, tmp_path: Path) -> None:
+    with postgres_cluster.cluster(1) as cluster:
+        [replica] = cluster.replicas
+        settings = [f'plugins.postgres.replicas=["{replica.url}"]', "plugins.postgres.max_lag=inf"]
+        with (
+            bookshop_folder(tmp_path / "bookshop", "postgresql", cluster.primary.url) as folder,
+            bookshop(folder, backend, *settings) as service,
+        ):
+            assert service.request("GET", "/front/").status_code == 200  # it has its tables by then
+            replica.catch_up()
+            replica.pause()
+            placed = service.request("POST", "/orders", json=lines((1, 2)))
+            assert placed.status_code == 201, placed.text
+            assert placed.json()["lines"][0]["quantity"] == 2, "read where it was written"
+            assert service.request("GET", "/reports/bestsellers").json() == {"books": []}
+            replica.resume()
+            replica.catch_up()
+            [sold] = service.request("GET", "/reports/bestsellers").json()["books"]
+            assert (sold["book_id"], sold["copies"]) == (1, 2)
 
 
 def test_changes_are_numbered_without_gaps_in_the_order_of_their_commits(shop: Service) -> None:

@@ -51,7 +51,9 @@ def test_its_table_has_every_route(folder: Path) -> None:
         (method.upper(), path) for path, methods in served.items() for method in methods
     )
     asked = {(case.method, re.sub(r"\d+$", "{id}", case.path.partition("?")[0])) for case in CASES}
-    assert asked >= {row for row in rows if not row[1].endswith(("/cover", "/events"))}
+    assert asked >= {
+        row for row in rows if not row[1].endswith(("/cover", "/events", "/bestsellers"))
+    }
 
 
 def test_every_file_it_names_is_there() -> None:

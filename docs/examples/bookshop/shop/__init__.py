@@ -11,7 +11,7 @@ from covet_kernel import Context, Plugin, PluginConfig
 from covet_kernel.contracts import SQL, Operation
 from covet_migrations import SCHEMA, Migrations
 from covet_operations import operations_of
-from shop import books, covers, orders, ticker, versions
+from shop import books, covers, orders, reports, ticker, versions
 from shop.covers import COVERS, open_covers
 from shop.dialects import DIALECT, dialect_of
 from shop.seed import stock_shop
@@ -53,7 +53,7 @@ class Shop(Plugin[ShopConfig]):
         yield Migrations(name="shop", path=MIGRATIONS)
 
     def covet_operations(self) -> Iterable[Operation]:
-        for module in (books, covers, orders, ticker):
+        for module in (books, covers, orders, reports, ticker):
             yield from operations_of(module)
         yield from http.static_folder("/front", FRONT)
 

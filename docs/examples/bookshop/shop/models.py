@@ -96,6 +96,19 @@ class Order(BaseModel):
     lines: list[OrderLine]
 
 
+class Sold(BaseModel):
+    """How many orders had this book, and how many copies."""
+
+    book_id: int
+    title: str
+    orders: int
+    copies: int
+
+
+class Bestsellers(BaseModel):
+    books: list[Sold]
+
+
 class StockChange(BaseModel):
     """How many copies are left now."""
 
