@@ -7,27 +7,25 @@ from typing import Annotated, Any
 from pydantic import Field
 
 import covet_http as http
-from covet_kernel.contracts import SqlSession
+from covet_kernel.contracts import SqlDatabase, SqlSession
 from covet_operations import operation
 from shop.dialects import Dialect
 from shop.errors import BookExists, NoSuchAuthor, NoSuchBook
 from shop.models import Author, Book, BookChange, BookPage, Id, NewBook, Search
 
 SHELF = "FROM books JOIN authors ON authors.id = author_id"
-BOOKS = f"""
-    SELECT books.id, title, author_id, name AS author, published, language, price_cents, stock
-    {SHELF}
-"""
+COLUMNS = "books.id, title, author_id, name AS author, published, language, price_cents, stock"
+BOOKS = f"SELECT {COLUMNS} {SHELF}"
+PAGE = f"SELECT {COLUMNS}, count(*) OVER () AS total {SHELF}"
 ADD = """
     INSERT INTO books (title, author_id, published, language, price_cents, stock)
     VALUES (:title, :author_id, :published, :language, :price_cents, :stock) RETURNING id
 """
 
 
-@operation(transaction="read")
 @http.get("/books", versions="*")
 async def find_books(
-    db: SqlSession,
+    db: SqlDatabase,
     dialect: Dialect,
     q: Search = "",
     limit: Annotated[int, Field(ge=1, le=100)] = 20,
@@ -42,12 +40,16 @@ async def find_books(
         return BookPage(total=0, books=[])
     where = f"WHERE {dialect.matching}" if words else ""
     values: dict[str, Any] = {"words": words} if words else {}
-    total = await db.fetch_value(f"SELECT count(*) {SHELF} {where}", values)
+    # One statement, so that the total is of the same moment, without a transaction.
     rows = await db.fetch_all(
-        f"{BOOKS} {where} ORDER BY books.id LIMIT :limit OFFSET :offset",
+        f"{PAGE} {where} ORDER BY books.id LIMIT :limit OFFSET :offset",
         {**values, "limit": limit, "offset": offset},
     )
-    return BookPage(total=total, books=[Book(**row) for row in rows])
+    if rows or not offset:
+        total = rows[0]["total"] if rows else 0
+    else:
+        total = await db.fetch_value(f"SELECT count(*) {SHELF} {where}", values)
+    return BookPage.model_validate({"total": total, "books": rows})
 
 
 @operation(transaction="read", errors=(NoSuchBook,))

@@ -1,6 +1,6 @@
 """The bookshop's search in FastAPI, uvicorn and asyncpg, on the tables that the bookshop has made.
 
-The same statements in a transaction of the same kind, the same validation and the same answers.
+The same statements, the same validation and the same answers.
 
     BOOKSHOP_DATABASE=postgres://... uvicorn main:app
 """
@@ -18,8 +18,9 @@ from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, StringConstraints
 
 SHELF = "FROM books JOIN authors ON authors.id = author_id"
-BOOKS = f"""
-    SELECT books.id, title, author_id, name AS author, published, language, price_cents, stock
+PAGE = f"""
+    SELECT books.id, title, author_id, name AS author, published, language, price_cents, stock,
+        count(*) OVER () AS total
     {SHELF}
 """
 MATCHING = "WHERE books.words @@ to_tsquery('simple', $1)"
@@ -54,7 +55,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def connection(request: Request) -> AsyncIterator[Any]:
-    async with request.app.state.pool.acquire() as one, one.transaction(readonly=True):
+    async with request.app.state.pool.acquire() as one:
         yield one
 
 
@@ -69,7 +70,10 @@ async def find_books(
     if q and not words:
         return BookPage(total=0, books=[])
     where, values = (MATCHING, [words]) if words else ("", [])
-    total = await db.fetchval(f"SELECT count(*) {SHELF} {where}", *values)
     place = f"LIMIT ${len(values) + 1} OFFSET ${len(values) + 2}"
-    rows = await db.fetch(f"{BOOKS} {where} ORDER BY books.id {place}", *values, limit, offset)
-    return BookPage(total=total, books=[Book(**row) for row in rows])
+    rows = await db.fetch(f"{PAGE} {where} ORDER BY books.id {place}", *values, limit, offset)
+    if rows or not offset:
+        total = rows[0]["total"] if rows else 0
+    else:
+        total = await db.fetchval(f"SELECT count(*) {SHELF} {where}", *values)
+    return BookPage.model_validate({"total": total, "books": [dict(row) for row in rows]})
