@@ -71,23 +71,25 @@ class AsgiApplication:
         """
         if scope["type"] != "http":
             return _refuse(scope["type"], receive, send)
-        target = scope.get("raw_path")
+        try:
+            # Nearly every server says both, and then there is nothing to be called for them.
+            target, root = scope["raw_path"], scope["root_path"]
+        except KeyError:
+            target, root = scope.get("raw_path"), scope.get("root_path", "")
         if target is None:
             # Bytes that were no text are none here either, and the path is refused for them.
             path = scope["path"].encode("utf-8", "surrogatepass")
             target = quote_from_bytes(path).encode("ascii")
-        root = scope.get("root_path", "")
         if root:
             root, target = _unmounted(root, target)
         method = scope["method"]
         found: Any = self._resolve(method, target, scope["headers"], scope["query_string"], root)
-        make = self._class_of(found[0])
+        where, values, plain = found
+        make = self._class_of(where)
         if make is None:
-            where = found[0]
             if isinstance(where, Mounted):
                 if target[:1] != b"/":
                     # In absolute form, of which an application is told no more than the path.
-                    plain = found[2]
                     scope = {**scope, "path": unquote(plain), "raw_path": plain.encode("ascii")}
                 return self._answer_mounted(where, scope, receive, send)
             if not isinstance(where, Route):
@@ -95,7 +97,7 @@ class AsgiApplication:
             make = request_class(where, self.dispatcher.limits_of(where))
             self._classes[where] = make
         route = make.route
-        request = make(scope, receive, send, found[2], found[1])
+        request = make(scope, receive, send, plain, values)
         if route.streams:
             return self._attend(request, None, begun=False)
         try:
@@ -111,7 +113,10 @@ class AsgiApplication:
         # The same, without asking the route.
         body = request.body
         size = len(body)
-        length = _LENGTHS.get(size) or _length(size)
+        try:
+            length = _LENGTHS[size]
+        except KeyError:
+            length = _length(size)
         return (
             {
                 "type": "http.response.start",
@@ -130,28 +135,44 @@ class AsgiApplication:
             ours["subscribe"](request.disconnect)
         elif request.operation.on_disconnect != "finish":
             self.watchers.add(request, request.arrived)
-        self.in_flight.add(request)
-        if isinstance(request, AsgiEvents):
-            self.events.add(request)
-            self.events.watch(request)
+        self._enter(request)
+        route, endpoint = request.route, request.route.endpoint
         try:
-            reply = await _outcome(request, pending, begun)
+            try:
+                if not begun:
+                    pending = _first_step(request)
+                if pending is not None:
+                    await endpoint.finish(pending, request)
+            except Exception as error:
+                reply = route.failed(request, endpoint.failure(request, error))
+            else:
+                reply = _success(request)
             if reply is not None:
                 for message in _messages(reply, request.method):
                     await request.send_message(message)
             elif request.cause != "disconnect":
-                await request.end(request.route.last_words(request))
+                await request.end(route.last_words(request))
         except StreamAbortedError:
             # A server of another kind knows that its client has left, and would log a failure.
             if request.cause != "disconnect" or ours is not None:
                 raise
         finally:
-            self.in_flight.discard(request)
-            if isinstance(request, AsgiEvents):
-                self.events.discard(request)
-                self.events.forget(request)
+            self._leave(request)
             if ours is None:
                 await self.watchers.remove(request)
+
+    def _enter(self, request: AsgiRequest) -> None:
+        """It can be cancelled from now on."""
+        self.in_flight.add(request)
+        if isinstance(request, AsgiEvents):
+            self.events.add(request)
+            self.events.watch(request)
+
+    def _leave(self, request: AsgiRequest) -> None:
+        self.in_flight.discard(request)
+        if isinstance(request, AsgiEvents):
+            self.events.discard(request)
+            self.events.forget(request)
 
     async def _answer_mounted(
         self, mounted: Mounted, scope: Scope, receive: Receive, send: Send
@@ -182,21 +203,17 @@ def _unmounted(root: str, target: bytes) -> tuple[str, bytes]:
     return quoted.decode("ascii"), target
 
 
-async def _outcome(request: AsgiRequest, pending: Pending | None, begun: bool) -> Reply | None:
-    """Run a call to its end: its answer, ``None`` where that was streamed or nobody is left to have it."""
-    route, endpoint = request.route, request.route.endpoint
-    try:
-        if not begun:
-            if request.cause is not None:
-                raise ended(request)
-            pending = endpoint.begin(request)
-        if pending is not None:
-            await endpoint.finish(pending, request)
-    except Exception as error:
-        return route.failed(request, endpoint.failure(request, error))
-    if route.streams or request.streaming:
+def _first_step(request: AsgiRequest) -> Pending | None:
+    if request.cause is not None:
+        raise ended(request)
+    return request.route.endpoint.begin(request)
+
+
+def _success(request: AsgiRequest) -> Reply | None:
+    """The answer of a call that has returned, ``None`` where it was streamed."""
+    if request.route.streams or request.streaming:
         return None
-    return route.succeeded(request, request.body)
+    return request.route.succeeded(request, request.body)
 
 
 def _length(size: int) -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ class Calls:
     def __init__(self) -> None:
         self.application: Application | None = None
         self._opened = anyio.Event()
-        self._quiet: anyio.Event | None = None
+        self.quiet: anyio.Event | None = None
         self.inside = 0
 
     @property
@@ -41,9 +41,9 @@ class Calls:
         self._opened = anyio.Event()
         await checkpoint()
         while self.inside:
-            if self._quiet is None:
-                self._quiet = anyio.Event()
-            await self._quiet.wait()
+            if self.quiet is None:
+                self.quiet = anyio.Event()
+            await self.quiet.wait()
 
     async def enter(self) -> Application:
         """The application of the present phase, or of the next if none serves."""
@@ -55,6 +55,6 @@ class Calls:
     def leave(self) -> None:
         """Whoever has entered is answered."""
         self.inside -= 1
-        if self.inside == 0 and self._quiet is not None:
-            self._quiet.set()
-            self._quiet = None
+        if self.inside == 0 and self.quiet is not None:
+            self.quiet.set()
+            self.quiet = None

@@ -48,12 +48,9 @@ class Pending:
         trap: What the first step has yielded, unless it is still to be taken.
         nesting: Knows where the task stands, if the first step was taken.
         place: Where that was before.
-
-    Attributes:
-        sunk: Whether the call had opened scopes of its own before its own was entered.
     """
 
-    __slots__ = ("_context", "_coroutine", "_nesting", "_place", "_trap", "sunk")
+    __slots__ = ("_context", "_coroutine", "_nesting", "_place", "_trap")
 
     def __init__(
         self,
@@ -68,15 +65,21 @@ class Pending:
         self._nesting = nesting
         self._place = place
         self._trap = trap
-        self.sunk = False
 
-    async def finish(self, call: Call, watch: Watch | None, gone: Callable[[Call], None]) -> None:
+    async def finish(
+        self,
+        call: Call,
+        watch: Watch | None,
+        gone: Callable[[Call], None],
+        sunk: Callable[[], None],
+    ) -> None:
         """Run the call to its end under a scope of its own, in the task that began it.
 
         Args:
             call: Its deadline is set already.
             watch: Returns when the caller is gone.
             gone: What to do then.
+            sunk: Told if the call had opened scopes of its own before its own was entered.
 
         Raises:
             OperationError: The call was cancelled; which one follows from the cause.
@@ -84,12 +87,23 @@ class Pending:
         """
         nesting, moved = self._nesting, False
         if nesting is not None:
-            moved = self.sunk = nesting.place() is not self._place
+            moved = nesting.place() is not self._place
+            if moved:
+                sunk()
         if watch is not None:
             await self._watched(call, watch, gone, moved)
             return
-        with anyio.CancelScope() as scope:
-            await self._within(call, scope, moved)
+        if nesting is None or moved:
+            with anyio.CancelScope() as scope:
+                await self._within(call, scope, moved)
+                return
+            raise ended(call)
+        # The same for nearly every call that waits, with a coroutine less around it.
+        with nesting.scope(deadline=call.deadline) as scope:
+            call.scope = scope
+            if call.cause is not None:
+                scope.cancel()
+            await Suspended(self._coroutine, self._context, self._trap)
             return
         raise ended(call)
 
@@ -109,8 +123,9 @@ class Pending:
         if self._trap is _UNBEGUN:
             await stepped(self._coroutine, call, scope, begin, self._context)
             return
-        if call.deadline != math.inf:
-            scope.deadline = call.deadline
+        deadline = call.deadline
+        if deadline != math.inf:
+            scope.deadline = deadline
         if begin is not None:
             begin()
         await Suspended(self._coroutine, self._context, self._trap)

@@ -159,7 +159,9 @@ class Endpoint(Generic[B_co]):
             raise self.failure(call, error) from error
         return call.body
 
-    async def finish(self, pending: Pending, call: Call, *, watch: Watch | None = None) -> None:
+    def finish(
+        self, pending: Pending, call: Call, *, watch: Watch | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Run what `begin` has left of a call to its end, in the same task.
 
         Args:
@@ -173,11 +175,11 @@ class Endpoint(Generic[B_co]):
         """
         if self.operation.on_disconnect == "finish":
             watch = None
-        try:
-            await pending.finish(call, watch, self.disconnect)
-        finally:
-            if pending.sunk:
-                self.begin = partial(self._choose, scope_first=True)
+        return pending.finish(call, watch, self.disconnect, self._sunk)
+
+    def _sunk(self) -> None:
+        """A call has opened scopes before it waited: from now on its own is entered first."""
+        self.begin = partial(self._choose, scope_first=True)
 
     def _choose(self, call: Call, *, scope_first: bool = False) -> Pending | None:
         """Take a first step and the next ones in whichever way suits the running event loop."""

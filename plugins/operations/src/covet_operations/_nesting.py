@@ -16,7 +16,13 @@ ELSEWHERE: Final = object()
 
 
 class Nesting(Protocol):
-    """The cancel scopes of whatever task is running."""
+    """The cancel scopes of whatever task is running.
+
+    Attributes:
+        scope: The event loop's own class of them, which `anyio.CancelScope` looks up for each scope.
+    """
+
+    scope: type[anyio.CancelScope]
 
     def place(self) -> object:
         """The innermost of them: the same object as long as the task opens and leaves none.

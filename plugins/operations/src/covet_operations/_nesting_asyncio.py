@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
+import anyio
 from anyio._backends import _asyncio as backend
 
 from covet_operations._nesting import ELSEWHERE
@@ -37,6 +38,7 @@ class AsyncioNesting:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.place = _place(self._loop)
+        self.scope = type(anyio.CancelScope())
 
     def sink(self, place: object) -> None:
         task = asyncio.current_task(self._loop)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import trio
 
 from covet_operations._nesting import ELSEWHERE
@@ -25,7 +26,10 @@ KNOWN = (
 class TrioNesting:
     """The scopes of trio's tasks."""
 
-    __slots__ = ()
+    __slots__ = ("scope",)
+
+    def __init__(self) -> None:
+        self.scope = type(anyio.CancelScope())
 
     def place(self) -> object:
         try:
