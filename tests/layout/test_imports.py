@@ -37,6 +37,7 @@ EXTENDS: dict[str, set[str]] = {
     "sqlite": {"sql"},
     # The key of a call, and databases that are another one at each call.
     "sharding": {"sql"},
+    "tenants": {"sql"},
     # Branches are a driver's, by what drivers share.
     "twophase": {"sql"},
 }

@@ -239,3 +239,24 @@ async def test_only_queries_are_streamed(open_db: Opener) -> None:
                     pass
         assert await db.fetch_value("SELECT count(*) FROM t") == 0
         assert [row async for row in db.stream("WITH x AS (SELECT 1 AS a) TABLE x;")] == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "stains"),
+    [
+        ("SELECT set_config('search_path', ?, true)", False),
+        ("SELECT SET_CONFIG ( ?, ? , TRUE ), to_regnamespace(?) IS NOT NULL", False),
+        ("SELECT set_config('search_path', ?, false)", True),
+        ("SELECT set_config('search_path', ?, ?)", True),
+        ("SELECT set_config('a', 'b', true), set_config('c', 'd', false)", True),
+        ("SELECT set_config('a', (SELECT set_config('c', 'd', false)), true)", True),
+        ("SELECT set_config('a', 'b, true)', false)", True),
+    ],
+)
+def test_a_setting_of_the_transaction_alone_leaves_nothing_behind(text, stains) -> None:
+    from covet_postgres._statement import PostgresStatement
+
+    statement = PostgresStatement(text)
+    assert statement.stains is stains
+    # Whatever it leaves, on a connection that all tasks share it has no place.
+    assert not statement.shared

@@ -36,6 +36,10 @@ def run(config: MigrationsConfig, args: Namespace, assembly: Assembly) -> int:
         CovetError: It cannot be done.
     """
     directory = assembly.settings.directory
+    if args.tenant:
+        from covet_migrations._tenants import run_tenants
+
+        return run_tenants(config, args, assembly)
     found = sources(assembly.hooks, directory, config, args.database)
     if args.word == "init":
         return _init(args, found, directory / config.folder)

@@ -34,11 +34,19 @@ def _common() -> ArgumentParser:
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
     parser.add_argument("--database", metavar="NAME", help="of the SQL instance (the default one)")
+    parser.add_argument(
+        "--tenant",
+        metavar="NAMES",
+        help="what these tenants have, with commas between, or 'all' has",
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="with --tenant: processes that migrate at once (2)"
+    )
     return parser
 
 
 def _configure(parser: ArgumentParser) -> None:
-    parser.set_defaults(database="")
+    parser.set_defaults(database="", tenant="", jobs=2)
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
 
     def add(name: str, text: str) -> ArgumentParser:

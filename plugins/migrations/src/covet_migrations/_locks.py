@@ -15,12 +15,18 @@ KEY = int.from_bytes(b"covet")
 NAME = "covet migrations"
 PAUSE = 0.1
 
+OWN = (
+    f"CASE WHEN coalesce(current_schema(), 'public') = 'public' THEN {KEY}"
+    f" ELSE {KEY} # hashtextextended(current_schema(), 0) END"
+)
+"""A schema that is migrated by itself, a tenant's, has a lock by itself."""
+
 TAKE = {
-    "postgresql": f"SELECT pg_try_advisory_lock({KEY})",
+    "postgresql": f"SELECT pg_try_advisory_lock({OWN})",
     "mysql": f"SELECT GET_LOCK(CONCAT(DATABASE(), ' {NAME}'), 0)",
 }
 RELEASE = {
-    "postgresql": f"SELECT pg_advisory_unlock({KEY})",
+    "postgresql": f"SELECT pg_advisory_unlock({OWN})",
     "mysql": f"SELECT RELEASE_LOCK(CONCAT(DATABASE(), ' {NAME}'))",
 }
 # SQLite needs none: a step's transaction begins as a writer and reads the revision first.

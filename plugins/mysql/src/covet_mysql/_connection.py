@@ -288,6 +288,9 @@ class Connection:
         finally:
             if not statement.keeps:
                 self.link.close_prepared(prepared)
+            if statement.uses:
+                # What is prepared stays with the tables it was prepared for.
+                self.link.close_all()
         if self._block and not self.link.in_transaction:
             self._over = True
             raise SqlError(

@@ -290,6 +290,12 @@ class Link:
         if not self.lost:
             self._write(framed(c.COM_STMT_CLOSE + prepared.number.to_bytes(4, "little")))
 
+    def close_all(self) -> None:
+        """Have the server forget everything it has prepared."""
+        for prepared in self._prepared.values():
+            self.close_prepared(prepared)
+        self._prepared.clear()
+
     def forget_all(self) -> None:
         """The server has forgotten everything it had prepared."""
         self._prepared.clear()

@@ -66,11 +66,13 @@ class MysqlStatement(Statement):
         empty: There is no statement in it.
         ends: It begins or ends a transaction, which blocks do.
         files: It reads a file of the client's.
+        uses: It changes which database names without one are in.
         marks: How many places it has for values.
     """
 
     __slots__ = (
         "_order", "changes", "commits", "empty", "ends", "files", "keeps", "marks", "reads", "stains", "text",
+        "uses",
     )  # fmt: skip
 
     def __init__(self, text: str) -> None:
@@ -93,6 +95,7 @@ class MysqlStatement(Statement):
         self.changes = first in CHANGES
         self.keeps = self.reads or self.changes
         self.stains = first in STAINING or STAINS.search(self.code) is not None
+        self.uses = first == "USE"
         self.ends = ENDS.match(self.code) is not None
         self.files = FILES.match(self.code) is not None
         self.commits = COMMITS.match(self.code) is not None

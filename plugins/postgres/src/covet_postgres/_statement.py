@@ -19,6 +19,8 @@ OCCUPIES = re.compile(
 """Words of statements that change something, lock rows, or take their time."""
 STAINS = re.compile(r"\b(?:SET_CONFIG|PG_(?:TRY_)?ADVISORY_\w+)\b")
 """Functions that leave something behind in the connection."""
+LOCAL = re.compile(r"\bSET_CONFIG\s*\([^()]*,\s*TRUE\s*\)")
+"""One of them whose setting ends with the transaction."""
 STAINING = frozenset(
     ["SET", "RESET", "LISTEN", "UNLISTEN", "DISCARD", "LOAD", "DECLARE", "PREPARE", "DEALLOCATE"]
 )
@@ -66,7 +68,7 @@ class PostgresStatement(Statement):
         self.plannable = first in PREPARED
         self.shared = first in READS and not stains and OCCUPIES.search(self.code) is None
         self.stains = (
-            stains
+            (stains and STAINS.search(LOCAL.sub("", self.code)) is not None)
             or first in STAINING
             or (not self.shared and TEMPORARY.search(self.code) is not None)
         )

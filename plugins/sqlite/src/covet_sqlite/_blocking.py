@@ -39,4 +39,7 @@ def blocking_database(config: SqliteConfig, directory: Path, place: str) -> Bloc
             raise start_error(refusal, path, place) from error
         return connection
 
-    return BlockingDatabase(dialect="sqlite", name=str(path), dbapi=_dbapi, connect=connect)
+    def at(other: Path) -> BlockingDatabase:
+        return blocking_database(config.model_copy(update={"path": str(other)}), directory, place)
+
+    return BlockingDatabase(dialect="sqlite", name=str(path), dbapi=_dbapi, connect=connect, at=at)

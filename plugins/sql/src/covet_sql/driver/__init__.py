@@ -2,7 +2,7 @@
 how to wait for a socket.
 """
 
-from covet_sql.driver._blocking import BlockingDatabase, OpensBlocking
+from covet_sql.driver._blocking import BlockingDatabase, HasTenants, OpensBlocking
 from covet_sql.driver._branch import (
     Branch,
     BranchConnection,
@@ -32,6 +32,7 @@ __all__ = [
     "ConnectError",
     "ConnectProblem",
     "Grammar",
+    "HasTenants",
     "Lease",
     "Loop",
     "OpensBlocking",

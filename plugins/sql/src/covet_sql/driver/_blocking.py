@@ -18,12 +18,14 @@ class BlockingDatabase(Record):
         dbapi: The driver's module, as PEP 249 has it.
         connect: Opens a connection of that driver's, and raises `ConfigurationError` if it cannot.
             It is called in a worker thread.
+        at: The same for another file, where databases are files.
     """
 
     dialect: str
     name: str
     dbapi: Any
     connect: Callable[[], Any]
+    at: Callable[[Path], BlockingDatabase] | None = None
 
 
 @runtime_checkable
@@ -40,3 +42,24 @@ class OpensBlocking(Protocol):
         Raises:
             ConfigurationError: It can be reached by the plugin alone, as one in memory.
         """
+
+
+@runtime_checkable
+class HasTenants(Protocol):
+    """A plugin that knows of databases for each tenant beside a database."""
+
+    @property
+    def tenants_of(self) -> tuple[str, str]:
+        """The SQL instance that tools connect to, and the one that stands for a tenant's."""
+
+    def tenant_names(self, base: BlockingDatabase) -> list[str]:
+        """All tenants, by name; may connect.
+
+        Raises:
+            ConfigurationError: The database cannot be reached.
+        """
+
+    def tenant_database(
+        self, base: BlockingDatabase, tenant: str, directory: Path
+    ) -> BlockingDatabase:
+        """How to connect to what one has; does not."""
