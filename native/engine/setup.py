@@ -19,8 +19,8 @@ from setuptools.errors import PlatformError
 
 def missing() -> str:
     """What this machine lacks to compile the library, or ``""``."""
-    if not sys.platform.startswith("linux"):
-        return "it waits with epoll, which only Linux has"
+    if sys.platform == "win32":
+        return "it waits with epoll or kqueue, which Windows does not have"
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     if not shutil.which(compiler):
         return f"there is no C compiler {compiler!r}: install gcc or clang, or name one in CC"

@@ -48,7 +48,7 @@ cv_connection *cv_connection_new(cv_core *core, uint32_t most)
     }
     uint32_t generation = c->generation + 1;
     if (generation > INT32_MAX)
-        generation = 1; /* the upper half marks what is not a connection, in epoll's data */
+        generation = 1; /* the upper half marks what is ready and no connection */
     memset(c, 0, sizeof *c);
     c->index = index;
     c->generation = generation;

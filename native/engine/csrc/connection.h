@@ -49,7 +49,7 @@ enum cv_connection_flag {
 
 struct cv_connection {
     int fd; /* -1: memory */
-    int epoll; /* the set its socket is in */
+    int poller; /* the one that waits for its socket */
     uint32_t index;
     uint32_t generation;
     uint32_t next_free;

@@ -1,22 +1,19 @@
-/* The engine: its epoll set, its life, and the two calls of every turn of the loop. */
+/* The engine: what it waits for, its life, and the two calls of every turn of the loop. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "core.h"
 #include "output.h"
+#include "poller.h"
 #include "reply.h"
 #include "sockets.h"
 
 enum {
     LISTENERS = 64,
-    BATCH = 512, /* readiness taken from epoll at once */
+    BATCH = 512, /* readiness taken at once */
     MANY = 16, /* of it, and none for Python: there may be more by now */
     ACCEPT_AT_ONCE = 64, /* of one listening socket in one poll */
     SPARE_CONNECTIONS = 8192, /* places for the backlog when stopping */
@@ -33,16 +30,16 @@ enum {
 struct cv_engine {
     cv_core core;
     cv_event events[CV_EVENTS];
-    struct epoll_event ready[BATCH];
+    cv_ready ready[BATCH];
     cv_listener listeners[LISTENERS];
     int listener_count;
-    int epoll, timer, wake;
-    cv_time armed; /* what the timer is set for */
-    uint8_t fired; /* it has, and stays readable until it is set again */
+    cv_poller poller;
+    cv_time armed; /* what the alarm is set for */
+    uint8_t fired; /* it has, and may be taken again until it is set anew */
     cv_time accept_due, log_due, trim_due; /* CV_NEVER: not waiting */
-    uint8_t woken; /* the wake descriptor was written since epoll reported it */
+    uint8_t woken; /* a wake-up waits to be taken */
     uint8_t empty_told;
-    uint8_t watching; /* the listening sockets are in the epoll set */
+    uint8_t watching; /* the listening sockets are waited for */
 };
 
 int64_t cv_clock(void)
@@ -176,33 +173,17 @@ static void close_core(cv_core *core)
                  ((size_t)core->connection_capacity + 1) * sizeof *core->connections);
 }
 
-static int watch(cv_engine *engine, int fd, uint32_t events, uint64_t tag)
-{
-    struct epoll_event event = {.events = events, .data.u64 = CV_TAG | tag};
-    return fd < 0 ? -1 : epoll_ctl(engine->epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
 cv_engine *cv_engine_new(const cv_options *options)
 {
     cv_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return NULL;
-    engine->epoll = engine->timer = engine->wake = -1;
+    engine->poller.fd = -1;
     engine->armed = engine->accept_due = engine->log_due = engine->trim_due = CV_NEVER;
     engine->core.events = engine->events;
-    if (open_core(&engine->core, options) < 0)
-        goto failed;
-    engine->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (engine->epoll < 0)
-        goto failed;
-    engine->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    engine->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    /* Edge-triggered: each write is reported once, and nothing need be read. */
-    if (watch(engine, engine->timer, EPOLLIN, CV_TAG_TIMER) < 0 ||
-        watch(engine, engine->wake, EPOLLIN | EPOLLET, CV_TAG_WAKE) < 0)
-        goto failed;
-    return engine;
-failed:;
+    if (open_core(&engine->core, options) == 0 &&
+        cv_poller_open(&engine->poller, CV_TAG | CV_TAG_ALARM, CV_TAG | CV_TAG_WAKE) == 0)
+        return engine;
     int error = errno ? errno : ENOMEM;
     cv_engine_free(engine);
     errno = error;
@@ -214,18 +195,13 @@ void cv_engine_free(cv_engine *engine)
     if (!engine)
         return;
     close_core(&engine->core);
-    if (engine->timer >= 0)
-        close(engine->timer);
-    if (engine->wake >= 0)
-        close(engine->wake);
-    if (engine->epoll >= 0)
-        close(engine->epoll);
+    cv_poller_close(&engine->poller);
     free(engine);
 }
 
 int cv_engine_fd(const cv_engine *engine)
 {
-    return engine->epoll;
+    return engine->poller.fd;
 }
 
 uint8_t *cv_engine_arena(const cv_engine *engine, uint64_t *size)
@@ -252,10 +228,8 @@ static void wake_if_needed(cv_engine *engine)
                  (!cv_link_empty(&core->starved) && !cv_exchanges_full(core)) ||
                  (!cv_link_empty(&core->parched) && cv_arena_has_free(&core->arena)) ||
                  (core->stopping && !core->counters.connections && !engine->empty_told);
-    if (!needed || engine->woken)
-        return;
-    uint64_t one = 1;
-    engine->woken = write(engine->wake, &one, sizeof one) == sizeof one;
+    if (needed && !engine->woken)
+        engine->woken = (uint8_t)cv_poller_wake(&engine->poller);
 }
 
 static void arm(cv_engine *engine)
@@ -281,8 +255,7 @@ static void arm(cv_engine *engine)
     cv_time due = next == CV_NEVER ? 0 : next - core->skew; /* 0: never */
     if (due < 1 && next != CV_NEVER)
         due = 1;
-    struct itimerspec when = {.it_value = {due / SECOND, due % SECOND}};
-    timerfd_settime(engine->timer, TFD_TIMER_ABSTIME, &when, NULL);
+    cv_poller_set_alarm(&engine->poller, due);
 }
 
 static void watch_listeners(cv_engine *engine, int on)
@@ -293,9 +266,9 @@ static void watch_listeners(cv_engine *engine, int on)
         if (listener->polled == on || listener->fd < 0)
             continue;
         if (!on)
-            epoll_ctl(engine->epoll, EPOLL_CTL_DEL, listener->fd, NULL);
-        else if (watch(engine, listener->fd, EPOLLIN | EPOLLEXCLUSIVE,
-                       CV_TAG_LISTENER + (uint64_t)i) < 0)
+            cv_poller_deafen(&engine->poller, listener->fd);
+        else if (cv_poller_listen(&engine->poller, listener->fd,
+                                  CV_TAG | (CV_TAG_LISTENER + (uint64_t)i)) < 0)
             continue;
         listener->polled = (uint8_t)on;
     }
@@ -336,7 +309,7 @@ static void accept_from(cv_engine *engine, int number)
 {
     cv_core *core = &engine->core;
     cv_listener *listener = &engine->listeners[number];
-    switch (cv_sockets_accept(core, engine->epoll, listener, number, ACCEPT_AT_ONCE,
+    switch (cv_sockets_accept(core, engine->poller.fd, listener, number, ACCEPT_AT_ONCE,
                               core->options.max_connections)) {
     case CV_ACCEPTED_FULL:
         watch_listeners(engine, 0);
@@ -390,7 +363,7 @@ void cv_engine_stop(cv_engine *engine)
     cv_core_tick(core);
     core->stopping = 1;
     for (int i = 0; i < engine->listener_count && core->begun; i++)
-        while (cv_sockets_accept(core, engine->epoll, &engine->listeners[i], i, ACCEPT_AT_ONCE,
+        while (cv_sockets_accept(core, engine->poller.fd, &engine->listeners[i], i, ACCEPT_AT_ONCE,
                                  core->connection_capacity) == CV_ACCEPTED_SOME)
             continue;
     watch_listeners(engine, 0);
@@ -458,25 +431,25 @@ static void run_ready(cv_core *core)
 
 static int look(cv_engine *engine)
 {
-    int count = epoll_wait(engine->epoll, engine->ready, BATCH, 0);
+    int count = cv_poller_take(&engine->poller, engine->ready, BATCH);
     cv_core_tick(&engine->core);
     return count;
 }
 
-/* Act on what epoll has reported. */
+/* Act on what is ready. */
 static void act(cv_engine *engine, int count)
 {
     cv_core *core = &engine->core;
     for (int i = 0; i < count; i++) {
-        uint64_t number = engine->ready[i].data.u64;
+        uint64_t number = cv_ready_number(&engine->ready[i]);
         if (number < CV_TAG) {
             cv_connection *c = cv_connection_find(core, number);
             if (c)
-                cv_sockets_ready(core, c, engine->ready[i].events);
+                cv_sockets_ready(core, c, &engine->ready[i]);
             continue;
         }
         number -= CV_TAG;
-        if (number == CV_TAG_TIMER) {
+        if (number == CV_TAG_ALARM) {
             engine->armed = CV_NEVER;
             engine->fired = 1;
         } else if (number == CV_TAG_WAKE) {

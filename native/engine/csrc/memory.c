@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0 /* where nothing is set aside before it is used, nobody has to ask for that */
+#endif
+
 void *cv_budget_take(cv_budget *budget, size_t size)
 {
     if (size > budget->limit || budget->used > budget->limit - size)

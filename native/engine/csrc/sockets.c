@@ -2,14 +2,18 @@
 #include "sockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "output.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* then the socket has SO_NOSIGPIPE */
+#endif
 
 int cv_listener_open(cv_listener *listener, int fd)
 {
@@ -49,16 +53,31 @@ static void set_peer(cv_connection *c, const struct sockaddr_storage *address)
     }
 }
 
-int cv_sockets_accept(cv_core *core, int epoll, cv_listener *listener, int number, int many,
+/* A connection that does not block, and that no program run later inherits; -1 with errno. */
+static int accepted(int listener, struct sockaddr_storage *address)
+{
+    socklen_t size = sizeof *address;
+#ifdef SOCK_NONBLOCK
+    return accept4(listener, (struct sockaddr *)address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    int on = 1, fd = accept(listener, (struct sockaddr *)address, &size);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+    }
+    return fd;
+#endif
+}
+
+int cv_sockets_accept(cv_core *core, int poller, cv_listener *listener, int number, int many,
                       uint32_t most)
 {
     for (int i = 0; i < many; i++) {
         if (core->counters.connections >= most)
             return CV_ACCEPTED_FULL;
         struct sockaddr_storage address;
-        socklen_t size = sizeof address;
-        int fd = accept4(listener->fd, (struct sockaddr *)&address, &size,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accepted(listener->fd, &address);
         if (fd < 0) {
             switch (errno) {
             case EAGAIN:
@@ -78,10 +97,7 @@ int cv_sockets_accept(cv_core *core, int epoll, cv_listener *listener, int numbe
             setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         }
         cv_connection *c = cv_connection_new(core, most);
-        struct epoll_event event = {.events = EPOLLIN};
-        if (c)
-            event.data.u64 = cv_connection_number(c);
-        if (!c || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        if (!c || cv_poller_add(poller, fd, cv_connection_number(c)) < 0) {
             core->counters.refused_connections++;
             if (c)
                 cv_connection_end(core, c, CV_GONE_CLOSED, 0);
@@ -89,7 +105,7 @@ int cv_sockets_accept(cv_core *core, int epoll, cv_listener *listener, int numbe
             return CV_ACCEPTED_FAILED;
         }
         c->fd = fd;
-        c->epoll = epoll;
+        c->poller = poller;
         c->listener = (uint8_t)number;
         c->interest = CV_WANT_READ;
         if (listener->family)
@@ -124,14 +140,8 @@ static int64_t write_pieces(cv_core *core, cv_connection *c, const struct iovec 
 static void set_interest(cv_core *core, cv_connection *c)
 {
     (void)core;
-    if (c->fd < 0)
-        return;
-    struct epoll_event event = {.data.u64 = cv_connection_number(c)};
-    if (c->interest & CV_WANT_READ)
-        event.events |= EPOLLIN;
-    if (c->interest & CV_WANT_WRITE)
-        event.events |= EPOLLOUT;
-    epoll_ctl(c->epoll, EPOLL_CTL_MOD, c->fd, &event);
+    if (c->fd >= 0)
+        cv_poller_change(c->poller, c->fd, cv_connection_number(c), c->interest);
 }
 
 static void shut(cv_core *core, cv_connection *c)
@@ -154,15 +164,18 @@ static void close_socket(cv_core *core, cv_connection *c, int reset)
     c->fd = -1;
 }
 
+_Static_assert((int)CV_WANT_READ == CV_POLL_READ && (int)CV_WANT_WRITE == CV_POLL_WRITE,
+               "what a connection wants is what is waited for");
+
 const cv_transport cv_sockets = {write_pieces, set_interest, shut, close_socket};
 
-void cv_sockets_ready(cv_core *core, cv_connection *c, uint32_t events)
+void cv_sockets_ready(cv_core *core, cv_connection *c, const cv_ready *ready)
 {
-    int failed = !!(events & (EPOLLHUP | EPOLLERR));
+    int failed = cv_ready_failed(ready);
     cv_turn_begin(core, c);
-    if (events & EPOLLOUT)
+    if (cv_ready_writable(ready))
         cv_connection_writable(core, c);
-    if (c->interest & CV_WANT_READ && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+    if (c->interest & CV_WANT_READ && cv_ready_readable(ready)) {
         uint8_t *at;
         size_t room = cv_connection_room(core, c, &at);
         if (room) {
@@ -181,7 +194,7 @@ void cv_sockets_ready(cv_core *core, cv_connection *c, uint32_t events)
             if (failed)
                 cv_connection_end(core, c, CV_GONE_CLOSED, 0);
             else
-                cv_turn_end(core); /* without a block: settle takes it out of epoll's sight */
+                cv_turn_end(core); /* without a block: settle has it waited for no more */
             return;
         }
     } else if (failed) {

@@ -3,18 +3,19 @@
 #define COVET_SOCKETS_H
 
 #include "core.h"
+#include "poller.h"
 
 typedef struct cv_listener {
     int fd;
     uint8_t family; /* 4, 6, or 0 */
-    uint8_t polled; /* in the epoll set */
+    uint8_t polled; /* it is waited for */
 } cv_listener;
 
 extern const cv_transport cv_sockets;
 
-/* What epoll reports that is not a connection has this in the upper half. */
+/* What is ready and no connection has this in the upper half of its number. */
 #define CV_TAG (UINT64_C(0xffffffff) << 32)
-enum { CV_TAG_TIMER = 0, CV_TAG_WAKE = 1, CV_TAG_LISTENER = 2 };
+enum { CV_TAG_ALARM = 0, CV_TAG_WAKE = 1, CV_TAG_LISTENER = 2 };
 
 /* Prepare a listening socket. Returns 0 or -errno. */
 int cv_listener_open(cv_listener *listener, int fd);
@@ -22,10 +23,10 @@ int cv_listener_open(cv_listener *listener, int fd);
 enum cv_accepted { CV_ACCEPTED_ALL, CV_ACCEPTED_SOME, CV_ACCEPTED_FULL, CV_ACCEPTED_FAILED };
 
 /* Accept at most `many`, while there are fewer than `most` connections. */
-int cv_sockets_accept(cv_core *core, int epoll, cv_listener *listener, int number, int many,
+int cv_sockets_accept(cv_core *core, int poller, cv_listener *listener, int number, int many,
                       uint32_t most);
 
-/* epoll says that something can be done. */
-void cv_sockets_ready(cv_core *core, cv_connection *c, uint32_t events);
+/* Something can be done. */
+void cv_sockets_ready(cv_core *core, cv_connection *c, const cv_ready *ready);
 
 #endif

@@ -18,6 +18,8 @@ PROGRAMS = ["test_arguments", "test_connection", "test_engine", "test_random"]
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 PLAIN = ("-g", "-O2")
+SHIM = TESTS / "kqueue"
+KQUEUE = (*SANITIZED, "-DCV_KQUEUE", f"-I{SHIM}")
 
 
 def run(*command: str, folder: Path | None = None) -> None:
@@ -32,7 +34,8 @@ def library(compiler: str, options: tuple[str, ...], base: Path) -> list[str]:
     """The engine's objects, compiled once for all programs."""
     folder = base / f"{compiler}-{len(options)}"
     folder.mkdir()
-    run(compiler, *WARNINGS, *options, "-c", *map(str, sorted(CSRC.glob("*.c"))), folder=folder)
+    sources = [*CSRC.glob("*.c"), *(SHIM.glob("*.c") if options == KQUEUE else ())]
+    run(compiler, *WARNINGS, *options, "-c", *map(str, sorted(sources)), folder=folder)
     return [str(found) for found in folder.glob("*.o")]
 
 
@@ -55,6 +58,12 @@ def build(compiler: str, name: str, base: Path, options: tuple[str, ...]) -> str
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_they_pass_under_the_sanitizers(compiler: str, name: str, base: Path) -> None:
     run(build(compiler, name, base, SANITIZED))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_they_pass_with_kqueue(name: str, base: Path) -> None:
+    """Over a shim: what BSD and macOS wait with is compiled and driven, and no more is known of it."""
+    run(build("gcc", name, base, KQUEUE))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -755,6 +755,8 @@ async def test_reload_keeps_connections_and_what_they_have_sent(server: str) -> 
             await Current.state.started.wait()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(kernel.reload, version(2))
+                while kernel.state != "reloading":
+                    await anyio.sleep(0.01)
                 await anyio.sleep(0.1)
                 await idle.send(request("/version"))
                 async with service.connect() as late:

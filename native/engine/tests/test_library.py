@@ -79,14 +79,14 @@ def test_it_is_loaded_once() -> None:
     assert Engine.unusable() == ""
 
 
-def test_elsewhere_than_on_linux_it_cannot_be_used(
+def test_where_there_is_neither_epoll_nor_kqueue_it_cannot_be_used(
     unloaded: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(ConfigurationError, match="needs Linux, and this is darwin") as raised:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ConfigurationError, match="epoll or kqueue, and this is win32") as raised:
         load()
     assert raised.value.code == "COVET-ENGINE-LIBRARY"
-    assert Engine.unusable() == "the native engine needs Linux, and this is darwin"
+    assert Engine.unusable() == "the native engine needs epoll or kqueue, and this is win32"
 
 
 def test_a_library_that_does_not_load_is_explained(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from covet_engine._native import FFI, Lib
 
 
+SYSTEMS = ("linux", "darwin", "freebsd", "netbsd", "dragonfly")
+"""What systems are called that have epoll, or kqueue with events that a program makes by itself."""
+
+
 class Library(NamedTuple):
     """What cffi gives: ``ffi`` makes and reads C data, ``lib`` has the functions and constants."""
 
@@ -35,10 +39,10 @@ def load() -> Library:
     Raises:
         ConfigurationError: It cannot be loaded here.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith(SYSTEMS):
         raise ConfigurationError(
             "COVET-ENGINE-LIBRARY",
-            f"the native engine needs Linux, and this is {sys.platform}.",
+            f"the native engine needs epoll or kqueue, and this is {sys.platform}.",
             place="plugins.engine",
             fix="Use the portable server: pip install covet-hypercorn.",
         )

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#ifndef CV_KQUEUE
 #include <sys/epoll.h>
+#endif
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -537,7 +539,14 @@ static void stopping_answers_the_backlog(void)
     over();
 }
 
-/* Whether an engine waits for the listener in a way that wakes only one of those who do. */
+/* Whether an engine waits for the listener in a way that wakes only one of those who do, where there is
+ * such a way. */
+#ifdef CV_KQUEUE
+static int waits_exclusively(const cv_engine *of)
+{
+    return of != NULL;
+}
+#else
 static int waits_exclusively(const cv_engine *of)
 {
     char path[64], line[256];
@@ -555,6 +564,7 @@ static int waits_exclusively(const cv_engine *of)
         fclose(file);
     return found;
 }
+#endif
 
 /* What a client hears while two engines work. */
 static const char *hear_from_either(cv_engine *other, int fd)
