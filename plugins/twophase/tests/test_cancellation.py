@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import anyio.lowlevel
-import pytest
 from services.pair import BANK, STOCK, TAKE, Pair, transfer
 
 from covet_kernel.testing import cancel_at_every_await
@@ -34,27 +35,31 @@ async def test_cancelled_at_every_await(pair: Pair) -> None:
         assert two_phase.counts.committed >= 1
 
 
-@pytest.mark.parametrize("at", POINTS)
-async def test_cancelled_at_a_point_of_the_protocol(pair: Pair, at: str) -> None:
-    scope = anyio.CancelScope()
-
-    def reached(point: str) -> None:
-        if point == at:
-            scope.cancel()
-
-    async with pair.coordinator(reached) as two_phase:
-        with scope:
-            await transfer(two_phase)
-            await anyio.lowlevel.checkpoint()
-        assert scope.cancelled_caught
-        await pair.resolved(two_phase)
-        shop, bank = pair.amounts()
-        assert shop + bank == 2 * STOCK
-        if POINTS.index(at) >= DECIDED:
-            assert shop == STOCK - 1
-        elif at.startswith("begun"):
-            assert shop == STOCK
+async def test_cancelled_at_a_point_of_the_protocol(pair: Pair) -> None:
+    async with pair.coordinator() as two_phase:
+        for number, at in enumerate(POINTS):
+            pair.refill()
+            scope = anyio.CancelScope()
+            two_phase.reached = partial(cancel_at, at, scope)
+            with scope:
+                await transfer(two_phase)
+                await anyio.lowlevel.checkpoint()
+            assert scope.cancelled_caught, at
+            await pair.resolved(two_phase)
+            shop, bank = pair.amounts()
+            assert shop + bank == 2 * STOCK, at
+            if number >= DECIDED:
+                assert shop == STOCK - 1, at
+            elif at.startswith("begun"):
+                assert shop == STOCK, at
+        two_phase.reached = lambda point: None
         await transfer(two_phase)
+
+
+def cancel_at(at: str, scope: anyio.CancelScope, point: str) -> None:
+    """What a coordinator calls at each point, to be cancelled at one."""
+    if point == at:
+        scope.cancel()
 
 
 async def test_a_deadline_ends_a_block_that_waits_for_a_lock(pair: Pair) -> None:

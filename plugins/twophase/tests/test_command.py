@@ -16,6 +16,8 @@ from covet_cli import main
 from covet_kernel import ConfigurationError, flatten
 from covet_twophase._folder import Logs
 
+pytestmark = pytest.mark.once
+
 Command = Callable[..., str]
 FOREIGN = f"covet-{'f' * 16}-{'e' * 16}-1"
 
