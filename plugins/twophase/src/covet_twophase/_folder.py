@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from covet_kernel import ConfigurationError
-from covet_twophase._file import LockedError, LogFile
+from covet_twophase._file import LockedError, LogFile, sync_folder
 from covet_twophase._log import Log
 from covet_twophase._names import new_id
 from covet_twophase._records import Content, DamagedError
@@ -36,7 +36,9 @@ class Logs:
             ConfigurationError: The folder or a log of it cannot be used.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self._folder.is_dir():
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                sync_folder(self._folder.parent)
             taken = self.take_over()
             self.hold(taken)
             if taken:
