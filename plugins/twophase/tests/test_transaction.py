@@ -8,7 +8,9 @@ import anyio
 import pytest
 from services.pair import BANK, SHOP, STOCK, TAKE, Pair, transfer
 
-from covet_kernel.contracts import SQL, SqlError, SqlIntegrityError
+from covet_kernel.contracts import SQL, SqlConflictError, SqlError, SqlIntegrityError
+from covet_sql import run_again
+from covet_twophase import TwoPhaseTransaction
 
 
 async def test_a_block_is_committed_on_both(pair: Pair) -> None:
@@ -148,6 +150,23 @@ async def test_a_session_is_the_same_for_the_whole_block(pair: Pair) -> None:
             await tx.session(SHOP)
         with pytest.raises(SqlError):
             await shop.fetch_value("SELECT 1")
+
+
+async def test_what_conflicted_is_done_again(pair: Pair) -> None:
+    async with pair.coordinator() as two_phase:
+        tried = 0
+
+        async def work(tx: TwoPhaseTransaction) -> int:
+            nonlocal tried
+            tried += 1
+            for each in (SHOP, BANK):
+                await (await tx.session(each)).execute(TAKE, (1, 1))
+            if tried < 3:
+                raise SqlConflictError("another was in the way", sqlstate="40001")
+            return tried
+
+        assert await run_again(two_phase.transaction, work) == 3
+    assert pair.amounts() == (STOCK - 1, STOCK - 1)
 
 
 async def test_it_belongs_to_the_task_that_began_it(pair: Pair) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from random import uniform
 from typing import TypeVar
 
@@ -10,6 +12,7 @@ import anyio
 
 from covet_kernel.contracts import Isolation, SqlConflictError, SqlDatabase, SqlSession
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 FIRST_WAIT = 0.01
@@ -51,6 +54,30 @@ async def run_transaction(
             the next one could begin; a note on it says which and how often it was tried.
         SqlError: The database refused, as for any transaction.
     """
+    return await run_again(
+        partial(db.transaction, read_only=read_only, isolation=isolation), work, attempts=attempts
+    )
+
+
+async def run_again(
+    begin: Callable[[], AbstractAsyncContextManager[S]],
+    work: Callable[[S], Awaitable[T]],
+    *,
+    attempts: int = 10,
+) -> T:
+    """`run_transaction` for anything that begins like a transaction, one over several databases, say.
+
+    Args:
+        begin: Makes the block of an attempt.
+        work: What is done in it, with what it gives.
+        attempts: How often it is tried at most.
+
+    Returns:
+        What the work returned in the attempt that was committed.
+
+    Raises:
+        SqlConflictError: As for `run_transaction`.
+    """
     if attempts < 1:
         raise ValueError("a transaction is tried once at least")
     tried = 0
@@ -58,9 +85,9 @@ async def run_transaction(
         tried += 1
         began = False
         try:
-            async with db.transaction(read_only=read_only, isolation=isolation) as session:
+            async with begin() as given:
                 began = True
-                result = await work(session)
+                result = await work(given)
         except SqlConflictError as error:
             if not began or not error.sqlstate.startswith("40") or error.sqlstate == UNKNOWN:
                 raise
