@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 import anyio
 import h11
 import pytest
+import trustme
 
 from covet_hypercorn import _sendfile
 
@@ -228,3 +230,24 @@ async def test_it_is_not_offered_where_there_is_no_socket(server: Any, file: Bin
     assert application.offered == [False]
     assert [type(each) for each in application.raised] == [RuntimeError]
     assert CONTENT[:100] not in data
+
+
+async def test_it_is_not_offered_where_bytes_are_encrypted(
+    server: Any, file: BinaryIO, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    application = Sending(body(b"x" * 1000, more=False), length=1000)
+    tls = {"certificate": str(tmp_path / "server.pem")}
+    async with server.listening(application, config={"tls": tls}) as (_, port):
+        with anyio.fail_after(20):
+            async with await anyio.connect_tcp(
+                "127.0.0.1", port, tls=True, ssl_context=trusting, tls_standard_compatible=False
+            ) as stream:
+                client = server.client(stream)
+                await client.send(server.GET)
+                assert (await client.answer())[2] == b"x" * 1000
+    assert application.offered == [False]
