@@ -279,7 +279,7 @@ class Connection:
     async def _run(self, statement: MysqlStatement, params: Params, *, rows: bool = True) -> Result:
         self._check(statement)
         values = statement.values(params)
-        prepared = await self._prepared(statement)
+        prepared = self.link.known(statement.text) or await self._prepared(statement)
         try:
             if rows:
                 _check_names(prepared)
@@ -325,10 +325,13 @@ class Connection:
     def _told(self) -> list[Exchange]:
         """What tells the server the caller's deadline, if it is nearer than the configured limit."""
         configured = self._config.statement_timeout
-        left = anyio.current_effective_deadline() - anyio.current_time() + MARGIN
         limit = 0.0
+        deadline = anyio.current_effective_deadline()
         # Minus infinity stands for a caller that is cancelled already.
-        if 0 < left < configured:
+        if (
+            abs(deadline) != float("inf")
+            and 0 < (left := deadline - anyio.current_time() + MARGIN) < configured
+        ):
             limit = next((each for each in STEPS if each >= left), 0.0)
             if limit >= configured:
                 limit = 0.0

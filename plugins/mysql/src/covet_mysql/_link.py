@@ -7,9 +7,7 @@ gone by then; the answer is read and dropped.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
 
 from covet_kernel.contracts import SqlError
@@ -106,15 +104,16 @@ class Link:
         last = exchanges[-1]
         for each in exchanges:
             self._flight.append((each, reply if each is last else None))
-        self._write(b"".join([framed(each.request) for each in exchanges]))
+        if len(exchanges) == 1:
+            self._write(framed(last.request))
+        else:
+            self._write(b"".join([framed(each.request) for each in exchanges]))
         return reply
 
-    def _write(self, data: bytes) -> None:
-        self._sent(partial(self._channel.send, data))
-
-    def _sent(self, send: Callable[[], bool]) -> None:
+    def _write(self, data: bytes = b"") -> None:
+        """Send it behind what is left, as far as that goes at once."""
         try:
-            left = send()
+            left = self._channel.send(data) if data else self._channel.flush()
         except OSError as problem:
             # What was sent of it cannot be told.
             self.give_up(f"it could not be written to: {problem.strerror or problem}")
@@ -126,7 +125,7 @@ class Link:
     def _flush(self) -> None:
         self._writing = False
         if not self.lost:
-            self._sent(self._channel.flush)
+            self._write()
 
     # Receiving
 

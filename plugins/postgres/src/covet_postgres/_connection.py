@@ -256,9 +256,12 @@ class Connection:
 
     def _limits(self) -> list[Text]:
         """What tells the server the caller's deadline, if it is nearer than the configured limit."""
-        left = anyio.current_effective_deadline() - anyio.current_time() + MARGIN
+        deadline = anyio.current_effective_deadline()
         # Minus infinity stands for a caller that is cancelled already.
-        if self._config.pgbouncer or not 0 < left < self._config.statement_timeout:
+        if self._config.pgbouncer or abs(deadline) == float("inf"):
+            return []
+        left = deadline - anyio.current_time() + MARGIN
+        if not 0 < left < self._config.statement_timeout:
             return []
         return [(LIMIT, [b"%d" % int(1000 * left)])]
 

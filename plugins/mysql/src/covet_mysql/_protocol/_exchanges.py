@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from covet_mysql._protocol import _constants as c
 from covet_mysql._protocol._answers import Done, Failure, done, failure
@@ -12,7 +12,9 @@ from covet_mysql._protocol._fields import number
 from covet_mysql._protocol._packets import WHOLE, ProtocolError
 from covet_mysql._protocol._rows import Decoder
 
-Step: TypeAlias = Callable[[bytes], bool]
+Step: TypeAlias = Callable[[Any, bytes], bool]
+"""What takes the next message. Not bound to its exchange, which would hold itself and wait for the
+garbage collector."""
 PARAMETERS = 1 << 16
 """Parameters that a statement can have."""
 
@@ -114,10 +116,10 @@ class Prepare(Exchange):
         self._extended = extended
         self._columns: list[Column] = []
         self._left = [0, 0]
-        self._step: Step = self._begin
+        self._step: Step = Prepare._begin
 
     def feed(self, packet: bytes) -> bool:
-        return self._step(packet)
+        return self._step(self, packet)
 
     def _begin(self, packet: bytes) -> bool:
         if self._first(packet) == c.ERROR:
@@ -130,7 +132,7 @@ class Prepare(Exchange):
         if columns > MOST:
             raise ProtocolError("a result has too many columns")
         self._left = [self.prepared.parameters, columns]
-        self._step = self._definition
+        self._step = Prepare._definition
         return not any(self._left)
 
     def _definition(self, packet: bytes) -> bool:
@@ -184,10 +186,10 @@ class Result(Exchange):
         self._columns: list[Column] = []
         self._count = 0
         self._taken = False
-        self._step: Step = self._begin
+        self._step: Step = Result._begin
 
     def feed(self, packet: bytes) -> bool:
-        return self._step(packet)
+        return self._step(self, packet)
 
     def _ended(self, end: Done) -> bool:
         # Of what the driver itself changes, it knows.
@@ -210,10 +212,10 @@ class Result(Exchange):
             known = self.prepared.decoder
             if known is None or len(known.columns) != self._count:
                 raise ProtocolError("a result's columns are not known")
-            self._step = self._row
+            self._step = Result._row
         else:
             self._columns = []
-            self._step = self._definition
+            self._step = Result._definition
         return False
 
     def _definition(self, packet: bytes) -> bool:
@@ -222,14 +224,14 @@ class Result(Exchange):
             known = self.prepared.decoder
             if not self._taken and (known is None or known.columns != self._columns):
                 self.prepared.decoder = Decoder(self._columns)
-            self._step = self._row
+            self._step = Result._row
         return False
 
     def _row(self, packet: bytes) -> bool:
         first = self._first(packet)
         if first == c.END and len(packet) < WHOLE:
             self._taken = True
-            self._step = self._begin
+            self._step = Result._begin
             return self._ended(done(packet))
         if first == c.ERROR:
             return self._failed(packet)
@@ -255,4 +257,4 @@ class Fetch(Result):
             cached=True,
             largest=largest,
         )
-        self._step = self._row
+        self._step = Result._row

@@ -72,8 +72,9 @@ class Packets:
         data = self._data
         while len(data) - self._at >= 4:
             at = self._at
-            length = int.from_bytes(data[at : at + 3], "little")
-            if length + sum(map(len, self._parts)) > self._largest:
+            length = data[at] | data[at + 1] << 8 | data[at + 2] << 16
+            parts = self._parts
+            if (length + sum(map(len, parts)) if parts else length) > self._largest:
                 raise ProtocolError(f"a message has more than {self._largest} bytes")
             if data[at + 3] != self.sequence:
                 raise ProtocolError("a packet is out of its order")
@@ -83,11 +84,11 @@ class Packets:
             self.sequence = (self.sequence + 1) & 0xFF
             self._at = end
             part = bytes(data[at + 4 : end])
-            if length < WHOLE and not self._parts:
+            if length < WHOLE and not parts:
                 return part
-            self._parts.append(part)
+            parts.append(part)
             if length < WHOLE:
-                whole = b"".join(self._parts)
-                self._parts.clear()
+                whole = b"".join(parts)
+                parts.clear()
                 return whole
         return None

@@ -42,6 +42,7 @@ _DATETIME = bytes((c.DATETIME, 0))
 _TIME = bytes((c.TIME, 0))
 _pack_int = struct.Struct("<q").pack
 _pack_double = struct.Struct("<d").pack
+_pack_execution = struct.Struct("<IBI").pack
 _LONGEST = timedelta(hours=838, minutes=59, seconds=59, microseconds=999999)
 
 
@@ -177,7 +178,7 @@ def execution(number: int, values: Sequence[Any], *, cursor: bool = False) -> by
     Raises:
         UnwritableError: A value is none that a parameter can have.
     """
-    head = c.COM_STMT_EXECUTE + struct.pack("<IBI", number, int(cursor), 1)
+    head = c.COM_STMT_EXECUTE + _pack_execution(number, cursor, 1)
     if not values:
         return head
     nulls, bit = 0, 1
