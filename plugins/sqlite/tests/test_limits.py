@@ -35,11 +35,42 @@ async def test_anothers_lock_is_a_conflict_and_reading_goes_on(
                 with pytest.raises(SqlConflictError) as caught:
                     await db.execute("INSERT INTO t (a) VALUES (1)")
                 assert caught.value.sqlstate == "40001"
-                with pytest.raises(SqlConflictError):
-                    async with db.transaction():
-                        pass
+                with pytest.raises(SqlConflictError) as caught:
+                    async with db.transaction() as session:
+                        await session.fetch_all("SELECT * FROM t")
+                # Nothing that begins anew at once would help with.
+                assert caught.value.sqlstate == "55P03"
             assert await db.fetch_all("SELECT * FROM t") == []
         assert await db.execute("INSERT INTO t (a) VALUES (1)") == 1
+
+
+async def test_what_could_not_begin_runs_nothing(open_db: Opener, tmp_path: Path) -> None:
+    async with open_db(busy_timeout=0.05) as db:
+        with pytest.raises(SqlError) as caught:
+            async with db.transaction() as session:
+                with locked(tmp_path / "app.db"), pytest.raises(SqlConflictError):
+                    await session.execute("INSERT INTO t (a) VALUES (1)")
+                # The lock is free by now, and still there is no transaction.
+                with pytest.raises(SqlError) as refused:
+                    await session.execute("INSERT INTO t (a) VALUES (2)")
+                assert refused.value.sqlstate == "25P02"
+        assert caught.value.sqlstate == "25P02"
+        assert await db.fetch_value("SELECT count(*) FROM t") == 0
+        async with db.transaction() as session:
+            assert await session.execute("INSERT INTO t (a) VALUES (3)") == 1
+
+
+async def test_a_block_may_begin_with_a_part_or_with_nothing(open_db: Opener) -> None:
+    async with open_db() as db:
+        async with db.transaction() as session, session.transaction() as part:
+            await part.execute("INSERT INTO t (a) VALUES (1)")
+        async with db.transaction():
+            pass
+        with pytest.raises(ZeroDivisionError):
+            async with db.transaction():
+                raise ZeroDivisionError
+        assert await db.fetch_value("SELECT count(*) FROM t") == 1
+        assert db.counts.discarded == 0
 
 
 async def test_waiting_for_anothers_lock_can_be_cancelled(open_db: Opener, tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ from typing import Any, TypeVar, cast
 import anyio
 import apsw
 
-from covet_kernel.contracts import Isolation, Params, Row, SqlError, SqlUnavailableError
+from covet_kernel.contracts import (
+    Isolation,
+    Params,
+    Row,
+    SqlConflictError,
+    SqlError,
+    SqlUnavailableError,
+)
 from covet_sqlite._config import SqliteConfig
 from covet_sqlite._errors import FAILURES, sql_error
 from covet_sqlite._open import names_of, only_reads, open_raw, read_schema
@@ -87,6 +94,7 @@ class Connection:
         self._raw: apsw.Connection | None = None
         self._text: str | None = None
         self._in_transaction = False
+        self._beginning: bool | None = None
         self._failed = False
         self._streams: set[Stream] = set()
         self._busy_since = 0.0
@@ -167,22 +175,36 @@ class Connection:
         """Ends the reading, before whatever is asked of the connection next."""
         self._worker.post(partial(self._close_stream, stream))
 
-    async def begin(self, *, read_only: bool, isolation: Isolation | None = None) -> None:
-        """Begin a transaction. Writers take turns, readers keep their snapshot: more than any level asks."""
-        await self._run(partial(self._begin, read_only))
+    def begin(self, *, read_only: bool, isolation: Isolation | None = None) -> None:
+        """Begin a transaction, with the first thing that is asked of it: a trip to the thread less.
+
+        Writers take turns, readers keep their snapshot: that is more than any level of isolation asks.
+        """
+        self._beginning = read_only
 
     async def commit(self) -> None:
         """Commit; rolls back and raises if the database refuses."""
-        await self._finish(self._commit)
+        if self._begun():
+            await self._finish(self._commit)
 
     async def roll_back(self) -> None:
-        await self._finish(self._roll_back)
+        if self._begun():
+            await self._finish(self._roll_back)
+
+    def _begun(self) -> bool:
+        """Whether anything was asked of the transaction; if not, there is none from now on."""
+        # No job runs: the thread does not look at it.
+        begun, self._beginning = self._beginning is None, None
+        return begun
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """A part of a transaction that can fail alone."""
         self._savepoints += 1
         name = f"covet_savepoint_{self._savepoints}"
+        if self._beginning is not None:
+            # To begin may take as long as another process's lock.
+            await self._run(self._nothing)
         await self._finish(partial(self._save, name), "08006")
         try:
             yield
@@ -227,6 +249,8 @@ class Connection:
 
     def _guarded(self, function: Callable[[], T]) -> T:
         try:
+            if self._beginning is not None:
+                self._begin(self._beginning)
             return function()
         except apsw.InterruptError as error:
             raise SqlError(
@@ -388,9 +412,22 @@ class Connection:
             )
 
     def _begin(self, read_only: bool) -> None:
-        self._db.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        self._beginning = None
+        try:
+            self._db.execute("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            # Not as a conflict of the transaction's own, which it would help to repeat at once.
+            self._failed = True
+            raise SqlConflictError(str(error), sqlstate="55P03") from error
+        except BaseException:
+            # What is asked for next is not to run without it.
+            self._failed = True
+            raise
         self._in_transaction = True
         self._reads_only = read_only or self._reader
+
+    def _nothing(self) -> None:
+        pass
 
     def _commit(self) -> None:
         self._drop_streams()

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import current_token
 
+from covet_sql.driver import Reply, current_scheduler
+
 T = TypeVar("T")
 
 POLL = 0.02
@@ -19,17 +21,30 @@ POLL = 0.02
 
 
 class Job:
-    """One function to run, and what became of it."""
+    """One function to run, and what became of it.
 
-    __slots__ = ("cancelled", "deadline", "done", "error", "function", "result")
+    Attributes:
+        reply: What is waited for, if anybody waits.
+        done: The loop knows that it is over.
+    """
 
-    def __init__(self, function: Callable[[], Any], deadline: float) -> None:
+    __slots__ = ("cancelled", "deadline", "done", "error", "function", "reply", "result")
+
+    def __init__(
+        self, function: Callable[[], Any], deadline: float, reply: Reply | None = None
+    ) -> None:
         self.function = function
         self.deadline = deadline
-        self.cancelled = False
-        self.done = anyio.Event()
+        self.reply = reply
+        self.cancelled = self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def over(self) -> None:
+        """Wake whoever waits for it; in the loop's thread."""
+        self.done = True
+        if self.reply is not None and not self.reply.done():
+            self.reply.set_result(None)
 
 
 class Worker:
@@ -50,6 +65,7 @@ class Worker:
         self._call_soon: Callable[[Callable[[], object]], object] = (
             getattr(token, "call_soon_threadsafe", None) or token.run_sync_soon
         )
+        self._scheduler = current_scheduler()
         self._interrupt = interrupt
         self._cleanup_timeout = cleanup_timeout
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -68,7 +84,7 @@ class Worker:
                     job.error = error
             self.job = None
             with suppress(RuntimeError):  # the loop is gone, and whoever waited with it
-                self._call_soon(job.done.set)
+                self._call_soon(job.over)
             del job
 
     async def run(self, function: Callable[[], T], timeout: float) -> T:
@@ -77,10 +93,11 @@ class Worker:
         When cancelled, the job is interrupted and waited for, so that the thread is free and
         nothing of it is still going on when this returns; past the clean-up time it is ``lost``.
         """
-        job = Job(function, monotonic() + timeout)
+        reply = self._scheduler.reply()
+        job = Job(function, monotonic() + timeout, reply)
         self._jobs.put(job)
         try:
-            await job.done.wait()
+            await reply
         except BaseException:
             job.cancelled = True
             await self._stop(job)
@@ -98,7 +115,9 @@ class Worker:
             while True:
                 self._interrupt()
                 with anyio.move_on_after(POLL):
-                    await job.done.wait()
+                    job.reply = self._scheduler.reply()
+                    if not job.done:
+                        await job.reply
                     return
         self.lost = True
 
