@@ -51,6 +51,8 @@ class _Finite:
         return SchemaValidator(_refusing(self._schema, False), _use_prebuilt=False)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what copies and pickles ask for
+            raise AttributeError(name)
         found = getattr(self._made, name)
         setattr(self, name, found)
         return found
