@@ -103,6 +103,24 @@ class SqlDatabaseSuite:
             query = "SELECT id FROM items WHERE name = :name OR (id = :id AND name = :name)"
             assert await db.fetch_value(query, {"id": 7, "name": "n3"}) == 3
 
+    async def test_a_parameter_may_stand_wherever_a_value_may(self) -> None:
+        async with self.items() as db:
+            await self.seeded(db)
+            await db.execute(INSERT, (4, r"100\% of_it"))
+            values = {"pattern": r"%\\\%%", "limit": 2, "offset": 0}
+            page = (
+                r"SELECT id FROM items WHERE name LIKE :pattern ESCAPE '\'"
+                r" OR (id > 9 AND name LIKE :pattern ESCAPE '\')"
+                " ORDER BY id LIMIT :limit OFFSET :offset"
+            )
+            assert await db.fetch_all(page, values) == [{"id": 4}]
+            assert await db.fetch_all(page, {**values, "offset": 1}) == []
+            change = "UPDATE items SET amount = coalesce(:nothing, amount) WHERE id = :id"
+            assert await db.execute(change, {"nothing": None, "id": 4}) == 1
+            copy = "INSERT INTO items (id, name) SELECT :id, :name FROM items WHERE id = :from"
+            assert await db.execute(copy, {"id": 5, "name": "n5", "from": 4}) == 1
+            assert await db.execute(copy, {"id": 6, "name": "n6", "from": 7}) == 0
+
     async def test_what_looks_like_a_parameter_in_a_text_is_none(self) -> None:
         async with self.items() as db:
             await self.seeded(db)

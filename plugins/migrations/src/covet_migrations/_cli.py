@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from covet_kernel import Assembly, ConfigurationError
 from covet_migrations._config import MigrationsConfig
-from covet_migrations._migrator import Migrator, Way, no_sources
+from covet_migrations._migrator import Migrator, no_sources
 from covet_migrations._sources import OWN, Source, blocking_database, source_named, sources
 from covet_migrations._steps import offline
 
 if TYPE_CHECKING:
     from covet_migrations._revisions import Revision
     from covet_migrations._safety import Finding
+    from covet_migrations._scripts import Way
 
 AHEAD = 3
 """Exit code of ``covet db status --check``: the database has a revision that no source has."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -16,7 +16,7 @@ from covet_kernel import ConfigurationError, LifecycleError
 from covet_migrations._locks import in_use, is_busy, limit_waiting, locked
 from covet_migrations._progress import progress
 from covet_migrations._revisions import Revision, Revisions
-from covet_migrations._scripts import explained, one_head_each, script_directory
+from covet_migrations._scripts import explained, one_head_each, planned, script_directory
 from covet_migrations._sources import Source
 from covet_migrations._steps import offline, run_step
 from covet_sql.driver import BlockingDatabase
@@ -24,6 +24,8 @@ from covet_sql.driver import BlockingDatabase
 if TYPE_CHECKING:
     from alembic.runtime.migration import RevisionStep
     from alembic.script import ScriptDirectory
+
+    from covet_migrations._scripts import Way
 
 URLS = {
     "sqlite": "sqlite://",
@@ -33,7 +35,6 @@ URLS = {
 """Which of SQLAlchemy's dialects speaks to the driver; where to, the driver itself knows."""
 
 T = TypeVar("T")
-Way = Literal["upgrade", "downgrade"]
 
 
 def _nothing(*_: object) -> None:
@@ -156,10 +157,7 @@ class Migrator:
         if destination == "heads":
             one_head_each(self.revisions, self.sources)
         with explained(self.revisions, self.database.name):
-            plan = self.script._upgrade_revs if way == "upgrade" else self.script._downgrade_revs
-            steps: Any = plan(destination, tuple(heads))  # type: ignore[arg-type]
-        found: list[RevisionStep] = list(steps)
-        return found
+            return planned(self.script, way, destination, tuple(heads))
 
     def upgrade(self, destination: str = "heads") -> int:
         """Apply what is missing; how many revisions that were.

@@ -6,16 +6,26 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
+from alembic.runtime.migration import MigrationStep
 from alembic.script import ScriptDirectory
-from alembic.script.revision import MultipleHeads, ResolutionError
+from alembic.script.revision import (
+    MultipleHeads,
+    RangeNotAncestorError,
+    ResolutionError,
+    RevisionError,
+)
 from alembic.util import CommandError
 
 from covet_kernel import ConfigurationError
 from covet_migrations._revisions import Revisions
 from covet_migrations._sources import Source
 
+if TYPE_CHECKING:
+    from alembic.runtime.migration import RevisionStep
+
+Way = Literal["upgrade", "downgrade"]
 TEMPLATE = Path(__file__).with_name("_template")
 FILE = "%(year)d-%(month).2d-%(day).2d_%(rev)s_%(slug)s"
 
@@ -52,17 +62,34 @@ def _files(error: BaseException, folders: Sequence[Path]) -> str:
     return found
 
 
+def planned(
+    script: ScriptDirectory, way: Way, destination: str, heads: tuple[str, ...]
+) -> list[RevisionStep]:
+    """The steps from the heads of a database to a destination, in the order of their running.
+
+    Raises:
+        RevisionError: There is no such revision, or no way to it.
+    """
+    known = script.revision_map
+    if way == "upgrade":
+        below = [*script.iterate_revisions(destination, heads, implicit_base=True)]
+        return [MigrationStep.upgrade_from_script(known, each) for each in reversed(below)]
+    above = script.iterate_revisions(heads, destination, select_for_downgrade=True)
+    return [MigrationStep.downgrade_from_script(known, each) for each in above]
+
+
 @contextmanager
 def explained(revisions: Revisions, place: str) -> Iterator[None]:
     """Raises what Alembic says of a revision as an error that says what would be valid."""
     try:
         yield
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         _explain(error, revisions, place)
 
 
-def _explain(error: CommandError, revisions: Revisions, place: str) -> NoReturn:
-    cause, known = error.__cause__, sorted(revisions.by_id)
+def _explain(error: CommandError | RevisionError, revisions: Revisions, place: str) -> NoReturn:
+    cause = error if isinstance(error, RevisionError) else error.__cause__
+    known = sorted(revisions.by_id)
     if isinstance(cause, MultipleHeads):
         raise ConfigurationError(
             "COVET-MIGRATION-HEADS",
@@ -75,6 +102,8 @@ def _explain(error: CommandError, revisions: Revisions, place: str) -> NoReturn:
     if isinstance(cause, ResolutionError):
         asked = re.sub(r"\W", "", str(cause.argument))
         problem = f"there is no revision {cause.argument!r}"
+    elif isinstance(cause, RangeNotAncestorError):
+        problem = "there is no way from where the database is to the revision"
     else:
         problem = str(error).rstrip(".")
     raise ConfigurationError(
