@@ -15,6 +15,8 @@ import pytest
 
 from covet_cli import main
 
+pytestmark = pytest.mark.once
+
 CONFIG = """
 [plugins."sqlite/a"]
 path = "a.db"

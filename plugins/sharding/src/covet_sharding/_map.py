@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import NamedTuple
 
 import anyio
@@ -72,7 +73,7 @@ class ShardMap:
     @property
     def fresh(self) -> bool:
         """Whether reads may go by it: no move has got as far as taking rows away since it was read."""
-        return anyio.current_time() - self._read_at < self._lifetime
+        return monotonic() - self._read_at < self._lifetime
 
     def known(self, bucket: str) -> Placement | None:
         """Where a bucket is, as far as it is known here, however long ago that was read."""
@@ -122,7 +123,7 @@ class ShardMap:
         Raises:
             SqlError: The home database does not answer.
         """
-        begun = anyio.current_time()
+        begun = monotonic()
         async with on_primary(self.home) as session:
             row = await session.fetch_one(VERSION, (self.space,))
         version = 0 if row is None else int(row["version"])
