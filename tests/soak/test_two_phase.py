@@ -10,7 +10,7 @@ from typing import Any
 
 from services import mariadb, postgres
 from services.pair import Pair
-from soak.transfers import Mover, prepare, soaked
+from soak.movers import Mover, prepare, soaked
 
 
 def test_kills_of_anything_keep_every_transfer_whole(

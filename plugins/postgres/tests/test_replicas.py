@@ -243,6 +243,33 @@ async def test_on_paused_replicas_a_call_sees_its_writes_and_others_what_was(
         assert await db.fetch_value(PORT) != cluster.primary.port
 
 
+async def test_what_a_branch_has_written_is_read_behind_its_second_phase(
+    open_db: Opener, paused: Callable[[], None]
+) -> None:
+    async with open_db(max_lag=inf) as db:
+        paused()
+        async with db.transaction(branch="replicated") as session:
+            await session.execute(INSERT, (1,))
+            assert await session.prepare()
+        assert await db.fetch_value(COUNT) == 1
+        async with db.transaction(branch="left") as session:
+            await session.execute(INSERT, (2,))
+            assert await session.prepare()
+            session.leave()
+        assert [each.name for each in await db.prepared()] == ["left"]
+        assert await db.end_prepared("left", commit=True)
+        assert not await db.end_prepared("left", commit=True)
+        # Whoever ends what others have written has no part in it; its connection is as good as ever.
+        assert db.pool.in_use == 0
+        assert all(each.usable for each in db.pool.idle)
+        async with db.transaction(read_only=True, branch="reader") as session:
+            assert await session.fetch_value(COUNT) == 2
+            assert not await session.prepare()
+        with pytest.raises(SqlError, match="cannot be the name of a branch"):
+            async with db.transaction(branch="'"):
+                pass
+
+
 async def test_a_read_waits_for_a_replica_that_is_about_to_have_the_write(
     open_db: Opener, cluster: Cluster, paused: Callable[[], None]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from services.pair import Pair
-from soak.transfers import Mover, prepare, soaked
+from soak.movers import Mover, prepare, soaked
 
 pytestmark = pytest.mark.once
 

@@ -108,7 +108,7 @@ def moving(pair: Pair, backend: str) -> Iterator[Mover]:
     order = json.dumps([str(pair.folder), pair.shop, pair.bank, backend])
     tests = Path(__file__).parents[1]
     with subprocess.Popen(
-        [sys.executable, "-m", "soak.transfers", order],
+        [sys.executable, "-m", "soak.movers", order],
         env={**os.environ, "PYTHONPATH": str(tests)},
         stdout=subprocess.PIPE,
     ) as process:
