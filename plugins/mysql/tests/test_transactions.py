@@ -360,3 +360,35 @@ async def test_values_and_files_stay_apart_from_texts(open_db: Opener) -> None:
         with pytest.raises(SqlError) as caught:
             await db.execute("LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE t")
         assert caught.value.sqlstate == "0A000"
+
+
+async def test_a_branch_is_ended_by_its_block_or_left_to_others(open_db: Opener) -> None:
+    async with open_db(pool_size=2) as db:
+        async with db.transaction(branch="one", isolation="serializable") as session:
+            await session.execute_many("INSERT INTO t (a) VALUES (?)", [(1,), (2,)])
+            assert await session.prepare()
+            with pytest.raises(SqlError, match="has ended"):
+                await session.execute("INSERT INTO t (a) VALUES (3)")
+        assert await db.fetch_value("SELECT count(*) FROM t") == 2
+        assert db.counts.discarded == 0
+        with pytest.raises(ZeroDivisionError):
+            async with db.transaction(branch="undone") as session:
+                await session.execute("INSERT INTO t (a) VALUES (3)")
+                assert await session.prepare()
+                raise ZeroDivisionError
+        async with db.transaction(branch="left") as session:
+            await session.execute("INSERT INTO t (a) VALUES (4)")
+            assert await session.prepare()
+            session.leave()
+        assert db.counts.discarded == 1
+        assert [each.name for each in await db.prepared()] == ["left"]
+        with anyio.fail_after(30):
+            # Not before the server has seen the end of its connection.
+            while not await db.end_prepared("left", commit=False):
+                await anyio.sleep(0.01)
+        assert await db.prepared() == []
+        assert not await db.end_prepared("left", commit=True)
+        assert await db.fetch_value("SELECT count(*) FROM t") == 2
+        with pytest.raises(SqlError, match="cannot be the name of a branch"):
+            await db.end_prepared("' OR '", commit=True)
+        assert await db.refuses_branches() == ""
