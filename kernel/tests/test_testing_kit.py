@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -162,6 +163,21 @@ def test_a_descriptor_left_open_is_found() -> None:
     os.close(reading)
     os.close(writing)
     snapshot.check()
+
+
+def test_a_thread_that_goes_back_to_its_pool_is_not_left_over() -> None:
+    snapshot, end = Snapshot(), threading.Event()
+
+    def work() -> None:
+        time.sleep(0.1)
+        threading.current_thread().name = "Trio thread 7"  # as its pool calls those that wait
+        end.wait(20)
+
+    thread = threading.Thread(target=work, name="a job's name")
+    thread.start()
+    snapshot.check()
+    end.set()
+    thread.join()
 
 
 def test_a_thread_left_running_is_found() -> None:

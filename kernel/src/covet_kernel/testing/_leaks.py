@@ -63,7 +63,8 @@ class Snapshot:
         threads = running_threads() - self._threads
         for thread in threads:
             thread.join(1.0)  # told to end a moment ago, perhaps
-        if alive := [thread.name for thread in threads if thread.is_alive()]:
+        # Or one of a pool that was at work still, and waits there by now.
+        if alive := [thread.name for thread in threads & running_threads()]:
             raise LeakError(f"threads are left running: {', '.join(alive)}")
         if self._left():
             gc.collect()
