@@ -11,7 +11,15 @@ from secrets import token_hex
 
 import anyio
 
-from covet_kernel.contracts import Broker, BrokerLimitError, Record, Row, SqlDatabase
+from covet_kernel.contracts import (
+    Broker,
+    BrokerLimitError,
+    Record,
+    Row,
+    SqlDatabase,
+    SqlSession,
+    SqlUnavailableError,
+)
 from covet_outbox._config import OutboxConfig
 from covet_outbox._message import MESSAGE_ID
 from covet_outbox._statements import (
@@ -28,8 +36,8 @@ from covet_outbox._statements import (
 )
 from covet_sql.queue import backoff
 
-SETTLE = 5.0
-"""Seconds that a cancelled worker may take to note what it has published."""
+SETTLE = 10.0
+"""Seconds that a worker may take to note what it has published, cancelled or not."""
 ERROR_LENGTH = 500
 MARGIN = 0.25
 """Part of the lease at whose end nothing more is published: nobody else may have begun by then."""
@@ -137,21 +145,22 @@ class Worker:
             SqlError: The database refused; what was published is published again.
         """
         for _ in range(4):  # lanes whose keys all wait give nothing, and others may
-            lanes = await self._take()
+            lanes, rows = await self._take()
             if not lanes:
                 return False
-            if rows := await self._read(lanes):
+            if rows:
                 break
         else:
             return False
         result = Round(rows)
         try:
             await self._publish(result)
-        except BaseException:
-            with anyio.move_on_after(SETTLE, shield=True):
+        finally:
+            # What the broker has is noted, also when this is cancelled here.
+            with anyio.move_on_after(SETTLE, shield=True) as scope:
                 await self._settle(result)
-            raise
-        await self._settle(result)
+        if scope.cancelled_caught:
+            raise SqlUnavailableError("what was published could not be noted in time")
         self.outages = self.outages + 1 if result.outage else 0
         return not result.outage
 
@@ -161,10 +170,16 @@ class Worker:
             await self._db.execute(RELEASE, (self._name,))
             self._holds = False
 
-    async def _take(self) -> list[int]:
+    async def _take(self) -> tuple[list[int], list[Row]]:
+        """Have other lanes than before, and what is in them.
+
+        Both in one transaction, which a database with replicas runs where nothing is late.
+        """
+        rows: list[Row] = []
         dialect, lease = self._db.dialect, self._config.lease
         begun = anyio.current_time()
-        async with self._db.transaction() as session:
+        # What is read is as the lanes are when they are had, not as it was when the transaction began.
+        async with self._db.transaction(isolation="read committed") as session:
             if self._holds:
                 await session.execute(RELEASE, (self._name,))
             free = await session.fetch_all(free_lanes(dialect), (HELD,))
@@ -173,16 +188,17 @@ class Worker:
                 marks = [*lanes, *[lanes[-1]] * (HELD - len(lanes))]
                 milliseconds = int(lease * 1000)
                 await session.execute(hold(dialect), (self._name, milliseconds, *marks))
+                rows = await self._read(session, lanes)
         self._holds = bool(lanes)
         self._until = begun + lease * (1 - MARGIN)
         if lanes:
             self._clock = free[0]["now"] - anyio.current_time() * 1000
-        return lanes
+        return lanes, rows
 
-    async def _read(self, lanes: Sequence[int]) -> list[Row]:
+    async def _read(self, session: SqlSession, lanes: Sequence[int]) -> list[Row]:
         limit = max(1, self._config.batch // len(lanes))
         params = [value for lane in lanes for value in (lane, limit, lane, limit)]
-        rows = await self._db.fetch_all(read(self._db.dialect, len(lanes)), params)
+        rows = await session.fetch_all(read(session.dialect, len(lanes)), params)
         # Those that are new first: if they fail as well, the others need not be tried.
         return sorted(rows, key=lambda row: (row["attempts"] > 0, row["lane"], row["position"]))
 
