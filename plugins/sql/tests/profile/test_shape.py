@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from covet_sql.profile import normalised
@@ -63,6 +63,7 @@ def test_no_literal_is_ever_in_a_shape(data: st.DataObject, dialect: str) -> Non
     assert SECRET not in normalised(" ".join([*before, quoted, *after]), dialect)
 
 
+@example("0:A", "")  # as in a slice, a[1:n]
 @given(st.text(), st.sampled_from(["", "postgresql", "mysql", "sqlite"]))
 def test_any_text_has_a_shape_that_is_its_own(text: str, dialect: str) -> None:
     shape = normalised(text, dialect)
