@@ -28,6 +28,7 @@ ROUTES: dict[str, list[str]] = {
     "search": ["-u", "/books?q=the&limit=2&offset=1"],
     "book": ["-u", "/books/1*"],
     "author": ["-u", "/authors/1*"],
+    "report": ["-u", "/reports/bestsellers?limit=5"],
     "order": ["-u", "/orders/1*"],
     "cover": ["-u", "/books/1*/cover"],
     "change": ["-u", "/books/1*", "--method", "PATCH", "--data", json.dumps({"stock": 5})],
