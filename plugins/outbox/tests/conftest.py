@@ -64,7 +64,12 @@ def starter(kind: str, table: dict[str, Any], folder: Path) -> Start:
     return start
 
 
-@pytest.fixture(params=["sqlite", "postgres", pytest.param("mysql", marks=pytest.mark.once)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        *(pytest.param(name, marks=pytest.mark.once) for name in ("postgres", "mysql")),
+    ]
+)
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """On each database."""
     if request.param == "sqlite":

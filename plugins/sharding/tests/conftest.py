@@ -94,7 +94,12 @@ def mariadb_urls() -> Iterator[dict[str, str]]:
         mariadb.run(mariadb.server_url(), f"DROP DATABASE IF EXISTS covet_shard_{name}")
 
 
-@pytest.fixture(params=["sqlite", "postgres", "mysql"])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        *(pytest.param(name, marks=pytest.mark.once) for name in ("postgres", "mysql")),
+    ]
+)
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Cluster:
     """Two shards of each kind."""
     return _cluster(request.param, request, tmp_path)

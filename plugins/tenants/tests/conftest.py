@@ -111,7 +111,13 @@ class postgres_schemas:  # noqa: N801
         drop(self._url)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "pgbouncer", "mysql"])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        "postgres",
+        *(pytest.param(name, marks=pytest.mark.once) for name in ("pgbouncer", "mysql")),
+    ]
+)
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     """On every kind."""
     yield from _house(request.param, tmp_path)

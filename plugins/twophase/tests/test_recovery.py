@@ -19,6 +19,8 @@ from covet_kernel.contracts import SqlError, SqlUnavailableError
 from covet_sql.cache import cached
 from covet_twophase import TWO_PHASE, HeuristicError, InDoubtError, TwoPhasePlugin, _file
 
+pytestmark = pytest.mark.once
+
 FOREIGN = f"covet-{'f' * 16}-{'e' * 16}-1"
 
 
