@@ -17,6 +17,8 @@ MOST = 400
 STEP = 20
 A_PACKET = 1000
 
+pytestmark = pytest.mark.once
+
 
 def varint(value: int) -> bytes:
     if value < 64:

@@ -20,6 +20,8 @@ from aioquic.quic.packet import QuicPacketType, pull_quic_header
 from covet_hypercorn._endpoint import _UNPROVEN
 from covet_hypercorn._udp import UdpSocket
 
+pytestmark = pytest.mark.once
+
 INVALID_TOKEN = 0x0B
 
 
