@@ -18,6 +18,8 @@ import pytest
 from served import Current, Process, listening, process, serving
 from wire import Client, WireError, connected, read_answers, request
 
+pytestmark = pytest.mark.once
+
 JSON = b'{"n":5}'
 GOOD = request("/hit/good")
 SECOND = request("/hit/second")

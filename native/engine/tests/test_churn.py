@@ -10,6 +10,8 @@ from churn import Churn
 from served import Process, process
 from wire import connect, request
 
+pytestmark = pytest.mark.once
+
 LIVES = 1000
 KEPT = 4 << 20
 """Bytes an allocator may keep once it has been warm."""

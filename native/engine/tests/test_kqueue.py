@@ -20,10 +20,9 @@ SELECTION = (
     "test_asyncio.py",
     "test_trio.py",
     "test_drain.py",
-    "test_requests.py",
     "test_streams.py",
 )
-PROPERTIES = "not header_fields and not however_they_are_split"
+PROPERTIES = "not however_they_are_split"
 
 
 def run(*command: str | Path, **environment: str) -> str:

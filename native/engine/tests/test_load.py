@@ -12,6 +12,8 @@ import pytest
 from served import Current, process, serving
 from wire import Client, Crowd, read_answer, request
 
+pytestmark = pytest.mark.once
+
 IDLE = 10_000
 ACTIVE = 2_000
 BESIDE = 300

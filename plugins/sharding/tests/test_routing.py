@@ -15,6 +15,7 @@ from covet_sharding import (
     ShardMovingError,
     ShardUnknownError,
 )
+from covet_sql import run_transaction
 
 INSERT = "INSERT INTO orders (id, customer, copies) VALUES (?, ?, ?)"
 COPIES = "SELECT copies FROM orders WHERE id = ?"
@@ -291,3 +292,23 @@ async def test_errors_of_a_shard_are_its_own(files) -> None:
         with pytest.raises(SqlError):
             await shards.of(5).execute(INSERT, (5, 5, 1))
         assert await shards.of(5).fetch_value(COPIES, (5,)) == 1
+
+
+async def test_a_change_that_meets_a_trigger_that_went_is_a_conflict(files) -> None:
+    """MariaDB says so of the notes' table; whoever runs the transaction again finds it well."""
+    turns = 0
+    async with files.with_tables() as shards:
+
+        async def change(session) -> int:
+            nonlocal turns
+            turns += 1
+            if turns == 1:
+                raise SqlError("Table 'x.covet_shard_change' doesn't exist", sqlstate="42S02")
+            return await session.execute("UPDATE orders SET copies = copies")
+
+        await run_transaction(shards.of(1), change)
+        assert turns == 2
+        with pytest.raises(SqlError) as caught:
+            async with shards.of(1).transaction():
+                raise SqlError("Table 'x.orders' doesn't exist", sqlstate="42S02")
+        assert caught.value.sqlstate == "42S02"
