@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, PositiveFloat, SecretStr, field_validator
 
 from covet_kernel import PluginConfig
-from covet_sql.driver import Secret, SecretUrl
+from covet_sql import Secret, SecretUrl
 
 
 class MysqlConfig(PluginConfig):

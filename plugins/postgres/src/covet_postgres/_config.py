@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat
 
 from covet_kernel import PluginConfig
-from covet_sql.driver import Secret, SecretUrl
+from covet_sql import Secret, SecretUrl
 
 
 def without_nul(text: str) -> str:

@@ -6,7 +6,18 @@
 from covet_sql._column import Column
 from covet_sql._config import SqlConfig
 from covet_sql._plugin import Sql
+from covet_sql._secret import Secret, SecretUrl
 from covet_sql._transaction import run_again, run_transaction
 from covet_sql._uuid7 import Uuid7Generator, uuid7
 
-__all__ = ["Column", "Sql", "SqlConfig", "Uuid7Generator", "run_again", "run_transaction", "uuid7"]
+__all__ = [
+    "Column",
+    "Secret",
+    "SecretUrl",
+    "Sql",
+    "SqlConfig",
+    "Uuid7Generator",
+    "run_again",
+    "run_transaction",
+    "uuid7",
+]

@@ -16,7 +16,6 @@ from covet_sql.driver._errors import ConnectError, ConnectProblem, error_of
 from covet_sql.driver._loop import Loop, Reply, Scheduler, current_loop, current_scheduler
 from covet_sql.driver._opened import opened
 from covet_sql.driver._pool import Lease, Pool, Pooled
-from covet_sql.driver._secret import Secret, SecretUrl
 from covet_sql.driver._session import OwnedSession, Session, SessionConnection, first, value
 from covet_sql.driver._statement import Grammar, Statement, Statements, parts_of
 from covet_sql.driver._transactions import Transaction, check_isolation
@@ -42,8 +41,6 @@ __all__ = [
     "PreparedBranch",
     "Reply",
     "Scheduler",
-    "Secret",
-    "SecretUrl",
     "Session",
     "SessionConnection",
     "Statement",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from covet_kernel import PluginConfig
-from covet_sql.driver import Secret, SecretUrl
+from covet_sql import Secret, SecretUrl
 
 HIDDEN = "hunter2"
 
