@@ -69,8 +69,13 @@ class Shop(Plugin[ShopConfig]):
 
     def configure(self, parser):
         parser.add_argument("--loud", action="store_true")
+        twice = parser.add_subparsers(dest="word").add_parser("twice")
+        twice.add_argument("--times", type=int, default=2)
 
     def greet(self, args, assembly):
+        if args.word == "twice":
+            print(self.config.greeting * args.times, args.json)
+            return 0
         print(self.config.greeting.upper() if args.loud else self.config.greeting)
         return 0
 '''
@@ -248,6 +253,11 @@ def test_commands_of_plugins_run(covet: Covet) -> None:
     assert (done.returncode, done.stdout) == (0, "HELLO\n")
     assert covet("--set", "plugins.shop.greeting=hi", "greet").stdout == "hi\n"
     assert covet("greet", COVET_PLUGINS__SHOP__GREETING="hey").stdout == "hey\n"
+    # What every command takes stands behind a plugin's own words, too, and undoes nothing before them.
+    words = ("greet", "twice", "--times", "3", "--set", "plugins.shop.greeting=hi", "--json")
+    assert covet(*words).stdout == "hihihi True\n"
+    assert covet("--set", "plugins.shop.greeting=hi", "greet", "twice").stdout == "hihi False\n"
+    assert "--config FILE" in covet("greet", "twice", "--help").stdout
 
 
 def test_version(covet: Covet) -> None:

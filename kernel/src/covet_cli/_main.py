@@ -15,7 +15,7 @@ from importlib.metadata import version
 from covet_cli._effective import effective, explain, schema
 from covet_cli._output import PlainConsole, console_of, print_json
 from covet_cli._run import configure_run, run
-from covet_cli._settings import common_options, config_file, load_settings
+from covet_cli._settings import CommandParser, common_options, config_file, load_settings
 from covet_kernel import (
     Assembly,
     Command,
@@ -86,7 +86,7 @@ def _parser(assembly: Assembly | None) -> ArgumentParser:
     parser = ArgumentParser(
         prog="covet", description="Run services made of plugins.", parents=[common_options()]
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=CommandParser)
     extra: list[tuple[str, Command]] = assembly.declared("covet_commands") if assembly else []
     owners: dict[str, str] = {}
     for owner, command in [*(("covet", command) for command in COMMANDS.values()), *extra]:
@@ -94,10 +94,7 @@ def _parser(assembly: Assembly | None) -> ArgumentParser:
             names = {"one": owners[command.name], "other": owner}
             raise ConfigurationError.of("COVET-COMMAND-TWICE", name=command.name, **names)
         owners[command.name] = owner
-        options = [common_options(behind=True)]
-        sub = commands.add_parser(
-            command.name, help=command.help, description=command.help, parents=options
-        )
+        sub = commands.add_parser(command.name, help=command.help, description=command.help)
         sub.set_defaults(run=command.run)
         if command.configure:
             command.configure(sub)

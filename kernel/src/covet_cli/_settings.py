@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from covet_kernel import Settings
 
 
-def common_options(*, behind: bool = False) -> ArgumentParser:
-    """Options that stand before or behind the command; behind it they have no defaults to undo."""
-    parser = ArgumentParser(add_help=False, argument_default=SUPPRESS if behind else None)
+def common_options() -> ArgumentParser:
+    """A parser of the options every command has, wherever they stand among other arguments."""
+    parser = ArgumentParser(add_help=False)
+    _add_common_options(parser, behind=False)
+    return parser
+
+
+def _add_common_options(parser: ArgumentParser, *, behind: bool) -> None:
+    # Behind a command they have no defaults: those would undo what stands before it.
     add = parser.add_argument
     add(
         "-c",
         "--config",
         type=Path,
         metavar="FILE",
+        default=SUPPRESS if behind else None,
         help="configuration (./covet.toml if there is one)",
     )
     add(
@@ -25,6 +33,7 @@ def common_options(*, behind: bool = False) -> ArgumentParser:
         action="append",
         metavar="KEY=VALUE",
         dest="overrides",
+        default=SUPPRESS if behind else None,
         help="override a value; may be repeated",
     )
     add(
@@ -33,7 +42,14 @@ def common_options(*, behind: bool = False) -> ArgumentParser:
         default=SUPPRESS if behind else False,
         help="print JSON for machines",
     )
-    return parser
+
+
+class CommandParser(ArgumentParser):
+    """Of a command, and of every word that a plugin puts behind one: it has the common options too."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _add_common_options(self, behind=True)
 
 
 def config_file(args: Namespace) -> Path | None:

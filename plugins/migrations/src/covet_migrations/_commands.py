@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from covet_kernel import Assembly, Command
@@ -28,11 +27,8 @@ def _run(config: MigrationsConfig, args: Namespace, assembly: Assembly) -> int:
 
 
 def _common() -> ArgumentParser:
-    """Options that every command of ``covet`` has; the command line has read them before."""
+    """Options that every word has."""
     parser = ArgumentParser(add_help=False, argument_default=SUPPRESS)
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration")
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
     parser.add_argument("--database", metavar="NAME", help="of the SQL instance (the default one)")
     parser.add_argument(
         "--tenant",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covet_kernel.contracts import Command
@@ -32,20 +31,11 @@ def _run(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:
     return run(config, args, assembly)
 
 
-def _common() -> ArgumentParser:
-    """Options that every command of ``covet`` has; the command line has read them before."""
-    parser = ArgumentParser(add_help=False, argument_default=SUPPRESS)
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration")
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
-    return parser
-
-
 def _configure(parser: ArgumentParser) -> None:
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
 
     def add(name: str, text: str) -> Any:
-        return words.add_parser(name, help=text, description=text, parents=[_common()])
+        return words.add_parser(name, help=text, description=text)
 
     status = add("status", "Show what waits and what is set aside; exits with 1 if anything is.")
     status.add_argument("--limit", type=int, default=50, help="messages to list (50)")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covet_kernel.contracts import Command
@@ -32,19 +31,11 @@ def _run(config: SagasConfig, args: Namespace, assembly: Assembly) -> int:
     return run(config, args, assembly)
 
 
-def _common() -> ArgumentParser:
-    parser = ArgumentParser(add_help=False, argument_default=SUPPRESS)
-    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration")
-    parser.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
-    return parser
-
-
 def _configure(parser: ArgumentParser) -> None:
     words = parser.add_subparsers(dest="word", metavar="WORD", required=True)
 
     def add(name: str, text: str) -> Any:
-        return words.add_parser(name, help=text, description=text, parents=[_common()])
+        return words.add_parser(name, help=text, description=text)
 
     listed = add("list", "Show sagas; exits with 1 if one is parked.")
     listed.add_argument("--state", choices=STATES, help="only those in this state")

@@ -6,7 +6,6 @@ import json
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covet_kernel import ConfigurationError
@@ -36,9 +35,6 @@ def _configure(parser: ArgumentParser) -> None:
         sub: ArgumentParser = words.add_parser(
             name, help=text, description=text, argument_default=SUPPRESS
         )
-        sub.add_argument("-c", "--config", type=Path, metavar="FILE", help="configuration")
-        sub.add_argument("--set", action="append", metavar="KEY=VALUE", dest="overrides")
-        sub.add_argument("--json", action="store_true", help="print JSON for machines")
         sub.add_argument("--sharding", metavar="NAME", help="of the plugin instance (the only one)")
         return sub
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,8 +97,4 @@ def _judging(parser: ArgumentParser) -> None:
 def _parser(ways: Any, name: str, text: str) -> ArgumentParser:
     parser: ArgumentParser = ways.add_parser(name, help=text, description=text)
     parser.add_argument("--report", type=Path, help="the report (plugins.sql.report)")
-    # What every command takes stands behind it, too; it has been read by then.
-    parser.add_argument("-c", "--config", default=SUPPRESS, help=SUPPRESS)
-    parser.add_argument("--set", dest="overrides", default=SUPPRESS, help=SUPPRESS)
-    parser.add_argument("--json", action="store_true", default=SUPPRESS, help=SUPPRESS)
     return parser
