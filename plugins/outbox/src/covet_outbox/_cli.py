@@ -12,7 +12,7 @@ from covet_outbox._config import OutboxConfig
 from covet_outbox._dead import purge, retry, troubled
 from covet_outbox._janitor import look
 from covet_outbox._tables import make_ready, schema
-from covet_sql.queue import on_database
+from covet_sql.command import on_database
 
 
 def run(config: OutboxConfig, args: Namespace, assembly: Assembly) -> int:

@@ -12,7 +12,8 @@ from covet_kernel.contracts import SqlDatabase
 from covet_sagas._config import SagasConfig
 from covet_sagas._statements import NAMES, PARKED, note, resume
 from covet_sagas._tables import make_ready, schema
-from covet_sql.queue import milliseconds, on_database
+from covet_sql.command import on_database
+from covet_sql.queue import milliseconds
 
 
 def run(config: SagasConfig, args: Namespace, assembly: Assembly) -> int:

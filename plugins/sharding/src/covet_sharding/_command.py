@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Command
 from covet_sharding._config import ShardingConfig
+from covet_sql.command import run_alone
 
 if TYPE_CHECKING:
-    from covet_kernel import Assembly, Settings
+    from covet_kernel import Assembly, Kernel
     from covet_sharding._job import Job
     from covet_sharding._shards import Shards
 
@@ -52,23 +53,17 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _run(args: Namespace, assembly: Assembly) -> int:
-    import anyio
-
-    from covet_kernel import Kernel, assemble
     from covet_sharding._shards import SHARDS
 
     name = _instance(args, assembly)
-    # The databases and the map, and nothing that serves.
-    alone = assemble(_alone(assembly, name), assembly.classes)
-    config: ShardingConfig = alone.nodes[name].plugin.config
+    config: ShardingConfig = assembly.nodes[name].plugin.config
 
-    async def work() -> int:
-        async with Kernel(alone).running() as kernel:
-            shards = kernel.require(SHARDS.named(name.partition("/")[2]))
-            code: int = await WORDS[args.word](args, shards, config)
-            return code
+    async def work(kernel: Kernel) -> int:
+        shards = kernel.require(SHARDS.named(name.partition("/")[2]))
+        code: int = await WORDS[args.word](args, shards, config)
+        return code
 
-    return anyio.run(work)
+    return run_alone(assembly, [name], work)
 
 
 def _instance(args: Namespace, assembly: Assembly) -> str:
@@ -82,22 +77,6 @@ def _instance(args: Namespace, assembly: Assembly) -> str:
         given=args.sharding,
         fix="Name the plugin instance: --sharding.",
     )
-
-
-def _alone(assembly: Assembly, name: str) -> Settings:
-    from covet_kernel import Settings
-
-    settings = Settings(assembly.settings.directory)
-    needed, pending = set[str](), [name]
-    while pending:
-        each = pending.pop()
-        if each not in needed:
-            needed.add(each)
-            pending += assembly.nodes[each].depends_on
-    for each in needed:
-        path = ("plugins", each)
-        settings.put(path, assembly.settings.table(*path), assembly.settings.source(path))
-    return settings
 
 
 def say(line: str) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import anyio
-
-from covet_kernel import ConfigurationError, Kernel, Settings, assemble
+from covet_kernel import ConfigurationError, Kernel
 from covet_kernel.contracts import SQL, SqlError
+from covet_sql.command import run_alone
 from covet_sql.driver import Branching
 from covet_twophase._config import TwoPhaseConfig
 from covet_twophase._counts import Counts
@@ -59,32 +58,21 @@ def run(config: TwoPhaseConfig, args: Namespace, assembly: Assembly) -> int:
         CovetError: It cannot be done.
     """
     folder = assembly.settings.directory / config.log
-    alone = assemble(_databases(assembly, config), assembly.classes)
-
-    async def work() -> int:
-        async with Kernel(alone).running() as kernel:
-            found = {
-                name: driver_of(name, kernel.require(SQL.named(name)), "twophase")
-                for name in config.databases
-            }
-            if args.word == "list":
-                return await _list(args, found, folder)
-            if args.branch:
-                return await _end(args, found, folder)
-            return await _resolve(config, found, folder)
-
-    return anyio.run(work)
-
-
-def _databases(assembly: Assembly, config: TwoPhaseConfig) -> Settings:
-    """The settings of the databases and of nothing else: nothing else is to be started."""
     wanted = {SQL.named(name) for name in config.databases}
-    settings = Settings(assembly.settings.directory)
-    for name, node in assembly.nodes.items():
-        if wanted & set(node.provides):
-            table = assembly.settings.table("plugins", name)
-            settings.put(("plugins", name), table, assembly.settings.source(("plugins", name)))
-    return settings
+    providers = [name for name, node in assembly.nodes.items() if wanted & set(node.provides)]
+
+    async def work(kernel: Kernel) -> int:
+        found = {
+            name: driver_of(name, kernel.require(SQL.named(name)), "twophase")
+            for name in config.databases
+        }
+        if args.word == "list":
+            return await _list(args, found, folder)
+        if args.branch:
+            return await _end(args, found, folder)
+        return await _resolve(config, found, folder)
+
+    return run_alone(assembly, providers, work)
 
 
 def _contents(folder: Path) -> dict[str, tuple[Content, bool]]:

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from json import loads
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from covet_kernel import ConfigurationError, Kernel, Settings, assemble
+from covet_kernel import ConfigurationError
 from covet_kernel.contracts import SQL, Capability, SqlDatabase, SqlError
 from covet_sql._config import SqlConfig
+from covet_sql.command._alone import run_alone
 from covet_sql.command._lint import conclude, from_files
 from covet_sql.command._top import report_of
 from covet_sql.lint import (
@@ -44,13 +43,12 @@ def explain(args: Namespace, assembly: Assembly, config: SqlConfig) -> int:
             repeats = examine_repeats(
                 report.get("issued", ()), report["dialect"], repeats=args.repeats
             )
-    alone = assemble(_alone(assembly, name), assembly.classes)
-
-    async def run() -> list[Finding]:
-        async with Kernel(alone).running() as kernel:
-            return await _examined(args, kernel.require(_token(name)), sources)
-
-    return conclude(args, [*anyio.run(run), *repeats])
+    found = run_alone(
+        assembly,
+        [name],
+        lambda kernel: _examined(args, kernel.require(_token(name)), sources),
+    )
+    return conclude(args, [*found, *repeats])
 
 
 def _token(name: str) -> Capability[SqlDatabase]:
@@ -69,14 +67,6 @@ def _database(wanted: str, assembly: Assembly) -> str:
         given=wanted,
         fix="Name the plugin instance: --database.",
     )
-
-
-def _alone(assembly: Assembly, name: str) -> Settings:
-    """The settings of that plugin instance and no other: nothing else is to be started."""
-    settings = Settings(assembly.settings.directory)
-    table = assembly.settings.table("plugins", name)
-    settings.put(("plugins", name), table, assembly.settings.source(("plugins", name)))
-    return settings
 
 
 async def _examined(

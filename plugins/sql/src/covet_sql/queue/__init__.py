@@ -1,11 +1,10 @@
 """What tables have in common that are worked off by many processes: the database's clock, waits between
-attempts, waking up, tables that are there, and commands that look into them.
+attempts, waking up, and tables that are there.
 """
 
 from covet_sql.queue._backoff import backoff
 from covet_sql.queue._clock import milliseconds
 from covet_sql.queue._doorbell import Doorbell, Looks
-from covet_sql.queue._on_database import on_database
 from covet_sql.queue._tables import create, statements_of
 from covet_sql.queue._upkeep import Upkeep
 
@@ -16,6 +15,5 @@ __all__ = [
     "backoff",
     "create",
     "milliseconds",
-    "on_database",
     "statements_of",
 ]
