@@ -81,38 +81,28 @@ class OutboxPlugin(Plugin[OutboxConfig]):
         """How much waits and for how long, and what was done."""
         if self._parts is None:
             return
+        from covet_sql.profile import single_metric
+
         outbox, inbox, janitor = self._parts
         gauges: tuple[tuple[str, str, Callable[[], float], str], ...] = (
             ("depth", "", lambda: janitor.measured.depth, "Messages that wait to be published."),
             ("dead", "", lambda: janitor.measured.dead, "Messages that are set aside."),
             ("lag", "s", lambda: janitor.measured.lag, "Age of the oldest message that waits."),
         )
-        counters: list[tuple[str, str, Callable[[], float], str]] = [
-            ("stored", "", lambda: outbox.stored, "Messages stored in transactions."),
-            ("inbox.handled", "", lambda: inbox.handled, "Messages that had their effect."),
-            ("inbox.repeated", "", lambda: inbox.repeated, "Deliveries with nothing left to do."),
-            ("inbox.failed", "", lambda: inbox.failed, "Handlers that raised."),
+        counters: list[tuple[str, Callable[[], float], str]] = [
+            ("stored", lambda: outbox.stored, "Messages stored in transactions."),
+            ("inbox.handled", lambda: inbox.handled, "Messages that had their effect."),
+            ("inbox.repeated", lambda: inbox.repeated, "Deliveries with nothing left to do."),
+            ("inbox.failed", lambda: inbox.failed, "Handlers that raised."),
         ]
         if (relay := self._relay) is not None:
             counts = relay.counts
             counters += [
-                ("published", "", lambda: counts.published, "Messages the broker accepted."),
-                ("failed", "", lambda: counts.failed, "Attempts that it did not."),
-                ("buried", "", lambda: counts.dead, "Messages set aside by this process."),
+                ("published", lambda: counts.published, "Messages the broker accepted."),
+                ("failed", lambda: counts.failed, "Attempts that it did not."),
+                ("buried", lambda: counts.dead, "Messages set aside by this process."),
             ]
         for name, unit, read, text in gauges:
-            yield self._metric(name, unit, read, text, counter=False)
-        for name, unit, read, text in counters:
-            yield self._metric(name, unit, read, text, counter=True)
-
-    def _metric(
-        self, name: str, unit: str, read: Callable[[], float], text: str, *, counter: bool
-    ) -> Metric:
-        return Metric(
-            name=f"outbox.{name}",
-            kind="counter" if counter else "gauge",
-            read=lambda: [((self._name,), read())],
-            unit=unit,
-            labels=("instance",),
-            help=text,
-        )
+            yield single_metric(f"outbox.{name}", self._name, read, text, kind="gauge", unit=unit)
+        for name, read, text in counters:
+            yield single_metric(f"outbox.{name}", self._name, read, text)

@@ -80,12 +80,14 @@ class SagasPlugin(Plugin[SagasConfig]):
         """How many sagas there are, and what was done."""
         if (sagas := self._sagas) is None:
             return
-        yield self._metric("running", lambda: self._measured.running, "Sagas under way.")
-        yield self._metric(
-            "undoing", lambda: self._measured.undoing, "Sagas that are being undone."
+        from covet_sql.profile import single_metric
+
+        gauges: tuple[tuple[str, str, Callable[[], float], str], ...] = (
+            ("running", "", lambda: self._measured.running, "Sagas under way."),
+            ("undoing", "", lambda: self._measured.undoing, "Sagas that are being undone."),
+            ("attention", "", lambda: self._measured.parked, "Sagas that are parked."),
+            ("lag", "s", lambda: self._measured.lag, "How late the latest is."),
         )
-        yield self._metric("attention", lambda: self._measured.parked, "Sagas that are parked.")
-        yield self._metric("lag", lambda: self._measured.lag, "How late the latest is.", unit="s")
         counters: list[tuple[str, Callable[[], float], str]] = [
             ("started", lambda: sagas.started, "Sagas started in transactions.")
         ]
@@ -99,26 +101,10 @@ class SagasPlugin(Plugin[SagasConfig]):
                 ("parked", lambda: counts.parked, "Sagas that this process parked."),
                 ("lost", lambda: counts.lost, "Sagas that others took over from this process."),
             ]
+        for name, unit, read, text in gauges:
+            yield single_metric(f"sagas.{name}", self._name, read, text, kind="gauge", unit=unit)
         for name, read, text in counters:
-            yield self._metric(name, read, text, counter=True)
-
-    def _metric(
-        self,
-        name: str,
-        read: Callable[[], float],
-        text: str,
-        *,
-        unit: str = "",
-        counter: bool = False,
-    ) -> Metric:
-        return Metric(
-            name=f"sagas.{name}",
-            kind="counter" if counter else "gauge",
-            read=lambda: [((self._name,), read())],
-            unit=unit,
-            labels=("instance",),
-            help=text,
-        )
+            yield single_metric(f"sagas.{name}", self._name, read, text)
 
 
 def check(serving: Serving) -> None:
