@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from covet_kernel import PluginConfig
 from covet_sharding._ranges import Bound, check_ranges
-from covet_sql.routing import KeySource
+from covet_sql.routing import KeyPlace
 
 
 class Range(PluginConfig):
@@ -63,7 +63,7 @@ class ShardingConfig(PluginConfig):
     tables: tuple[Table, ...] = Field(
         (), description="What a move takes along: those that others refer to first."
     )
-    key: str = Field(
+    key: KeyPlace = Field(
         "",
         description="Where a call's key is unless its operation says: 'header:NAME', 'claim:NAME',"
         " 'principal', 'input:NAME' or 'host:*.example.org'.",
@@ -96,13 +96,6 @@ class ShardingConfig(PluginConfig):
         if len(set(shards)) != len(shards):
             raise ValueError("a shard is there twice")
         return shards
-
-    @field_validator("key")
-    @classmethod
-    def _is_a_place(cls, key: str) -> str:
-        if key:
-            KeySource.parse(key)
-        return key
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -22,7 +22,7 @@ from covet_sharding._map import Placement, ShardMap
 from covet_sharding._ownership import Ownership
 from covet_sharding._primary import on_primary
 from covet_sharding._switch import complete
-from covet_sql.routing import only_reads
+from covet_sql.routing import WithinDatabase, only_reads
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Routes:
         self.writing: dict[int, tuple[str, str]] = {}
 
 
-class ShardDatabase:
+class ShardDatabase(WithinDatabase):
     """The `SqlDatabase` of the keys of one bucket.
 
     What only reads goes by the map. Everything else is a transaction that begins by asking the shard
@@ -89,13 +89,8 @@ class ShardDatabase:
     async def fetch_value(self, sql: str, params: Params = ()) -> Any:
         return await self._fetch(sql, lambda session: session.fetch_value(sql, params))
 
-    async def execute(self, sql: str, params: Params = ()) -> int:
-        async with self.transaction() as session:
-            return await session.execute(sql, params)
-
-    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        async with self.transaction() as session:
-            return await session.execute_many(sql, rows)
+    def within(self) -> AbstractAsyncContextManager[SqlSession]:
+        return self.transaction()
 
     async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
         # What was given out cannot be taken back, so the shard itself is asked first.

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from covet_kernel import PluginConfig
-from covet_sql.routing import KeySource
+from covet_sql.routing import KeyPlace
 from covet_tenants._names import is_name
 
 
@@ -50,7 +50,7 @@ class TenantsConfig(PluginConfig):
     acquire_timeout: PositiveFloat = Field(
         10.0, description="How long a call waits until a file may be opened."
     )
-    key: str = Field(
+    key: KeyPlace = Field(
         "",
         description="Where a call's tenant is unless its operation says: 'claim:NAME', 'host:*.example.org',"
         " 'header:NAME', 'principal' or 'input:NAME'.",
@@ -72,13 +72,6 @@ class TenantsConfig(PluginConfig):
         if "\0" in pattern:
             raise ValueError("there can be no NUL character in it")
         return pattern
-
-    @field_validator("key")
-    @classmethod
-    def _is_a_place(cls, key: str) -> str:
-        if key:
-            KeySource.parse(key)
-        return key
 
     @model_validator(mode="after")
     def _are_known(self) -> Self:

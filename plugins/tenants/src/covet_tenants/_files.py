@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from covet_kernel.contracts import (
     Isolation,
-    Params,
-    Row,
     SqlConflictError,
     SqlDatabase,
     SqlSession,
     SqlUnavailableError,
 )
+from covet_sql.routing import WithinDatabase
 
 Opener = Callable[[str], AbstractAsyncContextManager[SqlDatabase]]
 
@@ -148,7 +146,7 @@ class Files:
         changed.set()
 
 
-class FileDatabase:
+class FileDatabase(WithinDatabase):
     """The `SqlDatabase` of one tenant's file, opened when it is used."""
 
     dialect = "sqlite"
@@ -157,40 +155,15 @@ class FileDatabase:
         self._files = files
         self._tenant = tenant
 
-    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        async with self._files.use(self._tenant) as database:
-            return await database.fetch_all(sql, params)
-
-    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
-        async with self._files.use(self._tenant) as database:
-            return await database.fetch_one(sql, params)
-
-    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
-        async with self._files.use(self._tenant) as database:
-            return await database.fetch_value(sql, params)
-
-    async def execute(self, sql: str, params: Params = ()) -> int:
-        async with self._files.use(self._tenant) as database:
-            return await database.execute(sql, params)
-
-    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        async with self._files.use(self._tenant) as database:
-            return await database.execute_many(sql, rows)
-
-    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
-        async with (
-            self._files.use(self._tenant) as database,
-            aclosing(database.stream(sql, params)) as rows,
-        ):
-            async for row in rows:
-                yield row
+    def within(self) -> AbstractAsyncContextManager[SqlDatabase]:
+        return self._files.use(self._tenant)
 
     @asynccontextmanager
     async def transaction(
         self, *, read_only: bool = False, isolation: Isolation | None = None
     ) -> AsyncIterator[SqlSession]:
         async with (
-            self._files.use(self._tenant) as database,
+            self.within() as database,
             database.transaction(read_only=read_only, isolation=isolation) as session,
         ):
             yield session

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from covet_kernel.contracts import Isolation, Params, Row, SqlDatabase, SqlError, SqlSession
+from covet_kernel.contracts import Isolation, SqlDatabase, SqlError, SqlSession
+from covet_sql.routing import WithinDatabase
 from covet_tenants._errors import TenantUnknownError
 from covet_tenants._names import quoted
 
@@ -17,7 +17,7 @@ NO_DATABASE = "42000"
 """What MariaDB says of a database that is not there."""
 
 
-class SchemaDatabase:
+class SchemaDatabase(WithinDatabase):
     """The `SqlDatabase` of one tenant: names without a schema are the tenant's.
 
     Every statement is in a transaction, which begins by entering the schema.
@@ -34,30 +34,8 @@ class SchemaDatabase:
         self._path = ", ".join(map(quoted, (schema, *shared)))
         self.dialect = inner.dialect
 
-    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        async with self.transaction() as session:
-            return await session.fetch_all(sql, params)
-
-    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
-        async with self.transaction() as session:
-            return await session.fetch_one(sql, params)
-
-    async def fetch_value(self, sql: str, params: Params = ()) -> Any:
-        async with self.transaction() as session:
-            return await session.fetch_value(sql, params)
-
-    async def execute(self, sql: str, params: Params = ()) -> int:
-        async with self.transaction() as session:
-            return await session.execute(sql, params)
-
-    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        async with self.transaction() as session:
-            return await session.execute_many(sql, rows)
-
-    async def stream(self, sql: str, params: Params = ()) -> AsyncGenerator[Row, None]:
-        async with self.transaction() as session, aclosing(session.stream(sql, params)) as rows:
-            async for row in rows:
-                yield row
+    def within(self) -> AbstractAsyncContextManager[SqlSession]:
+        return self.transaction()
 
     @asynccontextmanager
     async def transaction(

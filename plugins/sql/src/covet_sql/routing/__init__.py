@@ -4,6 +4,15 @@ They find a key in the call, and provide an `SqlDatabase` that asks for it at ea
 """
 
 from covet_sql.routing._database import RoutedDatabase, only_reads
-from covet_sql.routing._key import KeyMark, KeySource, RoutesCalls
+from covet_sql.routing._key import KeyMark, KeyPlace, KeySource, RoutesCalls
+from covet_sql.routing._within import WithinDatabase
 
-__all__ = ["KeyMark", "KeySource", "RoutedDatabase", "RoutesCalls", "only_reads"]
+__all__ = [
+    "KeyMark",
+    "KeyPlace",
+    "KeySource",
+    "RoutedDatabase",
+    "RoutesCalls",
+    "WithinDatabase",
+    "only_reads",
+]

@@ -6,7 +6,9 @@ import inspect
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
+
+from pydantic import AfterValidator
 
 from covet_kernel.contracts import Binding, Call, Layer, Operation, Phase, Record
 
@@ -74,6 +76,16 @@ class KeySource(Record):
             return found[1].lower() if found else None
 
         return label
+
+
+def _place(text: str) -> str:
+    if text:
+        KeySource.parse(text)
+    return text
+
+
+KeyPlace = Annotated[str, AfterValidator(_place)]
+"""The type of a setting that says where a call's key is: what `KeySource.parse` reads, or ``""``."""
 
 
 class RoutesCalls:
