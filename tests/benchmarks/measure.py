@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
+from time import process_time
+
+import anyio
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,30 @@ def interleaved(
             if number >= warm_up:
                 samples[name].append(sample)
     return samples
+
+
+async def cost_of_calls(
+    call: Callable[[int], Awaitable[object]], *, calls: int, tasks: int
+) -> float:
+    """Microseconds of this process's CPU for each of ``calls`` calls, made by ``tasks`` tasks at once.
+
+    They are numbered from 0; those of one task lie ``tasks`` apart. All are made twice, and the second
+    time counts.
+    """
+
+    async def some(task: int) -> None:
+        for number in range(task, calls, tasks):
+            await call(number)
+
+    async def all_tasks() -> None:
+        async with anyio.create_task_group() as group:
+            for task in range(tasks):
+                group.start_soon(some, task)
+
+    await all_tasks()
+    begun = process_time()
+    await all_tasks()
+    return 1e6 * (process_time() - begun) / calls
 
 
 def report(

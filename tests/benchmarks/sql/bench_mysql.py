@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from time import process_time
 from urllib.parse import urlsplit
 
 import aiomysql
 import anyio
 import asyncmy
 import asyncmy.cursors
-from benchmarks.measure import Comparison, interleaved, report
+from benchmarks.measure import Comparison, cost_of_calls, interleaved, report
 from services import mariadb
 
 from covet_kernel.contracts import SQL
@@ -115,20 +114,7 @@ def measure(open_one: Opener, backend: str, url: str) -> float:
 
     async def main() -> float:
         async with open_one(url) as read:
-
-            async def some(task: int) -> None:
-                for number in range(CALLS // TASKS):
-                    await read((task + number * TASKS) % 1000)
-
-            async def all_tasks() -> None:
-                async with anyio.create_task_group() as group:
-                    for task in range(TASKS):
-                        group.start_soon(some, task)
-
-            await all_tasks()
-            begun = process_time()
-            await all_tasks()
-            return 1e6 * (process_time() - begun) / CALLS
+            return await cost_of_calls(lambda number: read(number % 1000), calls=CALLS, tasks=TASKS)
 
     return anyio.run(main, backend=backend)
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import process_time
 from typing import Any
 
 import anyio
-from benchmarks.measure import Comparison, interleaved, report
+from benchmarks.measure import Comparison, cost_of_calls, interleaved, report
 from benchmarks.sql.bench_postgres import COLUMNS, TASKS, fill
 from services import postgres_cluster
 
@@ -41,20 +40,9 @@ def measure(work: Work, calls: int, config: dict[str, Any], backend: str) -> flo
     async def main() -> float:
         async with run_kernel({"postgres": Postgres}, {"postgres": config}) as kernel:
             db = kernel.require(SQL)
-
-            async def some(task: int) -> None:
-                for number in range(calls // TASKS):
-                    await work(db, (task + number * TASKS) % 1000)
-
-            async def all_tasks() -> None:
-                async with anyio.create_task_group() as group:
-                    for task in range(TASKS):
-                        group.start_soon(some, task)
-
-            await all_tasks()
-            begun = process_time()
-            await all_tasks()
-            return 1e6 * (process_time() - begun) / calls
+            return await cost_of_calls(
+                lambda number: work(db, number % 1000), calls=calls, tasks=TASKS
+            )
 
     return anyio.run(main, backend=backend)
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import process_time
 from typing import Any
 
 import anyio
-from benchmarks.measure import Comparison, interleaved, report
+from benchmarks.measure import Comparison, cost_of_calls, interleaved, report
 from services import postgres
 
 from covet_kernel.contracts import SQL, SqlDatabase
@@ -71,22 +70,12 @@ def measure(work: Work, way: str, url: str, backend: str) -> float:
                 "tenant": lambda key: tenants.of("one"),
             }
             choose = ways[way]
-
-            async def some(task: int) -> None:
-                for number in range(CALLS // TASKS):
-                    # Rows of different tasks: nobody waits for another's lock.
-                    key = task + number * TASKS
-                    await work(choose(key % 1000), key % 1000)
-
-            async def all_tasks() -> None:
-                async with anyio.create_task_group() as group:
-                    for task in range(TASKS):
-                        group.start_soon(some, task)
-
-            await all_tasks()
-            begun = process_time()
-            await all_tasks()
-            return 1e6 * (process_time() - begun) / CALLS
+            # Rows of different tasks: nobody waits for another's lock.
+            return await cost_of_calls(
+                lambda number: work(choose(number % 1000), number % 1000),
+                calls=CALLS,
+                tasks=TASKS,
+            )
 
     return anyio.run(main, backend=backend)
 
