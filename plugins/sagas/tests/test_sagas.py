@@ -115,6 +115,9 @@ async def test_what_cannot_be_undone_is_parked_and_goes_on_when_told(
         assert (status.state, status.step) == ("parked", "hotel")
         assert status.error == "RuntimeError: closed"
         assert script.calls[-2:] == ["-hotel", "-hotel"]
+        # Counted once that is committed, which can be seen before.
+        while not read(service)["sagas.parked"]:
+            await anyio.sleep(0.005)
         assert read(service)["sagas.parked"] == 1
         from covet_sagas._statements import resume
 
