@@ -9,18 +9,14 @@ from typing import Any
 
 import anyio
 import pytest
-from services import mariadb, postgres
+from services.databases import KINDS, PLUGINS, table_of
 
 from covet_kernel import Plugin
 from covet_kernel.contracts import BROKER, SQL, Broker, SqlDatabase
 from covet_kernel.testing import fake_plugin, run_kernel
 from covet_memory import Memory
-from covet_mysql import Mysql
 from covet_outbox import INBOX, MESSAGE_ID, OUTBOX, Inbox, Outbox, OutboxPlugin
-from covet_postgres import Postgres
-from covet_sqlite import Sqlite
 
-DATABASES = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
 QUICK = {"poll": 0.02, "first_wait": 0.01, "longest_wait": 0.05, "lease": 2.0}
 """Nothing here is asserted by the clock; tests only should not wait for long."""
 
@@ -56,7 +52,7 @@ def starter(kind: str, table: dict[str, Any], folder: Path) -> Start:
     async def start(
         *, broker: type[Plugin[Any]] = Memory, more: dict[str, Any] | None = None, **config: Any
     ) -> AsyncIterator[Service]:
-        classes = {kind: DATABASES[kind], "memory": broker, "outbox": OutboxPlugin}
+        classes = {kind: PLUGINS[kind], "memory": broker, "outbox": OutboxPlugin}
         tables = {kind: table, "outbox": {**QUICK, **config}}
         async with run_kernel({**classes, **(more or {})}, tables, directory=folder) as kernel:
             yield Service(kernel)
@@ -64,19 +60,11 @@ def starter(kind: str, table: dict[str, Any], folder: Path) -> Start:
     return start
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        *(pytest.param(name, marks=pytest.mark.once) for name in ("postgres", "mysql")),
-    ]
-)
+@pytest.fixture(params=KINDS)
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """On each database."""
-    if request.param == "sqlite":
-        yield starter("sqlite", {"path": "test.db"}, tmp_path)
-        return
-    with (postgres if request.param == "postgres" else mariadb).database() as url:
-        yield starter(request.param, {"url": url}, tmp_path)
+    with table_of(request.param) as table:
+        yield starter(request.param, table, tmp_path)
 
 
 @pytest.fixture
@@ -88,8 +76,8 @@ def start_sqlite(tmp_path: Path) -> Start:
 @pytest.fixture
 def start_postgres(tmp_path: Path) -> Iterator[Start]:
     """On PostgreSQL, for what only that has."""
-    with postgres.database() as url:
-        yield starter("postgres", {"url": url}, tmp_path)
+    with table_of("postgres") as table:
+        yield starter("postgres", table, tmp_path)
 
 
 class Recorder:

@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from services.crashes import Killer, Steps, kill_everywhere
+from services.databases import PLUGINS
 
-from covet_kernel import Plugin
 from covet_kernel.contracts import SQL
 from covet_kernel.testing import run_kernel
-from covet_mysql import Mysql
 from covet_outbox import MESSAGE_ID, OutboxConfig
 from covet_outbox._outbox import Outbox
 from covet_outbox._tables import make_ready
 from covet_outbox._worker import Counts, Worker
-from covet_postgres import Postgres
 from covet_sql.queue import Doorbell
-from covet_sqlite import Sqlite
 
-PLUGINS: dict[str, type[Plugin[Any]]] = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
 BODIES = ["1", "2"]
 
 

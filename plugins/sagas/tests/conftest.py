@@ -10,19 +10,15 @@ from typing import Any
 
 import anyio
 import pytest
-from services import mariadb, postgres
+from services.databases import KINDS, PLUGINS, table_of
 
 from covet_kernel.contracts import SQL, SqlDatabase
 from covet_kernel.testing import fake_plugin, run_kernel
-from covet_mysql import Mysql
-from covet_postgres import Postgres
 from covet_sagas import SAGAS, Saga, Sagas, SagasConfig, SagasPlugin, Status
 from covet_sagas._runner import Counts, Runner
 from covet_sagas._store import Store
-from covet_sqlite import Sqlite
 
 LOG = logging.getLogger("covet.test")
-DATABASES = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
 QUICK = {"poll": 0.02, "first_wait": 0.01, "longest_wait": 0.02}
 """Nothing here is asserted by the clock; tests only should not wait for long."""
 
@@ -71,7 +67,7 @@ def starter(kind: str, table: dict[str, Any], folder: Path) -> Start:
     @asynccontextmanager
     async def start(*sagas: Saga[Any], **config: Any) -> AsyncIterator[Service]:
         shop = fake_plugin(requires=[SAGAS], covet_saga_types=lambda self: sagas)
-        classes = {kind: DATABASES[kind], "sagas": SagasPlugin, "shop": shop}
+        classes = {kind: PLUGINS[kind], "sagas": SagasPlugin, "shop": shop}
         tables = {kind: table, "sagas": {**QUICK, **config}}
         async with run_kernel(classes, tables, directory=folder) as kernel:
             yield Service(kernel)
@@ -79,19 +75,11 @@ def starter(kind: str, table: dict[str, Any], folder: Path) -> Start:
     return start
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        *(pytest.param(name, marks=pytest.mark.once) for name in ("postgres", "mysql")),
-    ]
-)
+@pytest.fixture(params=KINDS)
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     """On each database."""
-    if request.param == "sqlite":
-        yield starter("sqlite", {"path": "test.db"}, tmp_path)
-        return
-    with (postgres if request.param == "postgres" else mariadb).database() as url:
-        yield starter(request.param, {"url": url}, tmp_path)
+    with table_of(request.param) as table:
+        yield starter(request.param, table, tmp_path)
 
 
 @pytest.fixture

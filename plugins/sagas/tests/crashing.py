@@ -14,20 +14,15 @@ from typing import Any
 
 import anyio
 from services.crashes import Killer, Steps, kill_everywhere
+from services.databases import PLUGINS
 
-from covet_kernel import Plugin
 from covet_kernel.contracts import SQL
 from covet_kernel.testing import run_kernel
-from covet_mysql import Mysql
-from covet_postgres import Postgres
 from covet_sagas import RefusedError, Saga, Sagas, SagasConfig, Step
 from covet_sagas._runner import Counts, Runner
 from covet_sagas._store import Store
 from covet_sagas._tables import make_ready
 from covet_sql.queue import Doorbell
-from covet_sqlite import Sqlite
-
-PLUGINS: dict[str, type[Plugin[Any]]] = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
 
 
 class Place:

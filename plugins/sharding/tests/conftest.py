@@ -10,14 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 from services import mariadb, postgres
+from services.databases import PLUGINS
 
 from covet_kernel.contracts import SqlDatabase
 from covet_kernel.testing import run_kernel
-from covet_mysql import Mysql
 from covet_operations import Operations
-from covet_postgres import Postgres
 from covet_sharding import SHARDS, Sharding, Shards
-from covet_sqlite import Sqlite
 
 ORDERS = (
     "CREATE TABLE orders (id BIGINT PRIMARY KEY, customer BIGINT NOT NULL, copies INTEGER NOT NULL)"
@@ -26,7 +24,6 @@ PARTS = (
     "CREATE TABLE parts (shelf VARCHAR(20) NOT NULL, number INTEGER NOT NULL, customer BIGINT NOT NULL,"
     " note VARCHAR(200), PRIMARY KEY (shelf, number))"
 )
-PLUGINS: dict[str, Any] = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
 TABLES = [
     {"name": "orders", "key": "customer"},
     {"name": "parts", "key": "customer", "primary_key": ["shelf", "number"]},

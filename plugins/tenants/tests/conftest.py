@@ -9,18 +9,15 @@ from typing import Any
 
 import pytest
 from services import mariadb, pgbouncer, postgres
+from services.databases import PLUGINS
 
 from covet_kernel.contracts import SQL
 from covet_kernel.testing import run_kernel
-from covet_mysql import Mysql
 from covet_operations import Operations
-from covet_postgres import Postgres
-from covet_sqlite import Sqlite
 from covet_tenants import TENANTS, Tenants, TenantsPlugin
 
 NAMES = ("acme", "zeta")
 TABLES = ("CREATE TABLE {}whose (name VARCHAR(20))", "CREATE TABLE {}t (id INTEGER PRIMARY KEY)")
-PLUGINS: dict[str, Any] = {"sqlite": Sqlite, "postgres": Postgres, "mysql": Mysql}
 
 
 class House:
