@@ -34,11 +34,10 @@ from covet_outbox._statements import (
     read,
     remove,
 )
-from covet_sql.queue import backoff
+from covet_sql.queue import backoff, reason_of
 
 SETTLE = 10.0
 """Seconds that a worker may take to note what it has published, cancelled or not."""
-ERROR_LENGTH = 500
 MARGIN = 0.25
 """Part of the lease at whose end nothing more is published: nobody else may have begun by then."""
 
@@ -252,8 +251,7 @@ class Worker:
         self._counts.failed += 1
         dead = attempts >= self._config.attempts and self._is_its_own_fault(refused)
         seconds = backoff(attempts, self._config.first_wait, self._config.longest_wait)
-        reason = f"{type(refused.error).__name__}: {refused.error}"[:ERROR_LENGTH]
-        reason = reason.replace("\0", "").encode("utf-8", "replace").decode()
+        reason = reason_of(refused.error)
         await self._db.execute(
             postpone(self._db.dialect),
             (

@@ -13,8 +13,8 @@ from covet_kernel.contracts import SqlError, SqlSession
 from covet_sagas._config import SagasConfig
 from covet_sagas._saga import Attempt, Held, RefusedError, Saga, encoded
 from covet_sagas._statements import BACKWARD, DONE, FORWARD, PARKED, UNDONE
-from covet_sagas._store import LostError, Store, reason_of
-from covet_sql.queue import backoff
+from covet_sagas._store import LostError, Store
+from covet_sql.queue import backoff, reason_of
 
 RELEASE = 5.0
 """Seconds that a worker that is stopped may take to let others have the saga."""

@@ -17,17 +17,9 @@ from covet_sagas._statements import (
     take,
 )
 
-ERROR_LENGTH = 500
-
 
 class LostError(Exception):
     """Somebody else has the saga: nothing was recorded."""
-
-
-def reason_of(error: BaseException) -> str:
-    """What went wrong, as it is kept."""
-    text = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 class Store:

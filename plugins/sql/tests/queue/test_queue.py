@@ -7,10 +7,20 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from covet_kernel.contracts import SQL, SqlError
 from covet_kernel.testing import run_kernel
-from covet_sql.queue import Doorbell, Looks, backoff, create, milliseconds, statements_of
+from covet_sql.queue import (
+    Doorbell,
+    Looks,
+    backoff,
+    create,
+    milliseconds,
+    reason_of,
+    statements_of,
+)
 from covet_sqlite import Sqlite
 
 
@@ -18,6 +28,15 @@ from covet_sqlite import Sqlite
 def test_waits_double_up_to_the_longest(attempt: int) -> None:
     whole = min(60.0, 0.5 * 2.0 ** min(attempt - 1, 60))
     assert all(whole / 2 <= backoff(attempt, 0.5, 60.0) <= whole for _ in range(20))
+
+
+@given(st.text())
+def test_every_database_can_store_a_reason(text: str) -> None:
+    reason = reason_of(ValueError(text))
+    assert reason.startswith("ValueError: ")
+    assert len(reason) <= 500
+    assert "\0" not in reason
+    reason.encode()
 
 
 async def test_the_clock_is_the_database_s() -> None:
