@@ -5,15 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "core.h"
+#include "engine.h"
 #include "output.h"
-#include "poller.h"
 #include "reply.h"
-#include "sockets.h"
 
 enum {
-    LISTENERS = 64,
-    BATCH = 512, /* readiness taken at once */
     MANY = 16, /* of it, and none for Python: there may be more by now */
     ACCEPT_AT_ONCE = 64, /* of one listening socket in one poll */
     SPARE_CONNECTIONS = 8192, /* places for the backlog when stopping */
@@ -26,21 +22,6 @@ enum {
 #define LOG_PAUSE (100 * MILLISECOND)
 #define LINGER (2 * SECOND)
 #define AT_A_STRETCH (MILLISECOND / 2)
-
-struct cv_engine {
-    cv_core core;
-    cv_event events[CV_EVENTS];
-    cv_ready ready[BATCH];
-    cv_listener listeners[LISTENERS];
-    int listener_count;
-    cv_poller poller;
-    cv_time armed; /* what the alarm is set for */
-    uint8_t fired; /* it has, and may be taken again until it is set anew */
-    cv_time accept_due, log_due, trim_due; /* CV_NEVER: not waiting */
-    uint8_t woken; /* a wake-up waits to be taken */
-    uint8_t empty_told;
-    uint8_t watching; /* the listening sockets are waited for */
-};
 
 int64_t cv_clock(void)
 {
@@ -282,8 +263,7 @@ static void watch_if_room(cv_engine *engine)
         watch_listeners(engine, 1);
 }
 
-/* At the end of every call that may have changed something. */
-static void leave(cv_engine *engine)
+void cv_engine_leave(cv_engine *engine)
 {
     engine->core.counters.blocks = engine->core.arena.used;
     watch_if_room(engine);
@@ -293,7 +273,7 @@ static void leave(cv_engine *engine)
 
 int cv_engine_listen(cv_engine *engine, int fd)
 {
-    if (engine->listener_count == LISTENERS)
+    if (engine->listener_count == CV_LISTENERS)
         return -ENOSPC;
     cv_listener *listener = &engine->listeners[engine->listener_count];
     int result = cv_listener_open(listener, fd);
@@ -347,7 +327,7 @@ void cv_engine_begin(cv_engine *engine, cv_routes *routes)
     core->held = 0;
     core->begun = 1;
     each_connection(engine, go_on);
-    leave(engine);
+    cv_engine_leave(engine);
 }
 
 void cv_engine_hold(cv_engine *engine)
@@ -370,7 +350,7 @@ void cv_engine_stop(cv_engine *engine)
     engine->listener_count = 0;
     engine->accept_due = CV_NEVER;
     each_connection(engine, cv_connection_settle);
-    leave(engine);
+    cv_engine_leave(engine);
 }
 
 static void end_stopped(cv_core *core, cv_connection *c)
@@ -385,7 +365,7 @@ void cv_engine_close(cv_engine *engine)
     engine->listener_count = 0;
     core->stopping = 1;
     each_connection(engine, end_stopped);
-    leave(engine);
+    cv_engine_leave(engine);
 }
 
 static void return_lent(cv_core *core)
@@ -400,7 +380,7 @@ static void return_lent(cv_core *core)
     core->lent_count = 0;
 }
 
-static void expire(cv_core *core)
+void cv_engine_expire(cv_core *core)
 {
     cv_timer *timer;
     int kind;
@@ -431,7 +411,7 @@ static void run_ready(cv_core *core)
 
 static int look(cv_engine *engine)
 {
-    int count = cv_poller_take(&engine->poller, engine->ready, BATCH);
+    int count = cv_poller_take(&engine->poller, engine->ready, CV_BATCH);
     cv_core_tick(&engine->core);
     return count;
 }
@@ -469,7 +449,7 @@ int cv_engine_poll(cv_engine *engine)
     int count = look(engine);
     int64_t until = core->readable + AT_A_STRETCH;
     return_lent(core);
-    expire(core);
+    cv_engine_expire(core);
     cv_notices_send(core);
     cv_connections_resume(core);
     run_ready(core);
@@ -497,7 +477,7 @@ int cv_engine_poll(cv_engine *engine)
         engine->empty_told = 1;
     }
     core->event_limit = 0;
-    leave(engine);
+    cv_engine_leave(engine);
     return (int)core->event_count;
 }
 
@@ -525,7 +505,7 @@ int cv_engine_submit(cv_engine *engine, const uint8_t *replies, size_t size)
         at += reply.size;
     }
     cv_turn_end(core);
-    leave(engine);
+    cv_engine_leave(engine);
     return result;
 }
 
@@ -537,116 +517,4 @@ int cv_engine_is_current(const cv_engine *engine, uint64_t handle)
 size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size)
 {
     return engine->core.log.size ? cv_log_take(&engine->core.log, into, size) : 0;
-}
-
-uint64_t cv_engine_open(cv_engine *engine)
-{
-    cv_core *core = &engine->core;
-    cv_core_tick(core);
-    cv_connection *c = cv_connection_new(core, core->options.max_connections);
-    if (!c)
-        return 0;
-    c->interest = CV_WANT_READ;
-    cv_connection_start(core, c);
-    leave(engine);
-    return cv_connection_number(c);
-}
-
-static cv_connection *in_memory(cv_core *core, uint64_t connection)
-{
-    cv_connection *c = cv_connection_find(core, connection);
-    return c && c->fd < 0 ? c : NULL;
-}
-
-int64_t cv_engine_feed(cv_engine *engine, uint64_t connection, const uint8_t *bytes, size_t size)
-{
-    cv_core *core = &engine->core;
-    cv_connection *c = in_memory(core, connection);
-    if (!c)
-        return -1;
-    cv_core_tick(core);
-    size_t taken = 0;
-    while (taken < size && c && c->interest & CV_WANT_READ) {
-        uint8_t *at;
-        size_t room = cv_connection_room(core, c, &at);
-        if (room > size - taken)
-            room = size - taken;
-        if (!room) {
-            cv_connection_settle(core, c);
-            break;
-        }
-        memcpy(at, bytes + taken, room);
-        cv_connection_fed(core, c, room);
-        taken += room;
-        if (c->flags & CV_C_BUSY) {
-            cv_connection_settle(core, c); /* it runs at the next poll */
-        } else {
-            cv_turn_begin(core, c);
-            cv_connection_run(core, c);
-            cv_turn_end(core);
-        }
-        c = in_memory(core, connection);
-    }
-    leave(engine);
-    return (int64_t)taken;
-}
-
-void cv_engine_feed_end(cv_engine *engine, uint64_t connection)
-{
-    cv_core *core = &engine->core;
-    cv_connection *c = in_memory(core, connection);
-    if (!c)
-        return;
-    cv_core_tick(core);
-    cv_turn_begin(core, c);
-    cv_connection_ended(core, c);
-    cv_connection_run(core, c);
-    cv_turn_end(core);
-    leave(engine);
-}
-
-int64_t cv_engine_drain(cv_engine *engine, uint64_t connection, uint8_t *into, size_t size)
-{
-    cv_core *core = &engine->core;
-    cv_connection *c = in_memory(core, connection);
-    if (!c)
-        return -1;
-    cv_core_tick(core);
-    size_t taken = 0;
-    struct iovec piece;
-    while (taken < size && cv_queue_pieces(&c->out, &piece, 1)) {
-        size_t part = piece.iov_len < size - taken ? piece.iov_len : size - taken;
-        memcpy(into + taken, piece.iov_base, part);
-        cv_connection_left(core, c, part);
-        taken += part;
-    }
-    core->counters.bytes_out += taken;
-    int over = !taken && c->closing == CV_LINGERING;
-    if (over)
-        cv_connection_end(core, c, CV_GONE_CLOSED, 0);
-    else
-        cv_connection_settle(core, c);
-    leave(engine);
-    return over ? -1 : (int64_t)taken;
-}
-
-void cv_engine_drop(cv_engine *engine, uint64_t connection)
-{
-    cv_core *core = &engine->core;
-    cv_connection *c = in_memory(core, connection);
-    if (!c)
-        return;
-    cv_connection_end(core, c, CV_GONE_CLOSED, 1);
-    leave(engine);
-}
-
-void cv_engine_advance(cv_engine *engine, double seconds)
-{
-    cv_core *core = &engine->core;
-    if (seconds > 0 && seconds < 1e9)
-        core->skew += (cv_time)(seconds * 1e9);
-    cv_core_tick(core);
-    expire(core);
-    engine->armed = CV_NEVER; /* what is due is due sooner on the real clock */
-    leave(engine);
 }
