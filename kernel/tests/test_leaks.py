@@ -18,6 +18,7 @@ from covet_kernel.testing._leaks import open_descriptors, running_threads, tasks
 
 A = Capability[socket.socket]("test.a")
 CYCLES = 1000
+pytestmark = pytest.mark.once
 
 
 async def drain(serving: Serving) -> None:

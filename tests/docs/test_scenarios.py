@@ -66,9 +66,9 @@ def test_a_server_can_be_stopped_and_started_again(tmp_path: Path) -> None:
 def test_a_server_that_does_not_stop_well_is_found(tmp_path: Path) -> None:
     script = (
         "# file: bad.py\nimport os, signal, socket, sys\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
         "s = socket.create_server(('127.0.0.1', int(os.environ['COVET_PLUGINS__HTTP__PORT'])))\n"
-        "while True: s.accept()\n"
+        "signal.sigwait({signal.SIGTERM})\nsys.exit(3)\n"
     )
     page = f"{SERVED}```python\n{script}```\n```console run\n$ python bad.py &\n$ kill %1\n```\n"
     with pytest.raises(AssertionError, match="ended with 3"):

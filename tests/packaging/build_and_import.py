@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,9 +46,38 @@ def run(*command: str | Path) -> None:
     subprocess.run([str(part) for part in command], check=True, cwd=ROOT)
 
 
-def build(folder: Path, directory: Path) -> Path:
+def builders(folders: Sequence[Path], directory: Path) -> dict[tuple[str, ...], Path]:
+    """A python with what a distribution says its build takes and no more, one for all that say the same."""
+    wanted = {requirements(folder) for folder in folders}
+    made = {}
+    for number, each in enumerate(sorted(wanted)):
+        environment = directory / str(number)
+        run(sys.executable, "-m", "venv", "--without-pip", environment)
+        made[each] = environment / "bin" / "python"
+        pip = (sys.executable, "-m", "pip", "--python", made[each], "install", "--quiet")
+        run(*pip, *each, *package_group())
+    return made
+
+
+def requirements(folder: Path) -> tuple[str, ...]:
+    """What a distribution says its build takes."""
+    lines = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["build-system"][
+        "requires"
+    ]
+    return tuple(sorted(lines))
+
+
+def package_group() -> list[str]:
+    """What drives a build."""
+    group: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
+        "dependency-groups"
+    ]["package"]
+    return group
+
+
+def build(python: Path, folder: Path, directory: Path) -> Path:
     """The wheel of a distribution, made from its sdist alone."""
-    run(sys.executable, "-m", "build", "--outdir", directory, folder)
+    run(python, "-m", "build", "--no-isolation", "--outdir", directory, folder)
     (sdist,) = directory.glob("*.tar.gz")
     (wheel,) = directory.glob("*.whl")
     assert sdist.stat().st_size
@@ -72,7 +103,14 @@ def main(names: Sequence[str]) -> None:
         for path in sorted(ROOT.glob(f"{pattern}/pyproject.toml"))
     ]
     with tempfile.TemporaryDirectory() as temporary:
-        wheels = [build(each, Path(temporary, "wheels", each.name)) for each in folders]
+        pythons = builders(folders, Path(temporary, "builders"))
+        with ThreadPool(2) as pool:
+            wheels = pool.map(
+                lambda each: build(
+                    pythons[requirements(each)], each, Path(temporary, "wheels", each.name)
+                ),
+                folders,
+            )
         projects = [re.sub("_", "-", wheel.name.split("-")[0]) for wheel in wheels]
         for python in filter(works, PYTHONS):
             environment = Path(temporary, python)

@@ -65,6 +65,7 @@ def test_the_engine_passes_with_kqueue(base: Path) -> None:
     run(build("gcc", "test_engine", base, KQUEUE))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_they_pass_under_valgrind(name: str, base: Path) -> None:
     program = build("gcc", name, base, PLAIN)

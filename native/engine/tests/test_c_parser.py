@@ -52,6 +52,7 @@ def test_the_c_tests_pass_under_the_sanitizers(
     run(str(build(compiler, test, tmp_path, *SANITIZED, *SETS[instructions])))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("test", ["test_head", "test_chunked"])
 def test_the_c_tests_pass_under_valgrind(test: str, tmp_path: Path) -> None:
     program = build("gcc", test, tmp_path, "-g", "-O2")

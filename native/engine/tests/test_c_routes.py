@@ -48,6 +48,7 @@ def test_the_c_tests_pass_under_the_sanitizers(compiler: str, tmp_path: Path) ->
     run(str(build(compiler, tmp_path, *SANITIZED)))
 
 
+@pytest.mark.long
 def test_the_c_tests_pass_under_valgrind(tmp_path: Path) -> None:
     program = build("gcc", tmp_path, "-g", "-O2")
     if shutil.which("valgrind") is None:

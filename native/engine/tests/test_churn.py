@@ -12,7 +12,7 @@ from wire import connect, request
 
 pytestmark = pytest.mark.once
 
-LIVES = 1000
+LIVES = 600
 KEPT = 4 << 20
 """Bytes an allocator may keep once it has been warm."""
 
@@ -62,7 +62,7 @@ async def test_connecting_and_leaving_costs_nothing(
     async with process(server, anyio_backend_name) as service:
         assert (await service.ask("/hit/first")).status == 200
         descriptors = service.descriptors
-        rounds = 2000 if server == "engine" else 300
+        rounds = 1000 if server == "engine" else 200
 
         async def churn(count: int) -> None:
             for _ in range(count):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once
 
 FUZZ = Path(__file__).parent / "fuzz"
 TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in FUZZ.glob("fuzz_*.c"))
-SECONDS = 40 // len(TARGETS) if os.environ.get("CI") else 2
+SECONDS = 16 // len(TARGETS) if os.environ.get("CI") else 2
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -41,7 +41,7 @@ class WebClient:
         self._http, self._bindings = http, bindings
 
     def request(
-        self, name: str, data: dict[str, Any], *, token: str = "", content: Any = None
+        self, name: str, data: dict[str, Any], *, token: str = "", content: _Lines | None = None
     ) -> httpx.Request:
         """The inputs in the path, the query or the body, wherever the route has them."""
         binding, rest = self._bindings[name], dict(data)
@@ -51,8 +51,11 @@ class WebClient:
             return self._http.build_request("GET", path, params=rest, headers=headers)
         if content is None:
             return self._http.build_request(binding.method, path, json=rest, headers=headers)
-        headers["content-type"] = "application/x-ndjson"
-        return self._http.build_request(binding.method, path, content=content, headers=headers)
+        headers |= {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
+        request = self._http.build_request(binding.method, path, headers=headers)
+        request.headers.pop("content-length", None)
+        request.stream = content
+        return request
 
     async def call(
         self, name: str, data: dict[str, Any], *, token: str = "", timeout: float | None = None
@@ -62,7 +65,7 @@ class WebClient:
     async def upload(
         self, name: str, items: Sequence[Any], *, token: str = "", timeout: float | None = None
     ) -> Any:
-        content = _lines(items, end=True)
+        content = _Lines(items, end=True)
         return _answer(await self._http.send(self.request(name, {}, token=token, content=content)))
 
     @asynccontextmanager
@@ -99,7 +102,7 @@ class WebClient:
         self, name: str, data: dict[str, Any], *, token: str = "", items: Sequence[Any] = ()
     ) -> AsyncIterator[None]:
         """A call in flight, whose caller closes its connection when the block ends."""
-        content = _lines(items, end=False) if items else None
+        content = _Lines(items, end=False) if items else None
         request = self.request(name, data, token=token, content=content)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._http.send, request)
@@ -137,11 +140,24 @@ async def _raising(received: MemoryObjectReceiveStream[Any]) -> AsyncGenerator[A
         yield item
 
 
-async def _lines(items: Sequence[Any], *, end: bool) -> AsyncIterator[bytes]:
-    for item in items:
-        yield dumps(item) + b"\n"
-    if not end:
-        await anyio.sleep_forever()
+class _Lines(httpx.AsyncByteStream):
+    """A body, one item a line, which never ends unless ``end``.
+
+    No generator: who sends one does not close it where a call is cancelled between two pieces.
+    """
+
+    def __init__(self, items: Sequence[Any], *, end: bool) -> None:
+        self._items, self._end = iter(items), end
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for item in self._items:
+            return dumps(item) + b"\n"
+        if not self._end:
+            await anyio.sleep_forever()
+        raise StopAsyncIteration
 
 
 @asynccontextmanager
