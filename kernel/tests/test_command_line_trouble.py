@@ -72,6 +72,28 @@ def test_a_command_that_is_there_already_is_refused(tmp_path: Path, arguments: l
         assert "Traceback" not in done.stderr
 
 
+def test_instances_of_one_plugin_have_a_command_each(tmp_path: Path) -> None:
+    (tmp_path / "shops.py").write_text(
+        "from covet_kernel import Command, Plugin\n"
+        "from pydantic import BaseModel\n"
+        "class Config(BaseModel):\n"
+        "    town: str\n"
+        "class Shop(Plugin[Config]):\n"
+        "    def covet_commands(self):\n"
+        "        town = self.config.town\n"
+        "        def run(args, assembly):\n"
+        "            print(town)\n"
+        "            return 0\n"
+        "        return [Command(name='shop', help='Which shop this is.', run=run)]\n"
+    )
+    (tmp_path / "covet.toml").write_text(
+        '[plugins.shop]\nuse = "shops:Shop"\ntown = "Bath"\n'
+        '[plugins."shop/east"]\nuse = "shops:Shop"\ntown = "Ely"\n'
+    )
+    assert covet(tmp_path, "shop").stdout == "Bath\n"
+    assert covet(tmp_path, "shop/east").stdout == "Ely\n"
+
+
 def test_nobody_needs_to_listen(tmp_path: Path) -> None:
     for shell in (">&-", "2>&-", ">&- 2>&-"):
         done = covet(tmp_path, "version", shell=shell)

@@ -90,11 +90,15 @@ def _parser(assembly: Assembly | None) -> ArgumentParser:
     extra: list[tuple[str, Command]] = assembly.declared("covet_commands") if assembly else []
     owners: dict[str, str] = {}
     for owner, command in [*(("covet", command) for command in COMMANDS.values()), *extra]:
-        if command.name in owners:
-            names = {"one": owners[command.name], "other": owner}
-            raise ConfigurationError.of("COVET-COMMAND-TWICE", name=command.name, **names)
-        owners[command.name] = owner
-        sub = commands.add_parser(command.name, help=command.help, description=command.help)
+        kind, _, instance = owner.partition("/")
+        # Of several instances each has the command, under its own name behind the first's.
+        again = bool(instance) and owners.get(command.name, "").partition("/")[0] == kind
+        name = f"{command.name}/{instance}" if again else command.name
+        if name in owners:
+            names = {"one": owners[name], "other": owner}
+            raise ConfigurationError.of("COVET-COMMAND-TWICE", name=name, **names)
+        owners[name] = owner
+        sub = commands.add_parser(name, help=command.help, description=command.help)
         sub.set_defaults(run=command.run)
         if command.configure:
             command.configure(sub)
