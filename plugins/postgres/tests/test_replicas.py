@@ -194,6 +194,7 @@ async def test_what_a_replica_cannot_do_the_primary_does(open_db: Opener, cluste
 async def test_what_ran_too_long_is_not_run_again(open_db: Opener) -> None:
     async with open_db(statement_timeout=0.3, lane_patience=0.1) as db:
         slow = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b"
+        await db.fetch_value(COUNT)
         before = db.counts.statements
         with pytest.raises(SqlError) as caught:
             await db.fetch_value(slow)
@@ -222,10 +223,22 @@ async def test_all_that_is_written_is_read_behind_it(open_db: Opener) -> None:
         assert sum(each.reads for each in db.watch.readers) == 40
 
 
+async def test_the_first_read_sees_what_anyone_has_made_before(
+    open_db: Opener, paused: Callable[[], None]
+) -> None:
+    async with open_db(max_lag=inf) as db, open_db() as other:
+        paused()
+        await other.execute("CREATE TABLE late (a INTEGER)")
+        async with db.transaction(read_only=True) as session:
+            assert await session.fetch_value("SELECT count(*) FROM late") == 0
+        assert db.missed == 1
+
+
 async def test_on_paused_replicas_a_call_sees_its_writes_and_others_what_was(
     open_db: Opener, cluster: Cluster, paused: Callable[[], None]
 ) -> None:
     async with open_db(max_lag=inf) as db:
+        assert await db.fetch_value(COUNT) == 0
         paused()
         for number in range(1, 4):
             await db.execute(INSERT, (number,))
@@ -316,6 +329,7 @@ async def test_what_one_task_of_a_call_writes_the_others_read(
     open_db: Opener, paused: Callable[[], None]
 ) -> None:
     async with open_db() as db:
+        assert await db.fetch_value(COUNT) == 0
         paused()
         (interceptor,) = Postgres(
             PostgresConfig.model_validate({"replicas": ["postgres://h"]})

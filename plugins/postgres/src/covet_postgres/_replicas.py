@@ -17,6 +17,7 @@ from covet_postgres._config import PostgresConfig
 from covet_postgres._connection import Connection
 from covet_postgres._database import PostgresDatabase
 from covet_postgres._link import Link
+from covet_postgres._position import position
 from covet_postgres._server import Reader, Server, servers_of
 from covet_postgres._session import PostgresSession
 from covet_postgres._statement import PostgresStatement
@@ -52,6 +53,9 @@ class ReplicatedDatabase(PostgresDatabase):
             reader = Reader(config, tasks, server, self._statements)
             server.reader = self._readers[server] = reader
         self.missed = 0
+        # What every read has to see: whatever was there before the first of them, such as the tables,
+        # be it this process or another that has just made them.
+        self._floor: int | None = None
 
     @property
     def pools(self) -> list[Pool[Connection]]:
@@ -80,10 +84,7 @@ class ReplicatedDatabase(PostgresDatabase):
         statement = self._statements[sql]
         if statement.shared:
             for _ in self._readers:
-                written = self._log.of_call()
-                server = await self._after(written) if written is not None else self.watch.pick()
-                if server is None:
-                    self.missed += 1
+                if (server := await self._replica()) is None:
                     break
                 server.reading += 1
                 server.reads += 1
@@ -160,10 +161,22 @@ class ReplicatedDatabase(PostgresDatabase):
     # Which server
 
     async def _replica(self) -> Server | None:
+        floor = self._floor
+        if floor is None:
+            floor = await self._found()
         written = self._log.of_call()
-        server = self.watch.pick() if written is None else await self._after(written)
+        server = self.watch.pick(floor) if written is None else await self._after(written)
         self.missed += server is None
         return server
+
+    async def _found(self) -> int:
+        """Where the log ends as the first reads begin. Without a primary they take what there is."""
+        try:
+            end = position(value(await super().fetch_all(INSERTED)), self._log.block)
+        except SqlUnavailableError:
+            end = 0
+        self._floor = end
+        return end
 
     async def _after(self, written: Written) -> Server | None:
         """A replica that has what the call has written, if one has it soon."""
@@ -205,6 +218,7 @@ class ReplicatedDatabase(PostgresDatabase):
     def _write_to(self, server: Server) -> None:
         self._parameters = {**server.parameters, "target_session_attrs": "primary"}
         self._log.block = self.watch.block
+        self._floor = None
 
     def _promoted(self, server: Server) -> None:
         self._write_to(server)
