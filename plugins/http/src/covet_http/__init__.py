@@ -15,7 +15,18 @@ from covet_http._events import Event, LastEventId
 from covet_http._fixed import Fixed, fixed, redirect
 from covet_http._forms._limits import FormLimits
 from covet_http._forms._parts import Part, Parts
-from covet_http._group import Group, delete, get, head, options, patch, post, put, route
+from covet_http._group import (
+    Group,
+    delete,
+    get,
+    head,
+    options,
+    patch,
+    post,
+    put,
+    route,
+    websocket,
+)
 from covet_http._lifespan import StartupFailedError, asgi_lifespan
 from covet_http._mounts import Mount, Mounted, mount
 from covet_http._openapi._config import OpenApiConfig
@@ -60,6 +71,10 @@ from covet_http._versions._changes import (
     upgrade_request,
     version_changes_of,
 )
+from covet_http._websocket._channel import CHANNEL, Channel, ChannelLimits
+from covet_http._websocket._closed import WebSocketClosed
+from covet_http._websocket._handshake import HandshakeRequest, judge_handshake, wants_websocket
+from covet_http._websocket._socket import WebSocket, broadcast
 
 if TYPE_CHECKING:
     from covet_http._file import File, FileContent, NoSuchPath
@@ -74,9 +89,14 @@ if TYPE_CHECKING:
     from covet_http._rules._trust import TrustedProxies
     from covet_http._static import StaticFolder, static_folder
     from covet_http._versions._config import VersionConfig, VersionsConfig
+    from covet_http._websocket._binding import WebSocketBinding
+    from covet_http._websocket._config import WebSocketConfig
+    from covet_http._websocket._messages import ChannelMessages
+    from covet_http._websocket._queued import QueuedChannel
 
 __all__ = [
     "CERTIFICATE",
+    "CHANNEL",
     "DISCONNECT",
     "HTTP",
     "HTTP_SERVER",
@@ -90,6 +110,9 @@ __all__ = [
     "BodyTimeout",
     "Caller",
     "Calls",
+    "Channel",
+    "ChannelLimits",
+    "ChannelMessages",
     "Choice",
     "ClientCertificate",
     "CompressionConfig",
@@ -109,6 +132,7 @@ __all__ = [
     "Form",
     "FormLimits",
     "Group",
+    "HandshakeRequest",
     "Header",
     "HostPattern",
     "Http",
@@ -141,6 +165,7 @@ __all__ = [
     "Problems",
     "Proxies",
     "Query",
+    "QueuedChannel",
     "RangeNotSatisfiable",
     "Receive",
     "Redirect",
@@ -167,14 +192,20 @@ __all__ = [
     "VersionChange",
     "VersionConfig",
     "VersionsConfig",
+    "WebSocket",
+    "WebSocketBinding",
+    "WebSocketClosed",
+    "WebSocketConfig",
     "Webhook",
     "asgi_app",
     "asgi_lifespan",
+    "broadcast",
     "delete",
     "downgrade_response",
     "fixed",
     "get",
     "head",
+    "judge_handshake",
     "mount",
     "openapi",
     "options",
@@ -187,6 +218,8 @@ __all__ = [
     "static_folder",
     "upgrade_request",
     "version_changes_of",
+    "wants_websocket",
+    "websocket",
 ]
 
 
@@ -194,6 +227,7 @@ _LATE = {
     "AnswerNotKept": "_rules._idempotency",
     "AsgiHost": "_outer",
     "AsgiService": "_outer",
+    "ChannelMessages": "_websocket._messages",
     "CompressionConfig": "_rules._compression",
     "CorsConfig": "_rules._cors",
     "DescribedBody": "_openapi._body",
@@ -203,6 +237,7 @@ _LATE = {
     "KeyInUse": "_rules._idempotency",
     "KeyReused": "_rules._idempotency",
     "NoSuchPath": "_file",
+    "QueuedChannel": "_websocket._queued",
     "RequestIdConfig": "_rules._request_id",
     "RequestIdFilter": "_rules._request_id",
     "StaticFolder": "_static",
@@ -210,6 +245,8 @@ _LATE = {
     "Upload": "_forms._upload",
     "VersionConfig": "_versions._config",
     "VersionsConfig": "_versions._config",
+    "WebSocketBinding": "_websocket._binding",
+    "WebSocketConfig": "_websocket._config",
     "asgi_app": "_outer",
     "request_id": "_rules._request_id",
     "static_folder": "_static",

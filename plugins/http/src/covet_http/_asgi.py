@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol
-from urllib.parse import quote, quote_from_bytes, unquote
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote
 
 from covet_http._asgi_request import AsgiEvents, AsgiRequest, request_class
+from covet_http._asgi_target import quoted_path, unmounted
 from covet_http._dispatch import Dispatcher
 from covet_http._mounts import Mounted, MountedCall
 from covet_http._route import Reply, Route, StreamAbortedError
@@ -14,6 +15,9 @@ from covet_http._server import DISCONNECT, Message, Receive, Scope, Send
 from covet_http._watchers import Watchers
 from covet_kernel.contracts import Cause
 from covet_operations import Pending, ended
+
+if TYPE_CHECKING:
+    from covet_http._websocket._dispatch import WebSocketDispatcher
 
 _SHORT: Final = 2048
 _LENGTHS: Final[dict[int, tuple[bytes, bytes]]] = {}
@@ -34,10 +38,20 @@ class AsgiApplication:
         events: Its streams of events.
         in_flight: Requests that wait, or stream, here.
         watchers: Look for clients that have left, where the server does not say so by itself.
+
+    Args:
+        dispatcher: The routes.
+        websockets: Makes what finds WebSockets; unless given there are none but of mounted applications.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        websockets: Callable[[], WebSocketDispatcher] | None = None,
+    ) -> None:
         self.dispatcher = dispatcher
+        self._make_websockets = websockets
+        self._websockets: WebSocketDispatcher | None = None
         self.events = dispatcher.events
         self.in_flight: set[Cancellable] = set()
         self.watchers = Watchers()
@@ -45,6 +59,27 @@ class AsgiApplication:
         self._classes: dict[Route, type[AsgiRequest]] = {}
         self._class_of = self._classes.get
         self._elsewhere: Callable[[], Iterable[Cancellable]] = tuple
+
+    @property
+    def websockets(self) -> WebSocketDispatcher:
+        """Where WebSockets are found; made when the first is asked for."""
+        found = self._websockets
+        if found is None:
+            from covet_http._websocket._dispatch import no_websockets
+
+            make = self._make_websockets or no_websockets(self.dispatcher)
+            found = self._websockets = make()
+        return found
+
+    async def run_websockets(self) -> None:
+        """Look after WebSockets that are closed and whose handlers do not end, until cancelled."""
+        if self._make_websockets is not None:
+            await self.websockets.open.run()
+
+    def drain_websockets(self, *, stopping: bool) -> None:
+        """Close those that are open, since the phase ends."""
+        if self._websockets is not None:
+            self._websockets.open.drain(stopping=stopping)
 
     def track(self, in_flight: Callable[[], Iterable[Cancellable]]) -> None:
         """Let a server that drives calls itself say which of them are in flight."""
@@ -70,18 +105,16 @@ class AsgiApplication:
             The two messages of the answer, or what does the rest and sends them, to be awaited at once.
         """
         if scope["type"] != "http":
-            return _refuse(scope["type"], receive, send)
+            return self._other(scope, receive, send)
         try:
             # Nearly every server says both, and then there is nothing to be called for them.
             target, root = scope["raw_path"], scope["root_path"]
         except KeyError:
             target, root = scope.get("raw_path"), scope.get("root_path", "")
         if target is None:
-            # Bytes that were no text are none here either, and the path is refused for them.
-            path = scope["path"].encode("utf-8", "surrogatepass")
-            target = quote_from_bytes(path).encode("ascii")
+            target = quoted_path(scope)
         if root:
-            root, target = _unmounted(root, target)
+            root, target = unmounted(root, target)
         method = scope["method"]
         found: Any = self._resolve(method, target, scope["headers"], scope["query_string"], root)
         where, values, plain = found
@@ -184,23 +217,19 @@ class AsgiApplication:
         finally:
             self.in_flight.discard(call)
 
+    def _other(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        if scope["type"] == "websocket":
+            # Few services have any.
+            from covet_http._websocket._asgi import answer_websocket
+
+            return answer_websocket(self, scope, receive, send)
+        # ASGI has an application raise on what it does not speak; returning would mean success.
+        raise NotImplementedError(f"covet-http does not speak {scope['type']!r}")
+
     def shut_down(self) -> None:
         """Cancel what is in flight; each of them is answered 503."""
         for request in (*self.in_flight, *self._elsewhere()):
             request.cancel("shutdown")
-
-
-def _unmounted(root: str, target: bytes) -> tuple[str, bytes]:
-    """The root as it was sent, and the target without it.
-
-    Servers disagree on whether the path of a mounted application begins with its root; ASGI says it
-    does.
-    """
-    quoted = quote(root.rstrip("/"), safe="/:@!$&'()*+,;=-._~").encode("ascii")
-    for prefix in dict.fromkeys((quoted, root.rstrip("/").encode("utf-8"))):
-        if target.startswith(prefix) and target[len(prefix) : len(prefix) + 1] in (b"", b"/"):
-            return quoted.decode("ascii"), target[len(prefix) :] or b"/"
-    return quoted.decode("ascii"), target
 
 
 def _first_step(request: AsgiRequest) -> Pending | None:
@@ -234,12 +263,3 @@ def _messages(reply: Reply, method: str) -> tuple[Message, Message]:
 
 async def _nothing_said() -> None:
     """To a client that is gone."""
-
-
-async def _refuse(kind: str, receive: Receive, send: Send) -> None:
-    if kind == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": 1000})
-        return
-    # ASGI has an application raise on what it does not speak; returning would mean success.
-    raise NotImplementedError(f"covet-http does not speak {kind!r}")

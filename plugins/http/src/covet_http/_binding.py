@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin
 
-from covet_http._annotation import agrees
-from covet_http._fields import base_of, has_fields
-from covet_http._hosts import parse_host
 from covet_http._location import check_location
 from covet_http._media import EVENT_STREAM, is_json, is_media_type
-from covet_http._placement import WITHOUT_BODY, Placement, place_inputs
+from covet_http._placement import WITHOUT_BODY
 from covet_http._problem import ERRORS, own_status
 from covet_http._request import Request
 from covet_http._results import HttpResult
 from covet_http._route_rules import check_cache
+from covet_http._routed import RoutedBinding
 from covet_http._sources import misplaced_markers
-from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel.contracts import Call, Effect, Operation
-from covet_operations import Kind, Signature, TransportBinding, TransportResult
+from covet_operations import Kind, Signature, TransportResult
 
 EFFECTS: Final[dict[str, Effect]] = {
     "GET": "read",
@@ -33,10 +29,9 @@ EFFECTS: Final[dict[str, Effect]] = {
 }
 """Every method there is, and what it implies."""
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
-class HttpBinding(TransportBinding):
+class HttpBinding(RoutedBinding):
     """One method and path.
 
     Attributes:
@@ -67,8 +62,6 @@ class HttpBinding(TransportBinding):
     """Whether its answers are documents, which can be encoded in more than one way."""
 
     method: str
-    path: str
-    host: str = ""
     status: int | None = None
     location: str | None = None
     versions: str = ""
@@ -82,17 +75,17 @@ class HttpBinding(TransportBinding):
     max_body: int | None = None
     idempotency: Literal["", "optional", "required"] = ""
 
+    @property
+    def request_method(self) -> str:
+        return self.method
+
     def check(self, operation: Operation) -> Iterable[str]:
         if self.method in _SAFE and operation.effect != "read":
             yield (
                 f"{self.address} is {self.method}, which clients and caches repeat at will, but {operation.name}"
                 f" is declared {operation.effect!r}; bind it to POST, or declare effect='read'"
             )
-        try:
-            parse_template(self.path)
-            parse_host(self.host)
-        except BadTemplateError as error:
-            yield f"{self.address}: {error}"
+        yield from self.check_template()
         if self.status is not None and not 200 <= self.status <= 299:
             yield f"{self.address} has status {self.status}; a success is between 200 and 299"
         for declared in operation.errors:
@@ -110,45 +103,10 @@ class HttpBinding(TransportBinding):
             )
 
     def check_signature(self, signature: Signature) -> tuple[str, ...]:
-        try:
-            segments, labels = parse_template(self.path), parse_host(self.host)
-        except BadTemplateError:
+        if any(self.check_template()):
             return ()
-        kinds = {each.name: each.kind for each in segments if isinstance(each, Parameter)}
-        names = [*kinds, *(each.name for each in labels if isinstance(each, Parameter))]
-        inputs = {given.name: given for given in signature.inputs}
-        wrong = [
-            f"the path {self.host}{self.path} names {name!r}, but the handler has no such parameter ("
-            + (", ".join(inputs) or "it has none")
-            + ")"
-            for name in names
-            if name not in inputs
-        ]
-        wrong += [
-            f"the path parameter {name!r} has to be a single plain value"
-            for name in names
-            if name in inputs and (inputs[name].many or has_fields(base_of(inputs[name].type)))
-        ]
-        wrong += [
-            f"the path says that {name!r} is {kind}, but the handler takes another type"
-            for name, kind in kinds.items()
-            if kind and name in inputs and not agrees(kind, inputs[name].type)
-        ]
-        if len(set(names)) < len(names):
-            wrong.append(f"{self.address} has one name in its host and in its path")
-        wrong += misplaced_markers(signature)
-        place = self.place(signature)
-        wrong += place.problems
-        named = [*place.headers.items(), *place.cookies.items()]
-        for name, (where, model) in place.models.items():
-            if where != "query":
-                named += [(name, each) for each in model.leaves]
-        wrong += [
-            f"{name!r} comes from {each!r}, which is no "
-            + ("header name" if name in place.headers else "name there")
-            for name, each in named
-            if not _TOKEN.match(each)
-        ]
+        wrong = [*self.check_names(signature), *misplaced_markers(signature)]
+        wrong += self.check_places(self.place(signature))
         if signature.kind == "client_stream" and self.method in WITHOUT_BODY:
             wrong.append(f"{self.method} has no body to stream in; use POST")
         if self.location is not None:
@@ -182,29 +140,6 @@ class HttpBinding(TransportBinding):
                     f"only str and bytes can be sent as {self.media_type}, and the handler returns"
                     f" {getattr(signature.output_type, '__name__', signature.output_type)}"
                 )
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The path's parameters in order."""
-        return tuple(
-            segment.name for segment in parse_template(self.path) if isinstance(segment, Parameter)
-        )
-
-    @property
-    def placed(self) -> Placement | None:
-        """Where each input comes from, once a phase has begun."""
-        known: tuple[Signature, Placement] | None = getattr(self, "_placed", None)
-        return None if known is None else known[1]
-
-    def place(self, signature: Signature) -> Placement:
-        """Where each input comes from."""
-        known: tuple[Signature, Placement] | None = getattr(self, "_placed", None)
-        if known is None or known[0] is not signature:
-            hosts = [each.name for each in parse_host(self.host) if isinstance(each, Parameter)]
-            known = signature, place_inputs(signature, self.method, self.parameters, hosts)
-            # Asked for several times while a phase begins; a record cannot be assigned to.
-            object.__setattr__(self, "_placed", known)
-        return known[1]
 
 
 def is_text_or_bytes(annotation: Any) -> bool:

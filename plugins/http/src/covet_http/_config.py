@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from covet_http._rules._trust import TrustedProxies
     from covet_http._static import StaticFolder
     from covet_http._versions._config import VersionsConfig
+    from covet_http._websocket._config import WebSocketConfig
 else:
     CompressionConfig = table("_rules._compression", "CompressionConfig")
     CorsConfig = table("_rules._cors", "CorsConfig")
@@ -35,6 +36,7 @@ else:
     StaticFolder = table("_static", "StaticFolder")
     TrustedProxies = table("_rules._trust", "TrustedProxies")
     VersionsConfig = table("_versions._config", "VersionsConfig")
+    WebSocketConfig = table("_websocket._config", "WebSocketConfig")
 
 
 class HttpConfig(PluginConfig):
@@ -152,6 +154,10 @@ class HttpConfig(PluginConfig):
     )
     forms: FormLimits = Field(
         default=FormLimits.model_construct(), description="What a form may cost."
+    )
+    websocket: WebSocketConfig | None = Field(
+        default=None,
+        description="What WebSockets may cost, and whose pages may open them; its defaults unless given.",
     )
     openapi: OpenApiConfig = Field(
         default=OpenApiConfig.model_construct(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from operator import methodcaller
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from covet_http._accept import split_list
 from covet_http._binding import HttpBinding
@@ -22,6 +22,9 @@ from covet_http._route import Route
 from covet_http._sources import JSON, Body, Query, marker_of
 from covet_kernel.contracts import Operation
 from covet_operations import Codec, Endpoint, Input, Invalid, Parsed, Signature
+
+if TYPE_CHECKING:
+    from covet_http._websocket._binding import WebSocketBinding
 
 Text: TypeAlias = Callable[[Request], Any]
 Document: TypeAlias = "bytes | Mapping[str, Any] | Parsed | None"
@@ -65,9 +68,7 @@ class Decoding:
     ) -> Codec[Request]:
         """How one operation is decoded at one route; made once, when a phase begins."""
         place = binding.place(signature)
-        text, where = _texts(signature, place)
-        for name in place.host:
-            text[name], where[name] = _from_host(binding.host, name), ("host", name)
+        text, where = _all_texts(signature, place, binding.host)
         document, release = self._document(signature, place)
         negotiates = self.negotiates(signature, binding)
         return Codec(
@@ -86,6 +87,19 @@ class Decoding:
             encode_item=item_encoder(binding, signature),
             enough=_is_head if binding.method in ("GET", "HEAD") else None,
             deliver=_delivers(signature) if signature.results else None,
+        )
+
+    def handshake_codec(
+        self, operation: Operation, signature: Signature, binding: WebSocketBinding
+    ) -> Codec[Request]:
+        """The same of a path of WebSockets, whose handshakes have no bodies and no answers."""
+        place = binding.place(signature)
+        text, where = _all_texts(signature, place, binding.host)
+        return Codec(
+            text=text,
+            text_location=where,
+            check=_refuse_others(place) if self._refuse_extra_query else None,
+            encode=_nothing,
         )
 
     def route(self, make: MakesRoute, endpoint: Endpoint[HttpBinding], problems: Problems) -> Route:
@@ -137,6 +151,10 @@ class Decoding:
         if codec is None:
             return _as_json
         return partial(self._codecs.decode, codec)
+
+
+def _nothing(request: Request, result: None) -> bytes:
+    return b""
 
 
 def _delivers(signature: Signature) -> Any:
@@ -237,6 +255,22 @@ def _incoming(place: Placement) -> Callable[[Request], AsyncIterator[bytes]] | N
 
 def _is_head(request: Request) -> bool:
     return request.head_only
+
+
+def _all_texts(
+    signature: Signature, place: Placement, host: str
+) -> tuple[dict[str, Text], dict[str, tuple[str, ...]]]:
+    """The same, with what is part of the host.
+
+    Args:
+        signature: Has the inputs.
+        place: Says where they are.
+        host: Its template.
+    """
+    text, where = _texts(signature, place)
+    for name in place.host:
+        text[name], where[name] = _from_host(host, name), ("host", name)
+    return text, where
 
 
 def _texts(

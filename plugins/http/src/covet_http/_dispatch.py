@@ -73,6 +73,7 @@ class Dispatcher:
         limits: What a request may cost.
         hosts: Which hosts are answered for, whatever the path; ``None``: all.
         events: The streams of events.
+        refusals: The answers where nothing is found.
         not_found: The answer where there is no such path.
         malformed: The answer to a target that is no path or cannot be decoded.
         misdirected: The answer to a request for another host.
@@ -107,7 +108,7 @@ class Dispatcher:
         self.hosts = hosts
         self.slash = slash
         self.redirect = SlashRedirect(problems)
-        self._refusals = refusals = Refusals(problems, versions)
+        self.refusals = self._refusals = refusals = Refusals(problems, versions)
         self._cors = cors
         self._edges = tuple(edges)
         self.not_found = at_the_edge(refusals.nothing, self._edges)
@@ -200,7 +201,7 @@ class Dispatcher:
             if target[:1] == b"/" and target.isascii():
                 path = target.decode("ascii")
             else:
-                path = self._path(method, target, host)
+                path = self.path_of(method, target, host)
             leaf, values = self.routes.find(path)
             if leaf is None and self.slash != "strict":
                 leaf, values = self.routes.find(other_slash(path))
@@ -266,6 +267,23 @@ class Dispatcher:
             found = (self._options if method == "OPTIONS" else self._not_allowed)[leaf]
         return found
 
+    def refuse_host(self, headers: Sequence[tuple[bytes, bytes]]) -> Reply | None:
+        """The answer to a request whose host is none, or is not answered for; ``None``: it is.
+
+        Args:
+            headers: With lower-case names.
+        """
+        find = partial(find_header, headers)
+        try:
+            host = find(b"host")
+        except OperationError as error:
+            return self.refusal(error, lambda name: None)
+        if host is not None and host not in self._hosts and not self._is_host(host):
+            return self._refusals.bad("a Host header that is no host")
+        if self.hosts is not None and not self.hosts.allow(host):
+            return self.misdirected.reply
+        return None
+
     def _is_host(self, host: bytes) -> bool:
         """Whether it is one, so that nobody who builds a URL of it is misled."""
         if not _HOST.match(host):
@@ -274,7 +292,12 @@ class Dispatcher:
             self._hosts.add(host)
         return True
 
-    def _path(self, method: str, target: bytes, host: bytes | None) -> str:
+    def path_of(self, method: str, target: bytes, host: bytes | None) -> str:
+        """The path that a target means.
+
+        Raises:
+            BadTargetError: It is none of this server.
+        """
         if target[:1] != b"/":
             absolute = _ABSOLUTE.match(target)
             if absolute is not None and absolute[1] == host:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, Unpack
 from covet_http._binding import EFFECTS, HttpBinding
 from covet_http._hosts import parse_host
 from covet_http._route_rules import RouteRules, check_rules
+from covet_http._routed import RoutedBinding
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel import ConfigurationError
 from covet_kernel.contracts import Effect, Operation
@@ -261,6 +262,73 @@ class Group:
             **rules,
         )
 
+    def websocket(
+        self,
+        path: str = "",
+        *,
+        subprotocols: Sequence[str] = (),
+        origins: Sequence[str] | None = None,
+        max_message_bytes: int | None = None,
+        deadline: float | None = None,
+    ) -> Callable[[F], F]:
+        """Bind to handshakes of WebSockets; the handler takes a `WebSocket`.
+
+        Args:
+            path: As of `post`.
+            subprotocols: Those that the handler speaks, its favourite first.
+            origins: Whose pages may open one besides the service's own, in place of what the
+                configuration says: ``("https://shop.example",)``, or ``("*",)`` for all.
+            max_message_bytes: Of a message that comes, in place of what the configuration says.
+            deadline: Seconds until the handler has to accept.
+
+        Raises:
+            ConfigurationError: The path is none.
+        """
+        from covet_http._websocket._binding import WebSocketBinding
+
+        path = self._path(path, "a WebSocket")
+        binding = WebSocketBinding(
+            protocol="websocket",
+            address=f"{self.host}{path}",
+            path=path,
+            host=self.host,
+            deadline=self.deadline if deadline is None else deadline,
+            subprotocols=tuple(subprotocols),
+            origins=None if origins is None else tuple(origins),
+            max_message_bytes=max_message_bytes,
+        )
+        return mark(
+            binding, effect="write", requires=self.requires, errors=self.errors, tags=self.tags
+        )
+
+    def _path(self, path: str, what: str) -> str:
+        """The whole path that is meant.
+
+        Args:
+            path: As given.
+            what: Is bound to it.
+
+        Raises:
+            ConfigurationError: It is none.
+        """
+        if not isinstance(path, str):
+            raise ConfigurationError(
+                "COVET-HTTP-PATH-INVALID",
+                f"{getattr(path, '__name__', path)!r} is no path for {what}:"
+                " the decorator is called with one.",
+                fix="Write @http.get('/books/{id}'), in a group also @books.get().",
+            )
+        path = self.prefix + path
+        try:
+            parse_template(path)
+        except BadTemplateError as error:
+            raise ConfigurationError(
+                "COVET-HTTP-PATH-INVALID",
+                f"{path!r} is no path for {what}: {error}.",
+                fix="Write it like '/books/{id}'.",
+            ) from None
+        return path
+
     def _bind(
         self,
         methods: Sequence[str],
@@ -274,14 +342,7 @@ class Group:
         **rules: Unpack[RouteRules],
     ) -> Callable[[F], F]:
         check_rules(rules, _ARGUMENTS)
-        if not isinstance(path, str):
-            raise ConfigurationError(
-                "COVET-HTTP-PATH-INVALID",
-                f"{getattr(path, '__name__', path)!r} is no path for {', '.join(methods)}:"
-                " the decorator is called with one.",
-                fix="Write @http.get('/books/{id}'), in a group also @books.get().",
-            )
-        path = self.prefix + path
+        path = self._path(path, ", ".join(methods))
         versions = versions or self.versions
         unknown = [each for each in methods if each not in EFFECTS]
         if unknown or not methods:
@@ -292,14 +353,6 @@ class Group:
                 given=unknown[0] if unknown else "",
                 fix="Name methods in upper case.",
             )
-        try:
-            parse_template(path)
-        except BadTemplateError as error:
-            raise ConfigurationError(
-                "COVET-HTTP-PATH-INVALID",
-                f"{path!r} is no path for {', '.join(methods)}: {error}.",
-                fix="Write it like '/books/{id}'.",
-            ) from None
         bindings = [
             HttpBinding(
                 protocol="http",
@@ -328,7 +381,7 @@ class Group:
 
     def _joined(self, operation: Operation) -> Operation:
         bindings = [
-            self._moved(each) if isinstance(each, HttpBinding) else each
+            self._moved(each) if isinstance(each, RoutedBinding) else each
             for each in operation.bindings
         ]
         return operation.replaced(
@@ -338,13 +391,21 @@ class Group:
             tags=_united(operation.tags, self.tags),
         )
 
-    def _moved(self, binding: HttpBinding) -> HttpBinding:
+    def _moved(self, binding: RoutedBinding) -> RoutedBinding:
         if binding.host and self.host:
             raise _bad(binding.host, f"{binding.address} would be in the group of {self.host!r}")
         path = self.prefix + binding.path
         # The root of what is moved becomes the prefix itself.
         path = self.prefix if binding.path == "/" and self.prefix else path
-        host, versions = binding.host or self.host, binding.versions or self.versions
+        host = binding.host or self.host
+        if not isinstance(binding, HttpBinding):
+            return binding.replaced(
+                path=path,
+                host=host,
+                address=f"{host}{path}",
+                deadline=self.deadline if binding.deadline is None else binding.deadline,
+            )
+        versions = binding.versions or self.versions
         return binding.replaced(
             path=path,
             host=host,
@@ -413,3 +474,5 @@ delete = _everything.delete
 """Bind to DELETE; see `Group.delete`."""
 route = _everything.route
 """Bind to several methods; see `Group.route`."""
+websocket = _everything.websocket
+"""Bind to handshakes of WebSockets; see `Group.websocket`."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import anyio
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from covet_http._router import Router
 
 log = logging.getLogger("covet.http")
+
+Refuse: TypeAlias = Callable[[int, bytes], Awaitable[None]]
+"""Answers with a status and a text."""
 
 _CODE: Final = "COVET-HTTP-MOUNT-INVALID"
 _PLAIN: Final = (b"content-type", b"text/plain; charset=utf-8")
@@ -109,7 +112,7 @@ class Mounted:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if self.failed:
-            return _answer(send, _STOPPED)
+            return self._unavailable(scope, send)
         root = scope.get("root_path", "").rstrip("/")
         path = scope["path"]
         if root and not path.startswith(root):
@@ -126,6 +129,13 @@ class Mounted:
             scope["state"] = {**scope.get("state", {}), **self.state}
         return self.declared.application(scope, receive, send)
 
+    @staticmethod
+    async def _unavailable(scope: Scope, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1013, "reason": ""})
+        else:
+            await _answer(send, _STOPPED)
+
 
 class MountedCall:
     """One request to a mounted application, where a server calls covet-http by ASGI."""
@@ -138,8 +148,23 @@ class MountedCall:
         """End it; it is answered 503 if it was not answered yet."""
         self._scope.cancel()
 
-    async def run(self, mounted: Mounted, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run(
+        self,
+        mounted: Mounted,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        refuse: Refuse | None = None,
+    ) -> None:
         """Have the application answer.
+
+        Args:
+            mounted: The application.
+            scope: ASGI's.
+            receive: ASGI's.
+            send: ASGI's.
+            refuse: Answers for it where it failed or was stopped before it had begun to; unless given,
+                as over HTTP.
 
         Raises:
             Exception: What it raised after its answer had begun, which must not look complete.
@@ -161,7 +186,10 @@ class MountedCall:
             answer = _FAILED
         if self._started:
             raise RuntimeError("the application was stopped in the middle of its answer")
-        await _answer(send, answer)
+        if refuse is None:
+            await _answer(send, answer)
+        else:
+            await refuse(*answer)
 
 
 async def _answer(send: Send, answer: tuple[int, bytes]) -> None:

@@ -40,6 +40,8 @@ from covet_http._server import HTTP_SERVER, OUTER, HttpListener
 from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._unversioned import unversioned
+from covet_http._websocket._handshake import HandshakeRequest
+from covet_http._websocket._socket import WebSocket
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
 from covet_kernel.contracts import KEY_VALUE, Capability, Interceptor, Operation, Record
 from covet_operations import (
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from covet_http._openapi._contract import Contract
     from covet_http._versions._plan import Versions
     from covet_http._versions._routes import VersionedRoutes
+    from covet_http._websocket._compile import WebSockets
 
 log = logging.getLogger("covet.http")
 
@@ -117,6 +120,11 @@ class Http(Plugin[HttpConfig]):
     def parts(self, request: Request) -> Parts:
         """The parts of a form, for handlers that take them as they arrive."""
         return Parts(request)
+
+    @provider()
+    def websocket(self, request: HandshakeRequest) -> WebSocket:
+        """The WebSocket that a handshake becomes."""
+        return request.websocket
 
     def covet_operations(self) -> Iterable[Operation]:
         operations = [*self._document.operations()]
@@ -199,26 +207,42 @@ class Http(Plugin[HttpConfig]):
 
             versioned = VersionedRoutes(versions, problems, gone, make)
         mounted = list(serving.collect("covet_http_mounts"))
-        routes, self._mounted = route(endpoints, problems, serving, fixed, mounted, versioned, make)
+        websockets = self._websockets(serving, pipeline, decoding, problems)
+        routes, self._mounted = route(
+            endpoints, problems, serving, fixed, mounted, versioned, make, websockets
+        )  # fmt: skip
         prefixes: dict[str, str] = {}
         if versions is not None:
             versions.history.warn_of_unused()
             if versions.config.by == "path":
                 prefixes = {name: versions.prefix(name) for name in versions.served}
         config = self.config
-        self._next = AsgiApplication(
-            Dispatcher(
-                routes,
-                problems,
-                config.limits_for(rules.proxies),
-                versions=prefixes,
-                hosts=rules.hosts,
-                cors=rules.cors,
-                edges=rules.edges,
-                slash=config.trailing_slash,
-                events=EventStreams(self.config.event_keep_alive),
-            )
+        dispatcher = Dispatcher(
+            routes,
+            problems,
+            config.limits_for(rules.proxies),
+            versions=prefixes,
+            hosts=rules.hosts,
+            cors=rules.cors,
+            edges=rules.edges,
+            slash=config.trailing_slash,
+            events=EventStreams(self.config.event_keep_alive),
         )
+        make_websockets = None
+        if websockets is not None:
+            make_websockets = partial(websockets.dispatcher, dispatcher)
+        self._next = AsgiApplication(dispatcher, make_websockets)
+
+    def _websockets(
+        self, serving: Serving, pipeline: Pipeline, decoding: Decoding, problems: Problems
+    ) -> WebSockets | None:
+        """The paths of WebSockets, ``None`` if no operation has been bound to one."""
+        if "covet_http._websocket._binding" not in sys.modules:
+            return None
+        from covet_http._websocket._compile import WebSockets
+
+        config, cors = self.config.websocket, self.config.cors
+        return WebSockets(serving, pipeline, decoding, problems, config, cors)
 
     def _begin_contract(self) -> Contract | None:
         """What checks the answers of the phase that begins; what broke it before stays known."""
@@ -274,6 +298,7 @@ class Http(Plugin[HttpConfig]):
         ctx.emit("http.serving", urls=urls, phase=serving.number)
         async with anyio.create_task_group() as watching:
             watching.start_soon(application.watchers.run)
+            watching.start_soon(application.run_websockets)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(application.events.run)
                 await serving.draining.wait()
@@ -281,6 +306,7 @@ class Http(Plugin[HttpConfig]):
             if serving.stopping:
                 keep_newcomers_away(sockets)
             application.events.drain()
+            application.drain_websockets(stopping=serving.stopping)
             ending = listener.stop if serving.stopping else listener.pause
             try:
                 await ending()
@@ -322,6 +348,7 @@ def route(
     mounts: Iterable[tuple[str, Mount]] = (),
     versioned: VersionedRoutes | None = None,
     make: MakesRoute = Route,
+    websockets: WebSockets | None = None,
 ) -> tuple[Router[Target], list[tuple[str, Mounted]]]:
     """Put endpoints, fixed answers and applications, each with who declared it, into a router.
 
@@ -336,6 +363,7 @@ def route(
         mounts: The applications.
         versioned: Takes the endpoints that have a version.
         make: Makes the route of an endpoint.
+        websockets: Has paths that answer nothing but handshakes.
 
     Raises:
         ConfigurationError: Two of them have one method and path; several conflicts as one group.
@@ -371,6 +399,8 @@ def route(
             mounted.append((owner, add_mount(routes, declared, owner)))
         except ConfigurationError as error:
             conflicts.append(error)
+    if websockets is not None:
+        websockets.explain(routes)
     routes.share()
     if len(conflicts) == 1:
         raise conflicts[0]

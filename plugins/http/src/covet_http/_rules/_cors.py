@@ -27,12 +27,19 @@ _BELOW = re.compile(rb"[a-z0-9-]+(?:\.[a-z0-9-]+)*\Z")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
+def origin_problem(given: str) -> str:
+    """Why it is neither an origin nor a pattern of origins; empty if it is."""
+    if given == _ANY or _ORIGIN.match(given):
+        return ""
+    return (
+        f"{given!r} is no origin: write 'https://shop.example', 'https://*.shop.example' for all"
+        " names below it, or '*' alone; no path, no slash at the end, lower case"
+    )
+
+
 def _origin(given: str) -> str:
-    if given != _ANY and not _ORIGIN.match(given):
-        raise ValueError(
-            f"{given!r} is no origin: write 'https://shop.example', 'https://*.shop.example' for all"
-            " names below it, or '*' alone; no path, no slash at the end, lower case"
-        )
+    if problem := origin_problem(given):
+        raise ValueError(problem)
     return given
 
 
