@@ -6,6 +6,7 @@
 #include "output.h"
 #include "reply.h"
 #include "request.h"
+#include "tls.h"
 
 enum {
     LITTLE = 4096, /* less room than this is not worth a read, if there is something to parse */
@@ -103,6 +104,8 @@ void cv_connection_end(cv_core *core, cv_connection *c, int why, int reset)
         core->gathered = 0;
         core->served_runs = 0;
     }
+    if (c->tls)
+        cv_tls_end(core, c, !reset && !c->first && !c->out.size);
     cv_connection_drop_exchanges(core, c, why);
     cv_queue_clear(&c->out, &core->budget);
     release_block(core, c);
@@ -188,6 +191,13 @@ void cv_connection_ended(cv_core *core, cv_connection *c)
 {
     (void)core;
     c->flags |= CV_C_EOF;
+}
+
+void cv_connection_speak(cv_core *core, cv_connection *c, int protocol)
+{
+    (void)core;
+    (void)c;
+    (void)protocol; /* nothing but HTTP/1 is offered */
 }
 
 void cv_connection_left(cv_core *core, cv_connection *c, uint64_t size)
@@ -286,6 +296,8 @@ static void set_timers(cv_core *core, cv_connection *c)
     int kind = CV_TIMER_NONE, restart = 0;
     if (c->closing == CV_LINGERING) {
         kind = CV_TIMER_LINGER;
+    } else if (cv_tls_shaking(c)) {
+        kind = core->stopping ? CV_TIMER_LAST_CHANCE : CV_TIMER_HEADER;
     } else if (!c->closing) {
         switch (c->phase) {
         case CV_PHASE_HEAD:
@@ -320,7 +332,7 @@ static void set_timers(cv_core *core, cv_connection *c)
     else if (c->input.kind != kind || restart)
         cv_timer_start(timers, &c->input, kind, core->now);
 
-    if (!c->out.size)
+    if (!c->out.size && !cv_tls_waits(c))
         cv_timer_stop(&c->output);
     else if (c->output.kind == CV_TIMER_NONE || (c->flags & CV_C_WROTE))
         cv_timer_start(timers, &c->output, CV_TIMER_WRITE, core->now);
@@ -339,7 +351,8 @@ void cv_connection_settle(cv_core *core, cv_connection *c)
         cv_connection_end(core, c, CV_GONE_CLOSED, 1);
         return;
     }
-    if (c->closing == CV_CLOSE_WRITTEN && !c->out.size) {
+    if (c->closing == CV_CLOSE_WRITTEN && !c->out.size &&
+        !(c->tls && cv_tls_farewell(core, c))) {
         int pending = (c->flags & CV_C_OURS) || c->from != c->to;
         if ((c->flags & CV_C_EOF) || !pending) {
             cv_connection_end(core, c, CV_GONE_CLOSED, 0);
@@ -381,8 +394,10 @@ void cv_connection_settle(cv_core *core, cv_connection *c)
     uint8_t interest = 0;
     if (wants_input(core, c))
         interest |= CV_WANT_READ;
-    if (c->out.size)
+    if (c->out.size || cv_tls_waits(c))
         interest |= CV_WANT_WRITE;
+    if (interest & CV_WANT_READ && cv_tls_more(c))
+        cv_link_to(&core->ready, &c->link); /* no socket tells of what was read from it already */
     if (interest != c->interest) {
         c->interest = interest;
         core->transport->interest(core, c);
@@ -419,6 +434,10 @@ void cv_connection_expired(cv_core *core, cv_connection *c, int kind)
     switch (kind) {
     case CV_TIMER_HEADER:
         core->counters.header_timeouts++;
+        if (cv_tls_shaking(c)) {
+            core->counters.tls_failed++;
+            break;
+        }
         cv_turn_begin(core, c);
         cv_connection_refuse(core, c, 408);
         cv_turn_end(core);
@@ -444,6 +463,11 @@ void cv_connection_expired(cv_core *core, cv_connection *c, int kind)
     case CV_TIMER_IDLE:
         core->counters.idle_timeouts++;
         break;
+    }
+    if (c->tls && !c->closing && !cv_tls_shaking(c)) {
+        c->closing = CV_CLOSE_WRITTEN; /* with a farewell */
+        cv_connection_settle(core, c);
+        return;
     }
     cv_connection_end(core, c, CV_GONE_CLOSED, 0);
 }

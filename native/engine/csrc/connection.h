@@ -9,6 +9,7 @@
 #include "queue.h"
 #include "timers.h"
 
+typedef struct cv_secure cv_secure;
 typedef struct cv_link cv_link;
 struct cv_link {
     cv_link *prev, *next; /* of a ring; NULL: in none */
@@ -74,6 +75,7 @@ struct cv_connection {
     cv_queue out;
     cv_timer input, output;
     cv_link link;
+    cv_secure *tls; /* NULL: without, or nothing has come yet */
 };
 
 /* A slot for a connection, zeroed but for its number; NULL if there are `most` of them. */
@@ -85,6 +87,11 @@ static inline uint64_t cv_connection_number(const cv_connection *c)
 }
 /* The transport is set up: timers run from now on. */
 void cv_connection_start(cv_core *core, cv_connection *c);
+
+/* What TLS has agreed on with the client is spoken from here on. Told before anything of it is fed, and
+ * only where TLS is; until then and without it is HTTP/1.1. Two is agreed on where core->http2 is set. */
+enum cv_protocol { CV_HTTP_1, CV_HTTP_2 };
+void cv_connection_speak(cv_core *core, cv_connection *c, int protocol);
 
 /* Where bytes may be put. Returns how many fit; 0: none now. */
 size_t cv_connection_room(cv_core *core, cv_connection *c, uint8_t **at);

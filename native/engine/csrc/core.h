@@ -47,6 +47,8 @@ struct cv_core {
     cv_log log;
     cv_counters counters;
     cv_routes *routes;
+    cv_tls *tls; /* NULL: connections are without */
+    uint8_t http2; /* is offered to clients over TLS */
 
     cv_connection *connections; /* from 1 */
     uint32_t connection_capacity, fresh_connection, free_connection;
@@ -68,6 +70,11 @@ struct cv_core {
     cv_connection *current; /* whose output is gathered */
     uint8_t *gather;
     uint32_t gathered;
+    uint8_t *seal; /* what TLS has encrypted and is sent next */
+    size_t seal_size, seal_capacity;
+    uint8_t *record; /* pieces put together before they are encrypted */
+    const uint8_t *fed; /* bytes for TLS over memory */
+    size_t fed_size;
     cv_served served[CV_SERVED_RUNS];
     uint32_t served_runs;
 

@@ -144,6 +144,7 @@ typedef struct cv_counters {
     uint64_t polls, submits;
     uint64_t blocks; /* input buffers in use now */
     uint64_t log_lost; /* access-log lines that found no room */
+    uint64_t tls_accepted, tls_resumed, tls_failed; /* handshakes; those of the first that took up a session */
     uint64_t service[96]; /* answers by the time from readable to written, in units of 32 ns: one bucket
                              each for 0 to 3, then four to every power of two; the last has no end */
 } cv_counters;
@@ -165,6 +166,57 @@ cv_counters *cv_engine_counters(const cv_engine *engine);
 /* Adopt a listening, non-blocking socket; it stays the caller's to close, after remove. Any number of
  * processes may poll the same socket. Returns 0 or -errno. */
 int cv_engine_listen(cv_engine *engine, int fd);
+
+/* TLS. libssl and libcrypto of OpenSSL 3 are found when they are first needed; `folder` is where they
+ * are, or "" where the system looks. Returns 0 or -1. Where any of these functions fails, cv_tls_problem
+ * says why: the text is good until the next call of one of them. */
+int cv_tls_load(const char *folder);
+const char *cv_tls_problem(void);
+const char *cv_tls_version(void); /* of OpenSSL; "" before it is loaded */
+
+typedef struct cv_tls cv_tls;
+enum cv_tls_result {
+    CV_TLS_BAD_CERTIFICATE = -1,
+    CV_TLS_BAD_KEY = -2,
+    CV_TLS_BAD_OCSP = -3,
+    CV_TLS_BAD_AUTHORITIES = -4
+};
+
+/* What connections are made with: at first nothing. Whoever makes it gives up this hold on it with free. */
+cv_tls *cv_tls_new(void);
+void cv_tls_free(cv_tls *tls);
+
+/* A certificate (PEM, with those between it and the root behind it), its key (PEM, with this password or
+ * NULL) and an OCSP response (DER) or none. The first is shown to clients that name no host of another;
+ * another one to those that name its host: "*." at the beginning stands for one label. `minimum` is 12 or 13, for TLS 1.2 or 1.3. Returns 0 or one of the results. */
+int cv_tls_add(cv_tls *tls, const char *name, int minimum, const char *chain, size_t chain_size,
+               const char *key, size_t key_size, const char *password, const uint8_t *ocsp,
+               size_t ocsp_size);
+
+/* Ask clients for a certificate that one of these authorities (PEM) has signed. All were added before. */
+int cv_tls_ask(cv_tls *tls, const char *authorities, size_t size, int required);
+
+/* Speak TLS on all connections from here on, also of sockets that are adopted later. Again: new ones are
+ * made with what is new, those that are there stay. Returns 0, or -1: no memory. */
+int cv_engine_secure(cv_engine *engine, cv_tls *tls);
+
+/* What the client of this request says by its certificate: entries of a byte, enum cv_certificate_entry,
+ * two uint16_t, the sizes of a name and a value, and these. Returns the size, or 0: it has shown none, or
+ * there is not enough room. */
+enum cv_certificate_entry {
+    CV_CERTIFICATE_DER = 1, /* all of it */
+    CV_CERTIFICATE_SUBJECT = 2, /* an attribute's name and its value */
+    CV_CERTIFICATE_SUBJECT_TOO = 3, /* of the same relative distinguished name as the one before */
+    CV_CERTIFICATE_ISSUER = 4,
+    CV_CERTIFICATE_ISSUER_TOO = 5,
+    CV_CERTIFICATE_SERIAL = 6,
+    CV_CERTIFICATE_NOT_AFTER = 7,
+    CV_CERTIFICATE_DNS = 8,
+    CV_CERTIFICATE_EMAIL = 9,
+    CV_CERTIFICATE_URI = 10,
+    CV_CERTIFICATE_ADDRESS = 11 /* 4 or 16 bytes */
+};
+size_t cv_engine_certificate(cv_engine *engine, uint64_t handle, uint8_t *into, size_t size);
 
 /* Serve with this table from now on; accepting and parsing begin. The engine keeps the table, and
  * frees it when another takes its place and its last answer is written. */

@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "output.h"
 #include "reply.h"
+#include "tls.h"
 
 enum {
     MANY = 16, /* of it, and none for Python: there may be more by now */
@@ -148,6 +149,10 @@ static void close_core(cv_core *core)
     cv_timers_close(&core->timers);
     cv_arena_close(&core->arena);
     free(core->gather);
+    free(core->seal);
+    free(core->record);
+    if (core->tls)
+        cv_tls_let_go(core->tls);
     cv_unreserve(core->exchanges,
                  ((size_t)core->exchange_capacity + 1) * sizeof *core->exchanges);
     cv_unreserve(core->connections,
@@ -403,6 +408,8 @@ static void run_ready(cv_core *core)
     while ((link = core->ready.next) != &mark) {
         cv_connection *c = &core->connections[link->connection];
         cv_turn_begin(core, c);
+        if (c->interest & CV_WANT_READ && cv_tls_more(c) && !cv_sockets_read(core, c, 0))
+            continue;
         cv_connection_run(core, c);
         cv_turn_end(core);
     }

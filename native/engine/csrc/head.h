@@ -37,7 +37,11 @@ enum cv_head_flag {
     CV_HEAD_AUTHORIZATION = 1 << 7, /* an Authorization field is there */
     CV_HEAD_CONDITIONAL = 1 << 8, /* an If-None-Match field is there */
     CV_HEAD_JSON = 1 << 9, /* the first Content-Type is "application/json" */
-    CV_HEAD_CODED = 1 << 10 /* a Content-Encoding field is there, or a second Content-Type */
+    CV_HEAD_CODED = 1 << 10, /* a Content-Encoding field is there, or a second Content-Type */
+    /* Not of the head, but of what it came by; only in cv_request. */
+    CV_HEAD_TLS = 1 << 11,
+    CV_HEAD_TLS_1_3 = 1 << 12,
+    CV_HEAD_CERTIFICATE = 1 << 13 /* the client has shown one */
 };
 
 typedef struct cv_head {

@@ -3,6 +3,8 @@
 
 #include "engine.h"
 #include "output.h"
+#include "sockets.h"
+#include "tls.h"
 
 uint64_t cv_engine_open(cv_engine *engine)
 {
@@ -31,7 +33,22 @@ int64_t cv_engine_feed(cv_engine *engine, uint64_t connection, const uint8_t *by
         return -1;
     cv_core_tick(core);
     size_t taken = 0;
-    while (taken < size && c && c->interest & CV_WANT_READ) {
+    core->fed = bytes;
+    core->fed_size = size;
+    while (core->tls && core->fed_size && c && c->interest & CV_WANT_READ) {
+        cv_turn_begin(core, c);
+        if (cv_sockets_read(core, c, 0)) {
+            if (!(c->flags & CV_C_BUSY))
+                cv_connection_run(core, c);
+            cv_turn_end(core);
+        } else if (in_memory(core, connection)) {
+            break;
+        }
+        c = in_memory(core, connection);
+        taken = size - core->fed_size;
+    }
+    core->fed_size = 0;
+    while (!core->tls && taken < size && c && c->interest & CV_WANT_READ) {
         uint8_t *at;
         size_t room = cv_connection_room(core, c, &at);
         if (room > size - taken)
@@ -79,7 +96,9 @@ int64_t cv_engine_drain(cv_engine *engine, uint64_t connection, uint8_t *into, s
     cv_core_tick(core);
     size_t taken = 0;
     struct iovec piece;
-    while (taken < size && cv_queue_pieces(&c->out, &piece, 1)) {
+    if (c->tls && c->tls->state != CV_TLS_PLAIN)
+        taken = cv_tls_drain(core, c, into, size);
+    else while (taken < size && cv_queue_pieces(&c->out, &piece, 1)) {
         size_t part = piece.iov_len < size - taken ? piece.iov_len : size - taken;
         memcpy(into + taken, piece.iov_base, part);
         cv_connection_left(core, c, part);

@@ -5,6 +5,7 @@
 #include "arguments.h"
 #include "output.h"
 #include "reply.h"
+#include "tls.h"
 
 enum {
     DISCARD_MOST = 64 * 1024, /* of a body nobody wants, rather than close */
@@ -235,7 +236,7 @@ static void fill(cv_core *core, const cv_connection *c, cv_request *r, const cv_
     r->host_size = head->host.size;
     r->content_type_at = head->content_type.at;
     r->content_type_size = head->content_type.size;
-    r->head_flags = head->flags;
+    r->head_flags = head->flags | cv_tls_flags(c);
     r->minor = head->minor;
     r->params = (uint8_t)match->params;
     for (int i = 0; i < match->params && i < CV_PARAMS; i++) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "tls.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* then the socket has SO_NOSIGPIPE */
@@ -115,7 +116,7 @@ int cv_sockets_accept(cv_core *core, int poller, cv_listener *listener, int numb
     return CV_ACCEPTED_SOME;
 }
 
-static int64_t write_pieces(cv_core *core, cv_connection *c, const struct iovec *pieces, int count)
+int64_t cv_socket_write(const cv_connection *c, const struct iovec *pieces, int count)
 {
     ssize_t sent;
     if (c->fd < 0)
@@ -133,7 +134,14 @@ static int64_t write_pieces(cv_core *core, cv_connection *c, const struct iovec 
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
         return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
-    core->counters.bytes_out += (uint64_t)sent;
+    return sent;
+}
+
+static int64_t write_pieces(cv_core *core, cv_connection *c, const struct iovec *pieces, int count)
+{
+    int64_t sent = c->tls ? cv_tls_write(core, c, pieces, count) : cv_socket_write(c, pieces, count);
+    if (sent > 0)
+        core->counters.bytes_out += (uint64_t)sent;
     return sent;
 }
 
@@ -169,34 +177,48 @@ _Static_assert((int)CV_WANT_READ == CV_POLL_READ && (int)CV_WANT_WRITE == CV_POL
 
 const cv_transport cv_sockets = {write_pieces, set_interest, shut, close_socket};
 
+int cv_sockets_read(cv_core *core, cv_connection *c, int failed)
+{
+    uint8_t *at;
+    size_t room = cv_connection_room(core, c, &at);
+    if (!room) {
+        if (failed)
+            cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+        else
+            cv_turn_end(core); /* without a block: settle has it waited for no more */
+        return 0;
+    }
+    int broken;
+    int64_t size;
+    if (core->tls || c->tls) {
+        size = cv_tls_receive(core, c, at, room, &broken);
+    } else {
+        size = recv(c->fd, at, room, 0);
+        broken = size < 0 && errno != EAGAIN && errno != EINTR;
+    }
+    if (size > 0) {
+        cv_connection_fed(core, c, (size_t)size);
+    } else if (size == 0 && !failed) {
+        cv_connection_ended(core, c);
+    } else if (broken || failed) {
+        cv_connection_end(core, c, CV_GONE_CLOSED, 0);
+        return 0;
+    }
+    return 1;
+}
+
 void cv_sockets_ready(cv_core *core, cv_connection *c, const cv_ready *ready)
 {
     int failed = cv_ready_failed(ready);
     cv_turn_begin(core, c);
-    if (cv_ready_writable(ready))
+    if (cv_ready_writable(ready)) {
+        if (c->tls)
+            cv_tls_writable(core, c);
         cv_connection_writable(core, c);
+    }
     if (c->interest & CV_WANT_READ && cv_ready_readable(ready)) {
-        uint8_t *at;
-        size_t room = cv_connection_room(core, c, &at);
-        if (room) {
-            ssize_t size = recv(c->fd, at, room, 0);
-            if (size > 0) {
-                cv_connection_fed(core, c, (size_t)size);
-            } else if (size < 0 && (errno == EAGAIN || errno == EINTR) && !failed) {
-                /* nothing after all */
-            } else if (size < 0 || failed) {
-                cv_connection_end(core, c, CV_GONE_CLOSED, 0);
-                return;
-            } else {
-                cv_connection_ended(core, c);
-            }
-        } else {
-            if (failed)
-                cv_connection_end(core, c, CV_GONE_CLOSED, 0);
-            else
-                cv_turn_end(core); /* without a block: settle has it waited for no more */
+        if (!cv_sockets_read(core, c, failed))
             return;
-        }
     } else if (failed) {
         cv_connection_end(core, c, CV_GONE_CLOSED, 0);
         return;

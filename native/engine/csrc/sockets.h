@@ -26,6 +26,12 @@ enum cv_accepted { CV_ACCEPTED_ALL, CV_ACCEPTED_SOME, CV_ACCEPTED_FULL, CV_ACCEP
 int cv_sockets_accept(cv_core *core, int poller, cv_listener *listener, int number, int many,
                       uint32_t most);
 
+/* What of the pieces is sent now, 0 if nothing can be, -1 if the connection is broken. */
+int64_t cv_socket_write(const cv_connection *c, const struct iovec *pieces, int count);
+
+/* Read once, and what TLS has read before. Only in the connection's turn. Returns 0 if it is no more. */
+int cv_sockets_read(cv_core *core, cv_connection *c, int failed);
+
 /* Something can be done. */
 void cv_sockets_ready(cv_core *core, cv_connection *c, const cv_ready *ready);
 

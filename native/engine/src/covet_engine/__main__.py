@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from covet_engine import EngineConfig, StartupFailedError, serve_asgi
-from covet_http import Application
+from covet_http import Application, TlsConfig
 from covet_kernel import ConfigurationError
 
 log = logging.getLogger("covet.engine")
@@ -42,6 +42,27 @@ def arguments(words: Sequence[str] | None) -> Namespace:
     )
     parser.add_argument("--factory", action="store_true", help="name is a function that makes it")
     parser.add_argument("--access-log", action="store_true", help="one line per request")
+    parser.add_argument(
+        "--ssl-certfile",
+        "--certificate",
+        dest="certificate",
+        metavar="FILE",
+        help="speak TLS with this certificate (PEM)",
+    )
+    parser.add_argument(
+        "--ssl-keyfile",
+        "--key",
+        dest="key",
+        metavar="FILE",
+        help="the certificate's key, unless that is in the same file; SSL_KEY_PASSWORD opens it",
+    )
+    parser.add_argument(
+        "--ssl-ca-certs",
+        "--client-ca",
+        dest="client_ca",
+        metavar="FILE",
+        help="take only clients with a certificate that one of these has signed",
+    )
     parser.add_argument(
         "--stop-timeout",
         type=float,
@@ -107,20 +128,41 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return bound
 
 
-def url(bound: socket.socket) -> str:
+def url(bound: socket.socket, scheme: str = "http") -> str:
     """Where a socket listens."""
     host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-async def run(application: Application, sockets: Sequence[socket.socket], given: Namespace) -> int:
+def configured(given: Namespace) -> EngineConfig:
+    """What the options amount to.
+
+    Raises:
+        UsageError: Some of them make no sense without others.
+    """
+    tls = None
+    if given.certificate:
+        names = ("certificate", "key", "client_ca")
+        told = {name: getattr(given, name) for name in names}
+        tls = TlsConfig(**told, password=os.environ.get("SSL_KEY_PASSWORD"))
+    elif given.key or given.client_ca:
+        raise UsageError("there is no TLS without --ssl-certfile")
+    return EngineConfig(access_log=given.access_log, tls=tls)
+
+
+async def run(
+    application: Application,
+    sockets: Sequence[socket.socket],
+    given: Namespace,
+    config: EngineConfig,
+) -> int:
     """Serve until told to stop; a second signal cuts what is not answered.
 
     Returns:
         The exit code.
     """
-    urls = ", ".join(map(url, sockets))
-    config = EngineConfig(access_log=given.access_log)
+    scheme = "http" if config.tls is None else "https"
+    urls = ", ".join(url(each, scheme) for each in sockets)
     stop = anyio.Event()
     forced = False
     failure = ""
@@ -158,12 +200,14 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if not find_spec(given.backend):
             raise UsageError(f"{given.backend} is not installed: pip install {given.backend}")
+        config = configured(given)
         application = find(given.application, factory=given.factory)
         return anyio.run(
             run,
             application,
             bind(given.host, given.port),
             given,
+            config,
             backend="asyncio" if uvloop else given.backend,
             backend_options={"use_uvloop": True} if uvloop else {},
         )

@@ -22,7 +22,7 @@ import anyio.lowlevel
 
 from covet_engine._core import Core, Event, Flag, Kind
 from covet_engine._exchange import Outgoing
-from covet_http import DISCONNECT, Message, StreamAbortedError
+from covet_http import CERTIFICATE, DISCONNECT, Message, StreamAbortedError
 from covet_kernel.contracts import Cause
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ Address = tuple[str, int | None]
 # head_flags, minor; port, family, listener, peer.
 _REQUEST: Final = Struct("=4I8x8H8xHB33xHBB16s136x")
 _REQUESTED: Final = int(Kind.REQUEST)
-_ESCAPED: Final = 1 << 6  # enum cv_head_flag: the path has a '%'
+# Of enum cv_head_flag: the path has a '%'; the connection is TLS, of 1.3; its client has a certificate.
+_ESCAPED: Final = 1 << 6
+_TLS: Final = 1 << 11
+_TLS_1_3: Final = 1 << 12
+_CERTIFICATE: Final = 1 << 13
 _VERSION_LINE_END: Final = len(" HTTP/1.1\r\n")
 _VERSIONS: Final = ("1.0", "1.1")
 _BLANKS: Final = b" \t"
@@ -223,7 +227,18 @@ class AsgiExchange:
         }
         if target.state is not None:
             scope["state"] = target.state.copy()
+        if head_flags & _TLS:
+            scope["scheme"] = "https"
+            self._tell_of_tls(scope["extensions"], head_flags)
         return scope
+
+    def _tell_of_tls(self, extensions: dict[str, Any], head_flags: int) -> None:
+        from covet_engine._tls import extension
+
+        shown = self._core.certificate(self.handle) if head_flags & _CERTIFICATE else None
+        extensions["tls"] = extension(shown, newest=bool(head_flags & _TLS_1_3))
+        if shown is not None:
+            extensions[CERTIFICATE] = shown.certificate
 
     # What the pool calls.
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from covet_engine._library import Library
-from covet_http import ServerOptions
+from covet_http import ServerOptions, TlsConfig
 from covet_kernel import PluginConfig
 
 LONGEST_HEAD = 65_535
@@ -82,6 +82,8 @@ class EngineConfig(PluginConfig):
         le=4096,
         description="Requests of one connection that are taken before others get a turn.",
     )
+
+    tls: TlsConfig | None = Field(default=None, description="Speak TLS, and nothing else.")
 
     @model_validator(mode="after")
     def _waters(self) -> Self:

@@ -16,6 +16,7 @@ import anyio
 
 if TYPE_CHECKING:
     from covet_engine._exchange import Exchange
+    from covet_engine._tls import Shown
 
 Event: TypeAlias = tuple[int, int, int, int, int, int, int]
 """``handle, at, size, route, kind, flags, extra`` of a ``cv_event``."""
@@ -76,6 +77,7 @@ _ARMED = Struct("=II")
 _HEAD = Struct("=QIHBBI")  # a REPLY and the size of its fields
 _SIZE = 4
 _LONGEST = 2**32 - 1
+_CERTIFICATE_ROOM: Final = 1 << 17
 
 
 class EngineError(Exception):
@@ -102,6 +104,7 @@ class Core:
         turn: Whether a batch of events is being worked on, which ends with a `flush` anyway.
         clock: ``anyio.current_time()`` minus the engine's time, in seconds.
         counters: The engine's ``cv_counters *``, read in place.
+        secure: Whether its connections speak TLS.
     """
 
     def __init__(self, lib: Any, ffi: Any, options: Any) -> None:
@@ -119,6 +122,7 @@ class Core:
         self.live: dict[int, Exchange] = {}
         self.soon: Callable[[], object] = self.flush
         self.turn = False
+        self.secure = False
         self.clock = 0.0
         self.counters = lib.cv_engine_counters(engine)
         self._events = ffi.buffer(lib.cv_engine_events(engine), lib.CV_EVENTS * EVENT.size)
@@ -216,6 +220,14 @@ class Core:
         self.parts.append(
             REPLY.pack(handle, _ARMED.size, 0, _ARM, 0) + _ARMED.pack(number, milliseconds)
         )
+
+    def certificate(self, handle: int) -> Shown | None:
+        """What the client of a request has shown, while its connection lasts."""
+        from covet_engine._tls import read_shown
+
+        into = self.ffi.new("uint8_t[]", _CERTIFICATE_ROOM)
+        size = self.lib.cv_engine_certificate(self.engine, handle, into, _CERTIFICATE_ROOM)
+        return read_shown(bytes(self.ffi.buffer(into, size))) if size else None
 
     async def quiet(self) -> None:
         """Wait until no request is being answered and every answer is in the engine's hands."""

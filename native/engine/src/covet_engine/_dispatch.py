@@ -55,6 +55,7 @@ def request_class(
             "limits": dispatcher.limits_of(route),
             "operation": route.operation,
             "route": route,
+            "secure": core.secure,
             "start": _method(endpoint.direct or endpoint.start),
             "timeout": endpoint.timeout,
         },

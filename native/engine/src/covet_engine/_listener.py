@@ -22,6 +22,7 @@ from covet_http import Application, AsgiApplication
 
 if TYPE_CHECKING:
     from covet_engine._memory import MemoryStream
+    from covet_engine._tls import Tls
 
 # A clock that is no further from the engine's is the same clock, read at another moment.
 _SAME = 1.0
@@ -33,7 +34,11 @@ class Listener:
     Made by `listen`.
     """
 
-    def __init__(self, core: Core, pool: Pool, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, core: Core, pool: Pool, sockets: Sequence[socket.socket], tls: Tls | None = None
+    ) -> None:
+        self._tls = tls
+        self._begun = False
         self._core = core
         self._pool = pool
         self._sockets = sockets
@@ -44,6 +49,11 @@ class Listener:
 
     def begin(self, application: Application) -> None:
         core, lib = self._core, self._core.lib
+        if self._begun and self._tls is not None:
+            # A reload: certificates are renewed without a change of the configuration.
+            self._tls.reload()
+            self._tls.secure(core.engine)
+        self._begun = True
         targets: Sequence[Target]
         foresee = None
         if isinstance(application, AsgiApplication):
@@ -110,6 +120,7 @@ async def listen(
     sockets: Sequence[socket.socket],
     *,
     counting: Callable[[Any], AbstractContextManager[None]],
+    tls: Tls | None = None,
 ) -> AsyncIterator[Listener]:
     """Make an engine and serve with it while the block is entered.
 
@@ -118,6 +129,7 @@ async def listen(
         native: A ``cv_options *``.
         sockets: Bound, listening and non-blocking; closed here.
         counting: Reads a ``cv_counters *`` while it is entered.
+        tls: What connections are made with that speak TLS.
 
     Raises:
         OSError: The system gives no engine, or it cannot listen on one of the sockets.
@@ -128,13 +140,16 @@ async def listen(
         clock = anyio.current_time() - monotonic()
         core.clock = clock if abs(clock) > _SAME else 0.0
         try:
+            if tls is not None:
+                tls.secure(core.engine)
+                core.secure = True
             for each in sockets:
                 refused = library.lib.cv_engine_listen(core.engine, each.fileno())
                 if refused:
                     raise OSError(-refused, os.strerror(-refused))
             loop.open(core.fd)
             with counting(core.counters):
-                async with _serve(core, loop, sockets) as listener:
+                async with _serve(core, loop, sockets, tls) as listener:
                     yield listener
         finally:
             loop.close()
@@ -146,14 +161,14 @@ async def listen(
 
 @asynccontextmanager
 async def _serve(
-    core: Core, loop: Loop, sockets: Sequence[socket.socket]
+    core: Core, loop: Loop, sockets: Sequence[socket.socket], tls: Tls | None
 ) -> AsyncIterator[Listener]:
     """The workers of an engine."""
     listener = None
     try:
         async with anyio.create_task_group() as tasks:
             pool = Pool(core, loop, tasks)
-            listener = Listener(core, pool, sockets)
+            listener = Listener(core, pool, sockets, tls)
             pool.notice = listener.notice
             pool.start()
             try:

@@ -27,6 +27,9 @@ _COUNTERS = (
     ("replies.stale", "stale", "", "Replies to requests that were over."),
     ("polls", "polls", "", "Batches of events taken from the library."),
     ("submits", "submits", "", "Batches of replies given to the library."),
+    ("tls.handshakes", "tls_accepted", "", "Handshakes of TLS that were completed."),
+    ("tls.resumed", "tls_resumed", "", "Those of them that took up a session."),
+    ("tls.failed", "tls_failed", "", "Handshakes of TLS that were not completed."),
     ("log.lost", "log_lost", "", "Lines of the access log that found no room."),
 )
 _GAUGES = (

@@ -21,6 +21,7 @@ import anyio.lowlevel
 from covet_engine._core import ANSWER, NO_LENGTH, REPLY, Core, Flag, Kind
 from covet_engine._exchange import Incoming, Outgoing
 from covet_http import (
+    ClientCertificate,
     EventStreams,
     Malformed,
     Reply,
@@ -55,6 +56,7 @@ _double: Final = Struct("=d").unpack_from
 
 _HAS_ESCAPES: Final = 1 << 6  # enum cv_head_flag
 _HAS_AUTHORIZATION: Final = 1 << 7
+_HAS_CERTIFICATE: Final = 1 << 13
 
 _IS_JSON: Final = int(Flag.BODY_JSON)
 _HERE: Final = int(Flag.BODY_COMPLETE | Flag.BODY_NONE)
@@ -108,6 +110,7 @@ class EngineRequest(Request):
     # What most requests never touch, so that making one stores next to nothing.
     streaming = False
     secure = False
+    _shown: ClientCertificate | None = None
     _headers = None
     _query = None
     _response: ResponseHead | None = None
@@ -282,8 +285,18 @@ class EngineRequest(Request):
             raise Malformed(f"the header {name.decode('ascii')!r} comes twice")
         return head[at : head.find(b"\r\n", at)].strip(b" \t")
 
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        if self._shown is None:
+            flags = _short(self._buffer, self._at + _HEAD_FLAGS)[0]
+            if flags & _HAS_CERTIFICATE and not self._over:
+                shown = self.core.certificate(self.handle)
+                self._shown = shown and shown.certificate
+        return self._shown
+
     def credentials(self) -> Any:
-        if _short(self._buffer, self._at + _HEAD_FLAGS)[0] & _HAS_AUTHORIZATION:
+        flags = _short(self._buffer, self._at + _HEAD_FLAGS)[0]
+        if flags & (_HAS_AUTHORIZATION | _HAS_CERTIFICATE):
             return super().credentials()
         return None
 

@@ -39,8 +39,8 @@ async def serve_asgi(
         StartupFailedError: The application could not start.
         ConfigurationError: The engine cannot run here.
     """
-    server = EngineServer(config or EngineConfig())
     try:
+        server = EngineServer(config or EngineConfig())
         async with asgi_lifespan(application) as state:
             served = application if state is None else WithState(application, state)
             async with server.listen(sockets, options or ServerOptions()) as listener:

@@ -88,6 +88,13 @@ if TYPE_CHECKING:
     from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
     from covet_http._rules._trust import TrustedProxies
     from covet_http._static import StaticFolder, static_folder
+    from covet_http._tls import (
+        TlsCertificate,
+        TlsConfig,
+        password_of,
+        read_certificate,
+        tls_extension,
+    )
     from covet_http._versions._config import VersionConfig, VersionsConfig
     from covet_http._websocket._binding import WebSocketBinding
     from covet_http._websocket._config import WebSocketConfig
@@ -187,6 +194,8 @@ __all__ = [
     "StaticFolder",
     "StreamAbortedError",
     "Target",
+    "TlsCertificate",
+    "TlsConfig",
     "TrustedProxies",
     "Upload",
     "VersionChange",
@@ -209,13 +218,16 @@ __all__ = [
     "mount",
     "openapi",
     "options",
+    "password_of",
     "patch",
     "post",
     "put",
+    "read_certificate",
     "redirect",
     "request_id",
     "route",
     "static_folder",
+    "tls_extension",
     "upgrade_request",
     "version_changes_of",
     "wants_websocket",
@@ -241,6 +253,8 @@ _LATE = {
     "RequestIdConfig": "_rules._request_id",
     "RequestIdFilter": "_rules._request_id",
     "StaticFolder": "_static",
+    "TlsCertificate": "_tls",
+    "TlsConfig": "_tls",
     "TrustedProxies": "_rules._trust",
     "Upload": "_forms._upload",
     "VersionConfig": "_versions._config",
@@ -248,8 +262,11 @@ _LATE = {
     "WebSocketBinding": "_websocket._binding",
     "WebSocketConfig": "_websocket._config",
     "asgi_app": "_outer",
+    "password_of": "_tls",
+    "read_certificate": "_tls",
     "request_id": "_rules._request_id",
     "static_folder": "_static",
+    "tls_extension": "_tls",
 }
 """What is imported when it is first asked for: few services need any one of these."""
 

@@ -2,45 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from pydantic import Field, model_validator
 
-from pydantic import Field, SecretStr, model_validator
-
+from covet_http import TlsConfig
 from covet_kernel import PluginConfig
-
-
-class TlsConfig(PluginConfig):
-    """``[plugins.hypercorn.tls]``: the server's certificate, and whether clients need one too."""
-
-    certificate: Path = Field(
-        description="PEM file of the certificate, with those between it and the root behind it."
-    )
-    key: Path | None = Field(
-        default=None,
-        description="PEM file of its key; in the file of the certificate unless given.",
-    )
-    password: SecretStr | None = Field(
-        default=None,
-        description="Of the key; from the environment: COVET_PLUGINS__HYPERCORN__TLS__PASSWORD.",
-    )
-    password_file: Path | None = Field(
-        default=None, description="A file whose first line is the password, in place of 'password'."
-    )
-    client_ca: Path | None = Field(
-        default=None,
-        description="PEM file of those whose certificates are taken from clients (mutual TLS).",
-    )
-    clients: Literal["required", "optional"] = Field(
-        default="required", description="With 'client_ca': whether every client has to show one."
-    )
-    minimum: Literal["1.2", "1.3"] = Field(default="1.2", description="The oldest version of TLS.")
-
-    @model_validator(mode="after")
-    def _has_one_password(self) -> TlsConfig:
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("password and password_file are both given")
-        return self
 
 
 class HypercornConfig(PluginConfig):
@@ -81,4 +46,6 @@ class HypercornConfig(PluginConfig):
             raise ValueError(
                 "http3 cannot ask clients for certificates: leave it or tls.client_ca out"
             )
+        if self.tls.sni:
+            raise ValueError("http3 knows one certificate: leave it or tls.sni out")
         return self

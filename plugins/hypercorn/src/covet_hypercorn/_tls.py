@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +13,14 @@ import anyio
 import anyio.abc
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from covet_http import CERTIFICATE, ClientCertificate
-from covet_hypercorn._config import TlsConfig
+from covet_http import (
+    CERTIFICATE,
+    TlsCertificate,
+    TlsConfig,
+    password_of,
+    read_certificate,
+    tls_extension,
+)
 from covet_kernel import ConfigurationError
 
 log = logging.getLogger("covet.hypercorn")
@@ -26,18 +31,6 @@ _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 # A client that does not return the farewell is not waited for any longer.
 _FAREWELL_SECONDS = 0.1
-_NAMES = {
-    "commonName": "CN",
-    "countryName": "C",
-    "domainComponent": "DC",
-    "localityName": "L",
-    "organizationName": "O",
-    "organizationalUnitName": "OU",
-    "stateOrProvinceName": "ST",
-    "streetAddress": "STREET",
-    "userId": "UID",
-}
-"""OpenSSL's names of attributes, and those of RFC 4514 (section 3)."""
 
 
 class Tls:
@@ -67,9 +60,7 @@ class Tls:
 
     def files(self) -> tuple[Path, Path, str]:
         """Where the certificate and its key are, and the password of the key."""
-        certificate = self._directory / self._config.certificate
-        key = self._config.key
-        return certificate, self._directory / key if key else certificate, self._password()
+        return self._files(self._config, "tls")
 
     async def wrap(self, stream: anyio.abc.ByteStream) -> TLSStream:
         """Shake hands with a client.
@@ -84,50 +75,69 @@ class Tls:
 
     def _make(self) -> ssl.SSLContext:
         config = self._config
+        context = self._context_of(config, "tls")
+        others = {
+            name: self._context_of(each, f"tls.sni.{name}") for name, each in config.sni.items()
+        }
+        if others:
+
+            def choose(chosen: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+                found = named(others, name)
+                if found is not None:
+                    chosen.context = found
+
+            context.sni_callback = choose
+        return context
+
+    def _context_of(self, wanted: TlsCertificate, place: str) -> ssl.SSLContext:
+        config = self._config
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _MINIMUM[config.minimum]
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.set_ciphers(_CIPHERS)
         context.set_alpn_protocols(["h2", "http/1.1"] if self._http2 else ["http/1.1"])
-        certificate, key, password = self.files()
+        certificate, key, password = self._files(wanted, place)
         try:
             # A function, because OpenSSL would ask at the terminal where there is no password.
             context.load_cert_chain(certificate, key, lambda: password)
         except (OSError, ValueError) as error:
-            place = "key" if config.key and certificate.is_file() else "certificate"
-            raise unusable(place, getattr(config, place), error) from error
+            which = "key" if wanted.key and certificate.is_file() else "certificate"
+            raise unusable(f"{place}.{which}", getattr(wanted, which), error) from error
+        if wanted.ocsp is not None:
+            lacking = OSError(0, "the portable server cannot show OCSP responses")
+            raise unusable(f"{place}.ocsp", wanted.ocsp, lacking)
         if config.client_ca is not None:
             try:
                 context.load_verify_locations(self._directory / config.client_ca)
             except (OSError, ValueError) as error:
-                raise unusable("client_ca", config.client_ca, error) from error
+                raise unusable("tls.client_ca", config.client_ca, error) from error
             required = config.clients == "required"
             context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         return context
 
-    def _password(self) -> str:
-        config = self._config
-        if config.password is not None:
-            return config.password.get_secret_value()
-        if config.password_file is None:
-            return ""
+    def _files(self, wanted: TlsCertificate, place: str) -> tuple[Path, Path, str]:
+        certificate = self._directory / wanted.certificate
         try:
-            return (
-                (self._directory / config.password_file)
-                .read_text("utf-8")
-                .partition("\n")[0]
-                .rstrip("\r")
-            )
+            password = password_of(wanted, self._directory)
         except (OSError, ValueError) as error:
-            raise unusable("password_file", config.password_file, error) from error
+            raise unusable(f"{place}.password_file", wanted.password_file, error) from error
+        return certificate, self._directory / wanted.key if wanted.key else certificate, password
 
 
-def unusable(key: str, path: object, error: Exception) -> ConfigurationError:
+def named(others: Mapping[str, ssl.SSLContext], name: str | None) -> ssl.SSLContext | None:
+    """The context of the host a client names, if there is one of its own."""
+    if not name:
+        return None
+    name = name.lower()
+    return others.get(name) or others.get(f"*.{name.partition('.')[2]}")
+
+
+def unusable(place: str, path: object, error: Exception) -> ConfigurationError:
     """What is said of a file that cannot be used."""
     return ConfigurationError(
         "COVET-HYPERCORN-TLS",
         f"{str(path)!r} cannot be used for TLS: {_reason(error)}.",
-        place=f"plugins.hypercorn.tls.{key}",
+        place=f"plugins.hypercorn.{place}",
         fix="Give PEM files that belong together and that this process may read.",
     )
 
@@ -157,65 +167,12 @@ def _extensions(found: ssl.SSLObject) -> dict[str, Any]:
     """The extensions of a scope: ASGI's ``tls``, and covet's with the certificate."""
     encoded = found.getpeercert(binary_form=True)
     extensions: dict[str, Any] = {}
-    chain, name = [], None
+    certificate = None
     if encoded:
         certificate = read_certificate(encoded, found.getpeercert() or {})
         extensions[CERTIFICATE] = certificate
-        chain, name = [ssl.DER_cert_to_PEM_cert(encoded)], certificate.subject
-    versions = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
-    extensions["tls"] = {
-        "server_cert": None,
-        "client_cert_chain": chain,
-        "client_cert_name": name,
-        "client_cert_error": None,
-        "tls_version": versions.get(found.version() or ""),
-        "cipher_suite": None,
-    }
+    extensions["tls"] = tls_extension(encoded or b"", certificate, found.version())
     return extensions
-
-
-def read_certificate(encoded: bytes, parts: Mapping[str, Any]) -> ClientCertificate:
-    """A verified certificate.
-
-    Args:
-        encoded: In DER.
-        parts: As `ssl.SSLSocket.getpeercert` gives them.
-    """
-    alternatives: Sequence[tuple[str, str]] = parts.get("subjectAltName", ())
-
-    def those(kind: str) -> tuple[str, ...]:
-        return tuple(value for found, value in alternatives if found == kind)
-
-    return ClientCertificate(
-        value=hashlib.sha256(encoded).hexdigest(),
-        subject=_distinguished(parts.get("subject", ())),
-        issuer=_distinguished(parts.get("issuer", ())),
-        serial=parts.get("serialNumber", "").lower(),
-        not_after=parts.get("notAfter", ""),
-        dns_names=those("DNS"),
-        emails=those("email"),
-        uris=those("URI"),
-        addresses=those("IP Address"),
-    )
-
-
-def _distinguished(names: Iterable[Iterable[tuple[str, str]]]) -> str:
-    """A distinguished name as text (RFC 4514): the last part first, special characters escaped."""
-    parts = [
-        "+".join(f"{_NAMES.get(kind, kind)}={_escaped(value)}" for kind, value in part)
-        for part in names
-    ]
-    return ",".join(reversed(parts))
-
-
-def _escaped(value: str) -> str:
-    text = "".join(f"\\{each}" if each in '"+,;<>\\' else each for each in value)
-    text = text.replace("\0", "\\00")
-    if text.startswith((" ", "#")):
-        text = "\\" + text
-    if text.endswith(" ") and len(text) > 1:
-        text = text[:-1] + "\\ "
-    return text
 
 
 async def say_farewell(stream: anyio.abc.ByteStream) -> None:

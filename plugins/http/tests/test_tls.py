@@ -1,10 +1,11 @@
-"""TLS: certificates, clients that show one, renewal without a restart, and polite ends."""
+"""TLS by each server that speaks it: certificates, renewal without a restart, and polite ends."""
 
 from __future__ import annotations
 
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from pydantic import ValidationError
 
 import covet_http as http
-from covet_http.testing import Client, run_service
-from covet_hypercorn import HypercornConfig, HypercornServer, TlsConfig
-from covet_hypercorn._tls import read_certificate
+from covet_http import TlsConfig, read_certificate
+from covet_http.testing import run_service
+from covet_hypercorn import HypercornConfig, HypercornServer
 from covet_kernel import ConfigurationError, Plugin
 from covet_kernel.contracts import Credentials, Principal
 from covet_kernel.testing import assembly_of
 from covet_operations import Conflict, operation
 
+_HTTP = {"linger": 0.0}
 NOT_LET_IN = (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream)
 
 
@@ -101,22 +103,22 @@ class ByCertificate(Plugin[None]):
         return Principal(id=credentials.subject, permissions=frozenset(("books:read",)))
 
 
-def serve(tls: dict[str, Any], client: ssl.SSLContext, **more: Any) -> Any:
+def serve(web: Any, tls: dict[str, Any], client: ssl.SSLContext, **more: Any) -> Any:
     """The service over TLS, in memory."""
-    config = {"hypercorn": {"tls": tls, **more}}
+    config = {web.server: {"tls": tls, **more}}
     return run_service(
         who,
         guarded,
         half,
-        server="hypercorn",
+        server=web.server,
         config=config,
         plugins={"by-certificate": ByCertificate},
         client={"tls": client},
     )
 
 
-async def test_requests_over_tls(authority: Authority) -> None:
-    async with serve(authority.server(), authority.trust()) as client:
+async def test_requests_over_tls(web: Any, authority: Authority) -> None:
+    async with serve(web, authority.server(), authority.trust()) as client:
         for _ in range(2):
             assert (await client.get("/who")).json() == {}
         assert client.opened == 1
@@ -124,26 +126,26 @@ async def test_requests_over_tls(authority: Authority) -> None:
             assert connection.stream.extra(TLSAttribute.tls_version) == "TLSv1.3"
 
 
-async def test_the_oldest_version_is_1_2_and_may_be_1_3(authority: Authority) -> None:
+async def test_the_oldest_version_is_1_2_and_may_be_1_3(web: Any, authority: Authority) -> None:
     context = authority.trust()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     tls = authority.server()
-    async with serve(tls, context) as client, client.connect() as connection:
+    async with serve(web, tls, context) as client, client.connect() as connection:
         assert connection.stream.extra(TLSAttribute.tls_version) == "TLSv1.2"
         assert "GCM" in connection.stream.extra(TLSAttribute.cipher)[0]
-    async with serve({**tls, "minimum": "1.3"}, context) as client:
+    async with serve(web, {**tls, "minimum": "1.3"}, context) as client:
         with pytest.raises(NOT_LET_IN):
             await client.get("/who")
     with pytest.deprecated_call():
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    async with serve(tls, context) as client:
+    async with serve(web, tls, context) as client:
         with pytest.raises(NOT_LET_IN):
             await client.get("/who")
 
 
-async def test_who_speaks_no_tls_harms_nobody(authority: Authority) -> None:
-    async with serve(authority.server(), authority.trust()) as client:
+async def test_who_speaks_no_tls_harms_nobody(web: Any, authority: Authority) -> None:
+    async with serve(web, authority.server(), authority.trust()) as client:
         for sent in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\x16\x03\x01", b"\0" * 1000, b""):
             raw = client._listener.connect()
             if sent:
@@ -159,12 +161,14 @@ async def test_who_speaks_no_tls_harms_nobody(authority: Authority) -> None:
         assert (await client.get("/who")).status == 200
 
 
-async def test_a_client_that_does_not_shake_hands_is_given_up(authority: Authority) -> None:
+async def test_a_client_that_does_not_shake_hands_is_given_up(
+    web: Any, authority: Authority
+) -> None:
     # bad input 21
     async with run_service(
         who,
-        server="hypercorn",
-        config={"hypercorn": {"tls": authority.server()}, "http": {"keep_alive_timeout": 0.05}},
+        server=web.server,
+        config={web.server: {"tls": authority.server()}, "http": {"keep_alive_timeout": 0.05}},
     ) as client:
         raw = client._listener.connect()
         with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
@@ -172,10 +176,10 @@ async def test_a_client_that_does_not_shake_hands_is_given_up(authority: Authori
         await raw.aclose()
 
 
-async def test_clients_show_who_they_are(authority: Authority) -> None:
+async def test_clients_show_who_they_are(web: Any, authority: Authority) -> None:
     tls = {**authority.server(), "client_ca": str(authority.path)}
     context = authority.trust("robot.test", "robot@shop.test", common_name="Robot, Inc.")
-    async with serve(tls, context) as client:
+    async with serve(web, tls, context) as client:
         found = (await client.get("/who")).json()
         assert r"CN=Robot\, Inc." in found["subject"]
         assert found["dns"] == ["robot.test"]
@@ -188,36 +192,38 @@ async def test_clients_show_who_they_are(authority: Authority) -> None:
 
 
 async def test_clients_without_a_certificate_are_not_let_in(
-    authority: Authority, tmp_path: Path
+    web: Any, authority: Authority, tmp_path: Path
 ) -> None:
     tls = {**authority.server(), "client_ca": str(authority.path)}
     strangers = Authority(tmp_path, "strangers").trust("robot.test")
     strangers.load_verify_locations(authority.path)
     for context in (authority.trust(), strangers):
-        async with serve(tls, context) as client:
+        async with serve(web, tls, context) as client:
             with pytest.raises((*NOT_LET_IN, AssertionError)):
                 await client.get("/who")
 
 
-async def test_a_certificate_may_be_optional(authority: Authority) -> None:
+async def test_a_certificate_may_be_optional(web: Any, authority: Authority) -> None:
     tls = {**authority.server(), "client_ca": str(authority.path), "clients": "optional"}
-    async with serve(tls, authority.trust()) as client:
+    async with serve(web, tls, authority.trust()) as client:
         assert (await client.get("/who")).json() == {}
         assert (await client.get("/guarded")).status == 401
-    async with serve(tls, authority.trust("robot.test")) as client:
+    async with serve(web, tls, authority.trust("robot.test")) as client:
         assert (await client.get("/guarded")).status == 200
 
 
 async def test_a_renewed_certificate_is_used_after_a_reload(
-    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    web: Any, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls = authority.server()
-    async with serve(tls, authority.trust()) as client:
+    async with serve(web, tls, authority.trust()) as client:
         assert (await client.get("/who")).status == 200
         renewed = Authority(tmp_path, "renewed")
         renewed.server()
         assembly = client.kernel.assembly
-        again = assembly_of(assembly.classes, {"hypercorn": {"tls": tls}, "http": _http(client)})
+        again = assembly_of(
+            assembly.classes, {web.server: {"tls": tls}, "http": _HTTP | {"server": web.server}}
+        )
         assert await client.kernel.reload(again) == []
         # Connections that are there stay; new ones are made with what is new.
         assert (await client.get("/who")).status == 200
@@ -227,7 +233,7 @@ async def test_a_renewed_certificate_is_used_after_a_reload(
                 pass
         # Files that cannot be used leave what was there in use.
         await anyio.Path(tls["key"]).write_text("no key")
-        with caplog.at_level(logging.ERROR, "covet.hypercorn"):
+        with caplog.at_level(logging.ERROR):
             await client.kernel.reload(again)
             assert (await client.get("/who")).status == 200
         assert "the former certificate stays in use" in caplog.text
@@ -236,12 +242,8 @@ async def test_a_renewed_certificate_is_used_after_a_reload(
                 pass
 
 
-def _http(client: Client) -> Any:
-    return {"linger": 0.0, "server": "hypercorn"}
-
-
-async def test_a_stop_ends_connections_politely(authority: Authority) -> None:
-    async with serve(authority.server(), authority.trust()) as client:
+async def test_a_stop_ends_connections_politely(web: Any, authority: Authority) -> None:
+    async with serve(web, authority.server(), authority.trust()) as client:
         async with client.connect() as connection:
             stream = connection.stream
             assert isinstance(stream, TLSStream)
@@ -255,11 +257,12 @@ async def test_a_stop_ends_connections_politely(authority: Authority) -> None:
                 # With TLS's own farewell: its absence would be a BrokenResourceError.
                 with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
                     await stream.receive()
-                await stream.aclose()
+                with suppress(anyio.BrokenResourceError):  # nobody waits for the client's own
+                    await stream.aclose()
 
 
-async def test_half_an_answer_ends_without_a_farewell(authority: Authority) -> None:
-    async with serve(authority.server(), authority.trust()) as client:
+async def test_half_an_answer_ends_without_a_farewell(web: Any, authority: Authority) -> None:
+    async with serve(web, authority.server(), authority.trust()) as client:
         async with client.connect() as connection:
             stream = connection.stream
             assert isinstance(stream, TLSStream)
@@ -271,24 +274,25 @@ async def test_half_an_answer_ends_without_a_farewell(authority: Authority) -> N
                     await stream.receive()
 
 
-async def test_a_refusal_reaches_a_client_that_is_still_sending(authority: Authority) -> None:
-    async with serve(authority.server(), authority.trust()) as client:
+async def test_a_refusal_reaches_a_client_that_is_still_sending(
+    web: Any, authority: Authority
+) -> None:
+    async with serve(web, authority.server(), authority.trust()) as client:
         for _ in range(3):
             answer = await client.post("/missing", content=b"x" * 500_000)
             assert answer.status == 404
             assert answer.headers["connection"] == "close"
 
 
-async def test_the_url_says_https_over_a_socket(authority: Authority) -> None:
+async def test_the_url_says_https_over_a_socket(web: Any, authority: Authority) -> None:
     from covet_http import HTTP, Http
-    from covet_hypercorn import Hypercorn
     from covet_kernel.testing import run_kernel
     from covet_operations import Operations
 
-    plugins: Any = {"operations": Operations, "http": Http, "hypercorn": Hypercorn}
+    plugins: Any = {"operations": Operations, "http": Http, **web.servers}
     config = {
-        "http": {"port": 0, "server": "hypercorn", "health_path": "/health"},
-        "hypercorn": {"tls": authority.server("127.0.0.1")},
+        "http": {"port": 0, "server": web.server, "health_path": "/health"},
+        web.server: {"tls": authority.server("127.0.0.1")},
     }
     async with run_kernel(plugins, config) as kernel:
         (url,) = kernel.require(HTTP).urls
@@ -304,7 +308,17 @@ async def test_the_url_says_https_over_a_socket(authority: Authority) -> None:
                 assert (await stream.receive()).startswith(b"HTTP/1.1 200 OK")
 
 
-def test_passwords_open_the_key(authority: Authority, tmp_path: Path) -> None:
+def server_of(web: Any, tls: dict[str, Any], directory: Path) -> Any:
+    """A server as its plugin makes it."""
+    config = TlsConfig(**tls)
+    if web.server == "engine":
+        from covet_engine import EngineConfig, EngineServer
+
+        return EngineServer(EngineConfig(tls=config), directory)
+    return HypercornServer(HypercornConfig(tls=config), directory)
+
+
+def test_passwords_open_the_key(web: Any, authority: Authority, tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
         Encoding,
@@ -324,19 +338,20 @@ def test_passwords_open_the_key(authority: Authority, tmp_path: Path) -> None:
         {"password_file": str(tmp_path / "password")},
         {"password_file": "password"},
     ):
-        config = HypercornConfig(tls=TlsConfig(**tls, **given))
-        assert HypercornServer(config, tmp_path).scheme == "https"
-        assert "sesame" not in repr(config)
+        assert server_of(web, {**tls, **given}, tmp_path).scheme == "https"
+        assert "sesame" not in repr(TlsConfig(**tls, **given))
     for wrong in ({}, {"password": "guess"}):
-        with pytest.raises(ConfigurationError, match="COVET-HYPERCORN-TLS"):
-            HypercornServer(HypercornConfig(tls=TlsConfig(**tls, **wrong)))
+        with pytest.raises(ConfigurationError, match=f"COVET-{web.server.upper()}-TLS"):
+            server_of(web, {**tls, **wrong}, tmp_path)
     with pytest.raises(ConfigurationError, match="password_file"):
-        HypercornServer(HypercornConfig(tls=TlsConfig(**tls, password_file="missing")))
+        server_of(web, {**tls, "password_file": "missing"}, tmp_path)
     with pytest.raises(ValidationError, match="both given"):
         TlsConfig(**tls, password="a", password_file="b")
 
 
-def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Path) -> None:
+def test_files_that_cannot_be_used_are_named(
+    web: Any, authority: Authority, tmp_path: Path
+) -> None:
     tls = authority.server()
     other = authority.server("other.test")
     empty = tmp_path / "empty.pem"
@@ -350,8 +365,8 @@ def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Pat
         ({**tls, "client_ca": "missing.pem"}, "client_ca"),
     ):
         with pytest.raises(ConfigurationError) as caught:
-            HypercornServer(HypercornConfig(tls=TlsConfig(**given)), tmp_path)
-        assert caught.value.place == f"plugins.hypercorn.tls.{place}", given
+            server_of(web, given, tmp_path)
+        assert caught.value.place == f"plugins.{web.server}.tls.{place}", given
 
 
 def test_names_are_written_as_rfc_4514_has_it() -> None:
