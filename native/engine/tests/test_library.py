@@ -10,7 +10,7 @@ from typing import get_type_hints
 
 import pytest
 
-from covet_engine import Engine, EngineConfig, _library
+from covet_engine import Engine, EngineConfig, _library, _tls
 from covet_engine._asgi import _REQUEST
 from covet_engine._config import native_options
 from covet_engine._core import EVENT, REPLY, Flag, Gone, Kind
@@ -74,6 +74,23 @@ def test_the_numbers_of_kinds_and_flags_are_the_librarys() -> None:
         assert getattr(lib, f"CV_GONE_{gone.name}") == gone
 
 
+def test_the_numbers_of_tls_are_the_librarys() -> None:
+    lib = load().lib
+    assert {number: number for number in _tls._WHICH} == {
+        -1: lib.CV_TLS_BAD_CERTIFICATE,
+        -2: lib.CV_TLS_BAD_KEY,
+        -3: lib.CV_TLS_BAD_OCSP,
+    }
+    for kind, name in _tls._ALTERNATIVES.items():
+        assert getattr(lib, f"CV_CERTIFICATE_{name.upper()}") == kind
+    for name in ("DER", "SERIAL", "NOT_AFTER", "ADDRESS"):
+        assert getattr(lib, f"CV_CERTIFICATE_{name}") == getattr(_tls, f"_{name}")
+    for name in ("SUBJECT", "ISSUER"):
+        first, joined = getattr(_tls, f"_{name}")
+        assert getattr(lib, f"CV_CERTIFICATE_{name}") == first
+        assert getattr(lib, f"CV_CERTIFICATE_{name}_TOO") == joined
+
+
 def test_it_is_loaded_once() -> None:
     assert load() is load()
     assert Engine.unusable() == ""
@@ -116,7 +133,7 @@ def test_every_option_of_the_library_is_set() -> None:
         "arena_size": 18_000_000,
         "work": 19,
     }
-    assert keys.keys() == EngineConfig.model_fields.keys()
+    assert keys.keys() == EngineConfig.model_fields.keys() - {"tls"}
     names = {name: get_type_hints(ServerOptions)[name] for name in ServerOptions._fields}
     sizes = {name: 2_100 + i for i, name in enumerate(names) if names[name] is int}
     options = sizes | {name: 2.1 + i for i, name in enumerate(names) if names[name] is float}

@@ -57,6 +57,23 @@ class Lib:
 
     CV_ROUTE_WAIT: Final[int]
 
+    CV_TLS_BAD_CERTIFICATE: Final[int]
+    CV_TLS_BAD_KEY: Final[int]
+    CV_TLS_BAD_OCSP: Final[int]
+    CV_TLS_BAD_AUTHORITIES: Final[int]
+
+    CV_CERTIFICATE_DER: Final[int]
+    CV_CERTIFICATE_SUBJECT: Final[int]
+    CV_CERTIFICATE_SUBJECT_TOO: Final[int]
+    CV_CERTIFICATE_ISSUER: Final[int]
+    CV_CERTIFICATE_ISSUER_TOO: Final[int]
+    CV_CERTIFICATE_SERIAL: Final[int]
+    CV_CERTIFICATE_NOT_AFTER: Final[int]
+    CV_CERTIFICATE_DNS: Final[int]
+    CV_CERTIFICATE_EMAIL: Final[int]
+    CV_CERTIFICATE_URI: Final[int]
+    CV_CERTIFICATE_ADDRESS: Final[int]
+
     CV_SLASH_STRICT: Final[int]
     CV_SLASH_IGNORE: Final[int]
     CV_SLASH_REDIRECT: Final[int]
