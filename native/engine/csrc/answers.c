@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "etags.h"
 #include "status.h"
 
 enum { CV_FIELDS_MAX = 1 << 20 };
@@ -78,67 +79,6 @@ int cv_fields_are_ready(const uint8_t *at, size_t size)
     return 1;
 }
 
-/* Entity tags (RFC 9110, 8.8.3) */
-
-static int is_tag_byte(uint8_t byte)
-{
-    return byte == 0x21 || (byte >= 0x23 && byte != 0x7f);
-}
-
-/* The size of the tag at the beginning of some text, 0 if there is none. */
-static size_t tag_size(const uint8_t *at, size_t size)
-{
-    size_t i = size >= 2 && at[0] == 'W' && at[1] == '/' ? 2 : 0;
-    if (i >= size || at[i] != '"')
-        return 0;
-    for (i++; i < size; i++) {
-        if (at[i] == '"')
-            return i + 1;
-        if (!is_tag_byte(at[i]))
-            return 0;
-    }
-    return 0;
-}
-
-static int is_same_tag(const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size)
-{
-    if (one[0] == 'W') {
-        one += 2;
-        one_size -= 2;
-    }
-    if (two[0] == 'W') {
-        two += 2;
-        two_size -= 2;
-    }
-    return one_size == two_size && memcmp(one, two, one_size) == 0;
-}
-
-/* Whether a list of tags holds the answer's. What is malformed ends the search: the client gets a
- * whole answer, which is never wrong. */
-static int list_matches(const uint8_t *at, size_t size, const cv_answer *answer)
-{
-    const uint8_t *end = at + size;
-    if (size == 1 && *at == '*')
-        return 1;
-    while (at < end) {
-        if (is_blank(*at) || *at == ',') {
-            at++;
-            continue;
-        }
-        size_t tag = tag_size(at, (size_t)(end - at));
-        if (tag == 0)
-            return 0;
-        if (is_same_tag(at, tag, answer->etag, answer->etag_size))
-            return 1;
-        at += tag;
-        while (at < end && is_blank(*at))
-            at++;
-        if (at < end && *at != ',')
-            return 0;
-    }
-    return 0;
-}
-
 int cv_etag_matches(const uint8_t *at, const cv_head *head, const cv_answer *answer)
 {
     if (!(head->flags & CV_HEAD_CONDITIONAL) || answer->etag == NULL)
@@ -147,7 +87,7 @@ int cv_etag_matches(const uint8_t *at, const cv_head *head, const cv_answer *ans
         return 0;
     cv_span value = {0, 0};
     while (cv_head_field(at, head, "if-none-match", 13, value, &value))
-        if (list_matches(at + value.at, value.size, answer))
+        if (cv_tags_hold(at + value.at, value.size, answer->etag, answer->etag_size, 0))
             return 1;
     return 0;
 }
@@ -244,7 +184,7 @@ int cv_answer_make(cv_answer *answer, int status, const uint8_t *fields, size_t 
     if (etag == NULL && etag_size > 0)
         return -1;
     if (etag_size > CV_FIELDS_MAX ||
-        (etag_size > 0 && (status != 200 || tag_size(etag, etag_size) != etag_size)))
+        (etag_size > 0 && (status != 200 || cv_tag_size(etag, etag_size) != etag_size)))
         return -1;
     field given = {0};
     int tags = count_named(fields, fields_size, "etag", &given);

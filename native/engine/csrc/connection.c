@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "file_put.h"
 #include "output.h"
 #include "reply.h"
 #include "request.h"
@@ -212,7 +213,13 @@ void cv_connection_left(cv_core *core, cv_connection *c, uint64_t size)
 void cv_connection_writable(cv_core *core, cv_connection *c)
 {
     struct iovec pieces[16];
+    cv_piece file;
     while (c->out.size && !(c->flags & CV_C_BROKEN)) {
+        if (cv_queue_file(&c->out, &file)) {
+            if (!cv_file_leave(core, c, &file))
+                return;
+            continue;
+        }
         int count = cv_queue_pieces(&c->out, pieces, 16);
         uint64_t offered = 0;
         for (int i = 0; i < count; i++)

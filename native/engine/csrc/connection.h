@@ -45,7 +45,8 @@ enum cv_connection_flag {
     CV_C_STARVED = 1 << 8, /* waits for a place among the requests in flight */
     CV_C_BUSY = 1 << 9, /* goes on at the next poll */
     CV_C_PARCHED = 1 << 10, /* waits for an input block */
-    CV_C_WAITED = 1 << 11 /* WAIT: long enough, Python gets what there is */
+    CV_C_WAITED = 1 << 11, /* WAIT: long enough, Python gets what there is */
+    CV_C_MORE = 1 << 12 /* what is written now is followed by a file at once */
 };
 
 struct cv_connection {

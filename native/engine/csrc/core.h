@@ -8,6 +8,7 @@
 #include "covet_engine.h"
 #include "date.h"
 #include "exchange.h"
+#include "file.h"
 #include "head.h"
 #include "log.h"
 #include "memory.h"
@@ -27,6 +28,9 @@ typedef struct cv_transport {
     void (*interest)(cv_core *core, cv_connection *c); /* c->interest is new */
     void (*shut)(cv_core *core, cv_connection *c); /* nothing more will be written */
     void (*close)(cv_core *core, cv_connection *c, int reset);
+    /* Sends of a file what it can of `size` bytes. Returns as write does, -2 if the file is shorter.
+     * NULL: what is in files is read, and written. */
+    int64_t (*send_file)(cv_core *core, cv_connection *c, const cv_piece *piece, size_t size);
 } cv_transport;
 
 /* Answers gathered, by when their request was readable. */
@@ -49,6 +53,8 @@ struct cv_core {
     cv_routes *routes;
     cv_tls *tls; /* NULL: connections are without */
     uint8_t http2; /* is offered to clients over TLS */
+    cv_files files;
+    uint64_t turn; /* so many times the clock was read */
 
     cv_connection *connections; /* from 1 */
     uint32_t connection_capacity, fresh_connection, free_connection;
@@ -69,6 +75,7 @@ struct cv_core {
 
     cv_connection *current; /* whose output is gathered */
     uint8_t *gather;
+    uint8_t *block; /* for bytes of files, between two calls */
     uint32_t gathered;
     uint8_t *seal; /* what TLS has encrypted and is sent next */
     size_t seal_size, seal_capacity;
@@ -83,6 +90,7 @@ struct cv_core {
     uint8_t held; /* no new request is parsed */
     uint8_t stopping;
     uint8_t begun;
+    uint8_t by_blocks; /* files are read: who sends them to a client that has left would be killed */
 };
 
 /* Nanoseconds on CLOCK_MONOTONIC. */

@@ -36,6 +36,7 @@ typedef struct cv_options {
     double write_timeout; /* the longest pause of a client that does not read its answer */
     double linger; /* while stopping: for connections between two requests */
     uint8_t access_log; /* collect lines for cv_engine_log */
+    uint32_t max_files; /* open at once; beyond it: 503 */
 } cv_options;
 
 /* Written by the engine, read by Python through a view over the whole array. 24 bytes. */
@@ -145,6 +146,7 @@ typedef struct cv_counters {
     uint64_t blocks; /* input buffers in use now */
     uint64_t log_lost; /* access-log lines that found no room */
     uint64_t tls_accepted, tls_resumed, tls_failed; /* handshakes; those of the first that took up a session */
+    uint64_t files; /* open now: those that are sent, and those kept for the next who asks */
     uint64_t service[96]; /* answers by the time from readable to written, in units of 32 ns: one bucket
                              each for 0 to 3, then four to every power of two; the last has no end */
 } cv_counters;
@@ -283,6 +285,30 @@ int cv_routes_add_path(cv_routes *routes, const char *path, size_t path_size, co
  * for those that are not there: the 405. HEAD falls back on GET, OPTIONS on the table's own answer. */
 int cv_routes_set_route(cv_routes *routes, int leaf, const char *method, int route, int flags);
 int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int answer);
+
+/* A folder whose files are answers. Texts end with a NUL, and are "" where there is none. */
+typedef struct cv_folder_options {
+    const char *path; /* of the folder; it may lead through links, what is below may not */
+    const char *index; /* of a folder below it: a relative name */
+    const char *fallback; /* Python answers where nothing is found, with this file or with 404 */
+    const char *cache, *page_cache; /* Cache-Control of files, and of the index */
+    const char *fields; /* of every answer, as in CV_REPLY */
+    size_t fields_size;
+    int missing, failed, busy; /* answers: 404, 412, and 503 where no file can be opened */
+    uint8_t precompressed; /* look for .br, .zst and .gz beside a file */
+    uint8_t hidden; /* serve names that begin with a dot */
+    uint8_t queries; /* serve whatever the query is */
+} cv_folder_options;
+
+/* Returns the folder's number; -2: too many, or too much of `fields`. */
+int cv_routes_add_folder(cv_routes *routes, const cv_folder_options *options);
+
+/* The media type of names that end in a suffix, in lower case with its dot; "": of all others. */
+int cv_routes_add_type(cv_routes *routes, const char *suffix, const char *type);
+
+/* Let GET and HEAD of a leaf lead to the files of a folder: the one named by its only parameter, or
+ * without one the index. What these cannot say leads to `route`. */
+int cv_routes_set_folder(cv_routes *routes, int leaf, const char *method, int folder, int route);
 
 /* Read an argument of a route's requests along with the head: path parameter `param`, or with -1 what
  * the query has by this (decoded) name. Type 'i' is up to 18 decimal digits: an int64_t, 8 bytes; 's' is

@@ -1,11 +1,13 @@
 /* The engine: what it waits for, its life, and the two calls of every turn of the loop. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "engine.h"
+#include "file_put.h"
 #include "output.h"
 #include "reply.h"
 #include "tls.h"
@@ -33,6 +35,7 @@ int64_t cv_clock(void)
 
 void cv_core_tick(cv_core *core)
 {
+    core->turn++;
     core->readable = cv_clock();
     core->now = core->readable + core->skew;
     cv_date_update(&core->date, core->readable);
@@ -59,6 +62,7 @@ void cv_options_default(cv_options *options)
         .write_timeout = 30,
         .linger = 1,
         .access_log = 0,
+        .max_files = 1024,
     };
 }
 
@@ -97,6 +101,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     at_most(&o->max_fields, UINT16_MAX);
     at_least(&o->work, 1);
     at_least(&o->high_water, 1);
+    at_least(&o->max_files, 1);
     /* Half as much again as a whole head: what of one is incomplete has to be moved where the block
      * ends, and that is not often compared with what is read. */
     at_least(&o->block_size, o->max_header_bytes + o->max_header_bytes / 2 + 8192 +
@@ -117,7 +122,9 @@ static int open_core(cv_core *core, const cv_options *wanted)
         cv_reserve(((size_t)core->connection_capacity + 1) * sizeof *core->connections);
     core->exchanges = cv_reserve(((size_t)core->exchange_capacity + 1) * sizeof *core->exchanges);
     core->gather = malloc(CV_GATHER);
-    if (!core->connections || !core->exchanges || !core->gather ||
+    core->block = malloc(CV_FILE_BLOCK);
+    cv_files_init(&core->files, o->max_files, &core->counters.files);
+    if (!core->connections || !core->exchanges || !core->gather || !core->block ||
         cv_arena_open(&core->arena, o->arena_size, o->block_size, o->max_pipelined) < 0 ||
         cv_timers_open(&core->timers, core->exchange_capacity) < 0 ||
         (o->access_log && cv_log_open(&core->log, LOG_SIZE) < 0))
@@ -148,6 +155,8 @@ static void close_core(cv_core *core)
     cv_log_close(&core->log);
     cv_timers_close(&core->timers);
     cv_arena_close(&core->arena);
+    cv_files_forget(&core->files);
+    free(core->block);
     free(core->gather);
     free(core->seal);
     free(core->record);
@@ -322,6 +331,14 @@ static void go_on(cv_core *core, cv_connection *c)
     cv_connection_settle(core, c);
 }
 
+/* A call that sends a file cannot say that it wants an error and no signal. Python wants none either,
+ * but an application may have asked for it. */
+static int dies_of_broken_pipes(void)
+{
+    struct sigaction action;
+    return sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL;
+}
+
 void cv_engine_begin(cv_engine *engine, cv_routes *routes)
 {
     cv_core *core = &engine->core;
@@ -329,6 +346,8 @@ void cv_engine_begin(cv_engine *engine, cv_routes *routes)
     if (core->routes && core->routes != routes)
         cv_routes_free(core->routes);
     core->routes = routes;
+    cv_files_forget(&core->files);
+    core->by_blocks = (uint8_t)dies_of_broken_pipes();
     core->held = 0;
     core->begun = 1;
     each_connection(engine, go_on);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "file_put.h"
 #include "output.h"
 #include "sockets.h"
 #include "tls.h"
@@ -98,7 +99,7 @@ int64_t cv_engine_drain(cv_engine *engine, uint64_t connection, uint8_t *into, s
     struct iovec piece;
     if (c->tls && c->tls->state != CV_TLS_PLAIN)
         taken = cv_tls_drain(core, c, into, size);
-    else while (taken < size && cv_queue_pieces(&c->out, &piece, 1)) {
+    else while (taken < size && cv_file_or_bytes(core, c, &piece, 1)) {
         size_t part = piece.iov_len < size - taken ? piece.iov_len : size - taken;
         memcpy(into + taken, piece.iov_base, part);
         cv_connection_left(core, c, part);

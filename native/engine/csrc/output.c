@@ -65,7 +65,8 @@ void cv_put_queue(cv_core *core, cv_connection *c, cv_queue *queue)
             cv_put(core, c, piece.iov_base, piece.iov_len);
             cv_queue_drop(queue, &core->budget, piece.iov_len);
         }
-        return;
+        if (!queue->size)
+            return;
     }
     cv_flush(core, c);
     int idle = !c->out.size;

@@ -2,9 +2,12 @@
 
 #include <string.h>
 
+#include "file.h"
+
 struct cv_chunk {
     cv_chunk *next;
-    uint32_t from, to; /* the bytes that wait */
+    cv_file *file; /* in which the bytes are; NULL: here */
+    uint64_t from, to; /* those that wait */
     uint32_t size; /* of `bytes` */
     uint8_t bytes[];
 };
@@ -16,7 +19,7 @@ int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t s
     const uint8_t *at = bytes;
     while (size) {
         cv_chunk *last = queue->last;
-        if (!last || last->to == last->size) {
+        if (!last || last->file || last->to == last->size) {
             uint32_t room = size > LARGEST ? LARGEST : (uint32_t)size;
             if (room < SMALLEST)
                 room = SMALLEST;
@@ -24,6 +27,7 @@ int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t s
             if (!chunk)
                 return -1;
             chunk->next = NULL;
+            chunk->file = NULL;
             chunk->from = chunk->to = 0;
             chunk->size = room;
             if (last)
@@ -36,12 +40,46 @@ int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t s
         if (part > size)
             part = size;
         memcpy(last->bytes + last->to, at, part);
-        last->to += (uint32_t)part;
+        last->to += part;
         queue->size += part;
         at += part;
         size -= part;
     }
     return 0;
+}
+
+int cv_queue_add_file(cv_queue *queue, cv_budget *budget, cv_file *file, uint64_t at, uint64_t size)
+{
+    cv_chunk *chunk = cv_budget_take(budget, sizeof *chunk);
+    if (!chunk)
+        return -1;
+    *chunk = (cv_chunk){.file = file, .from = at, .to = at + size};
+    cv_file_hold(file);
+    if (queue->last)
+        queue->last->next = chunk;
+    else
+        queue->first = chunk;
+    queue->last = chunk;
+    queue->size += size;
+    return 0;
+}
+
+/* The first that is not used up. */
+static const cv_chunk *first_of(const cv_queue *queue)
+{
+    const cv_chunk *chunk = queue->first;
+    while (chunk && chunk->from == chunk->to)
+        chunk = chunk->next;
+    return chunk;
+}
+
+int cv_queue_file(const cv_queue *queue, cv_piece *piece)
+{
+    const cv_chunk *chunk = first_of(queue);
+    if (!chunk || !chunk->file)
+        return 0;
+    *piece = (cv_piece){chunk->file, chunk->from, chunk->to - chunk->from};
+    return 1;
 }
 
 void cv_queue_splice(cv_queue *queue, cv_queue *from)
@@ -62,6 +100,8 @@ int cv_queue_pieces(const cv_queue *queue, struct iovec *pieces, int max)
 {
     int count = 0;
     for (cv_chunk *chunk = queue->first; chunk && count < max; chunk = chunk->next) {
+        if (chunk->file)
+            break;
         if (chunk->from == chunk->to)
             continue;
         pieces[count].iov_base = chunk->bytes + chunk->from;
@@ -77,6 +117,8 @@ static void drop_first(cv_queue *queue, cv_budget *budget)
     queue->first = chunk->next;
     if (!queue->first)
         queue->last = NULL;
+    if (chunk->file)
+        cv_file_release(chunk->file);
     cv_budget_give(budget, chunk, sizeof *chunk + chunk->size);
 }
 
@@ -85,9 +127,9 @@ void cv_queue_drop(cv_queue *queue, cv_budget *budget, uint64_t size)
     queue->size -= size;
     while (queue->first) {
         cv_chunk *chunk = queue->first;
-        uint32_t here = chunk->to - chunk->from;
+        uint64_t here = chunk->to - chunk->from;
         if (size < here) {
-            chunk->from += (uint32_t)size;
+            chunk->from += size;
             return;
         }
         size -= here;

@@ -7,19 +7,33 @@
 #include "memory.h"
 
 typedef struct cv_chunk cv_chunk;
+typedef struct cv_file cv_file;
 
 typedef struct cv_queue {
     cv_chunk *first, *last;
     uint64_t size; /* bytes waiting */
 } cv_queue;
 
+/* Bytes that are still in a file. */
+typedef struct cv_piece {
+    cv_file *file;
+    uint64_t at, size;
+} cv_piece;
+
 /* Copies the bytes. Returns 0, or -1 if there is no memory for them; what was there stays. */
 int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t size);
+
+/* Bytes of a file, which the queue holds until they have left. Returns as above. */
+int cv_queue_add_file(cv_queue *queue, cv_budget *budget, cv_file *file, uint64_t at,
+                      uint64_t size);
+
+/* Whether what comes first is in a file, and which bytes. */
+int cv_queue_file(const cv_queue *queue, cv_piece *piece);
 
 /* Everything of `from` goes behind what is in `queue`. */
 void cv_queue_splice(cv_queue *queue, cv_queue *from);
 
-/* The first bytes, in at most `max` pieces. Returns how many pieces. */
+/* The first bytes, up to what is in a file, in at most `max` pieces. Returns how many pieces. */
 int cv_queue_pieces(const cv_queue *queue, struct iovec *pieces, int max);
 
 /* The first `size` bytes have left. */

@@ -38,8 +38,7 @@ static char *add_length(char *to, uint64_t length)
     return add(to, "\r\n", 2);
 }
 
-/* Date, what the connection is told, and the empty line. */
-static char *add_end(const cv_core *core, char *to, int date, int close, int old)
+char *cv_reply_end(const cv_core *core, char *to, int date, int close, int old)
 {
     if (date)
         to = add(to, core->date.line, CV_DATE_SIZE);
@@ -50,7 +49,7 @@ static char *add_end(const cv_core *core, char *to, int date, int close, int old
     return add(to, "\r\n", 2);
 }
 
-static void count_status(cv_core *core, int status)
+void cv_reply_count(cv_core *core, int status)
 {
     int hundreds = status / 100;
     core->counters.status[hundreds >= 1 && hundreds <= 5 ? hundreds : 0]++;
@@ -85,17 +84,17 @@ int cv_reply_native(cv_core *core, cv_connection *c, const cv_answer *answer, ui
     char *place = (char *)cv_put_place(core, c, head_size + LINES + body_size);
     if (place) {
         char *to = add(place, head, head_size);
-        to = add_end(core, to, 1, close, old);
+        to = cv_reply_end(core, to, 1, close, old);
         if (body_size)
             to = add(to, body, body_size);
         cv_put_done(core, (size_t)(to - place));
     } else {
         char lines[LINES];
         cv_put(core, c, head, head_size);
-        cv_put(core, c, lines, (size_t)(add_end(core, lines, 1, close, old) - lines));
+        cv_put(core, c, lines, (size_t)(cv_reply_end(core, lines, 1, close, old) - lines));
         cv_put(core, c, body, body_size);
     }
-    count_status(core, status);
+    cv_reply_count(core, status);
     *bytes = body_size;
     return status;
 }
@@ -105,15 +104,15 @@ void cv_reply_bare(cv_core *core, cv_connection *c, int status, int close)
     char lines[LINES + 64], *to = lines;
     to += cv_status_line(to, status);
     to = add(to, TEXT("content-length: 0\r\n"));
-    to = add_end(core, to, 1, close, 0);
+    to = cv_reply_end(core, to, 1, close, 0);
     cv_put(core, c, lines, (size_t)(to - lines));
-    count_status(core, status);
+    cv_reply_count(core, status);
 }
 
 static void interim(cv_core *core, cv_connection *c)
 {
     cv_put(core, c, TEXT("HTTP/1.1 100 Continue\r\n\r\n"));
-    count_status(core, 100);
+    cv_reply_count(core, 100);
 }
 
 /* The first exchange of the connection leaves it. Returns whether others may follow. */
@@ -146,7 +145,8 @@ void cv_reply_advance(cv_core *core, cv_connection *c)
         if (x->pending.size)
             cv_put_queue(core, c, &x->pending);
         if (x->flags & CV_X_NATIVE && x->state == CV_WAITING) {
-            cv_reply_native(core, c, x->answer, x->flags, &x->bytes);
+            if (x->answer) /* a file's was among what was pending */
+                cv_reply_native(core, c, x->answer, x->flags, &x->bytes);
             cv_served_add(core, x->readable);
             cv_exchange_answered(core, x);
         }
@@ -219,9 +219,9 @@ static void refused(cv_core *core, cv_connection *c, cv_exchange *x, int status,
     cv_exchange_tell(core, x, CV_TELL_REFUSED);
     to += cv_status_line(to, 500);
     to = add(to, TEXT("content-length: 0\r\n"));
-    to = add_end(core, to, 1, close, x->flags & CV_X_OLD);
+    to = cv_reply_end(core, to, 1, close, x->flags & CV_X_OLD);
     put(core, c, x, lines, (size_t)(to - lines));
-    count_status(core, 500);
+    cv_reply_count(core, 500);
     answered(core, c, x);
 }
 
@@ -239,7 +239,7 @@ static void answer(cv_core *core, cv_connection *c, cv_exchange *x, const cv_rep
     char lines[LINES], *to = lines;
     if (!bodiless)
         to = add_length(to, size);
-    to = add_end(core, to, 1, close, x->flags & CV_X_OLD);
+    to = cv_reply_end(core, to, 1, close, x->flags & CV_X_OLD);
     if (bodiless || x->flags & CV_X_HEAD_ONLY)
         size = 0;
     x->status = t->status;
@@ -247,7 +247,7 @@ static void answer(cv_core *core, cv_connection *c, cv_exchange *x, const cv_rep
     put(core, c, x, t->head, t->head_size);
     put(core, c, x, lines, (size_t)(to - lines));
     put(core, c, x, body, size);
-    count_status(core, t->status);
+    cv_reply_count(core, t->status);
     answered(core, c, x);
 }
 
@@ -357,9 +357,9 @@ static void reply(cv_core *core, cv_connection *c, cv_exchange *x, const cv_repl
     }
     if (head_only)
         x->framing = CV_FRAMED_NONE;
-    to = add_end(core, to, !fields.has_date, close, x->flags & CV_X_OLD);
+    to = cv_reply_end(core, to, !fields.has_date, close, x->flags & CV_X_OLD);
     put(core, c, x, lines, (size_t)(to - lines));
-    count_status(core, status);
+    cv_reply_count(core, status);
 
     if (!more) {
         if (!bodiless && !head_only) {

@@ -11,6 +11,12 @@ void cv_reply_apply(cv_core *core, const cv_reply *reply, const uint8_t *payload
 int cv_reply_native(cv_core *core, cv_connection *c, const cv_answer *answer, uint32_t flags,
                     uint64_t *bytes);
 
+/* Count an answer. */
+void cv_reply_count(cv_core *core, int status);
+
+/* Write date, what the connection is told, and the empty line. Returns where they end. */
+char *cv_reply_end(const cv_core *core, char *to, int date, int close, int old);
+
 /* A status without a body, in its connection's turn. */
 void cv_reply_bare(cv_core *core, cv_connection *c, int status, int close);
 

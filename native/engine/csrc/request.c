@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "arguments.h"
+#include "file_answer.h"
+#include "file_put.h"
 #include "output.h"
 #include "reply.h"
 #include "tls.h"
@@ -165,26 +167,20 @@ static void begin_body(cv_connection *c, const cv_head *head)
     }
 }
 
-/* A request that needs no Python. */
-static int native(cv_core *core, cv_connection *c, const cv_head *head, const cv_match *match)
+/* What a native answer has to know of its request. */
+static uint32_t native_flags(const cv_head *head)
 {
-    const uint8_t *at = input(core, c);
-    const cv_answer *answer = match->answer;
     uint32_t flags = CV_X_NATIVE;
     if (head->method == CV_METHOD_HEAD)
         flags |= CV_X_HEAD_ONLY;
     if (head->minor == 0)
         flags |= CV_X_OLD;
-    if (answer->etag && (head->flags & CV_HEAD_CONDITIONAL) &&
-        cv_etag_matches(at, head, answer))
-        flags |= CV_X_UNMODIFIED;
-    int status = flags & CV_X_UNMODIFIED ? 304 : answer->status;
-    uint64_t bytes = flags & (CV_X_UNMODIFIED | CV_X_HEAD_ONLY) ? 0 : answer->body_size;
-    core->counters.requests++;
-    core->counters.native++;
-    if (core->log.size)
-        log_native(core, c, at, head, status, bytes);
+    return flags;
+}
 
+/* A request that needs no Python is over. Returns whether the connection ends with its answer. */
+static int pass_native(cv_core *core, cv_connection *c, const cv_head *head)
+{
     consume(c, head->size);
     int close = !(head->flags & CV_HEAD_KEEP_ALIVE);
     if (has_body(head)) {
@@ -196,10 +192,30 @@ static int native(cv_core *core, cv_connection *c, const cv_head *head, const cv
         close = 1;
         c->flags |= CV_C_OURS;
     }
-    if (close) {
-        flags |= CV_X_CLOSE;
+    if (close)
         c->phase = CV_PHASE_END;
-    }
+    return close;
+}
+
+/* A request that needs no Python. */
+static int native(cv_core *core, cv_connection *c, const cv_head *head, const cv_match *match)
+{
+    const uint8_t *at = input(core, c);
+    const cv_answer *answer = match->answer;
+    uint32_t flags = native_flags(head);
+    if (answer->etag && (head->flags & CV_HEAD_CONDITIONAL) &&
+        cv_etag_matches(at, head, answer))
+        flags |= CV_X_UNMODIFIED;
+    int status = flags & CV_X_UNMODIFIED ? 304 : answer->status;
+    uint64_t bytes = flags & (CV_X_UNMODIFIED | CV_X_HEAD_ONLY) ? 0 : answer->body_size;
+    core->counters.requests++;
+    core->counters.native++;
+    if (core->log.size)
+        log_native(core, c, at, head, status, bytes);
+
+    int close = pass_native(core, c, head);
+    if (close)
+        flags |= CV_X_CLOSE;
     if (!c->first) {
         cv_reply_native(core, c, answer, flags, &bytes);
         cv_served_add(core, core->readable);
@@ -214,6 +230,32 @@ static int native(cv_core *core, cv_connection *c, const cv_head *head, const cv
     x->routes = core->routes;
     cv_routes_hold(core->routes);
     return CV_STEP_REQUEST;
+}
+
+/* A request that a file answers. */
+static int native_file(cv_core *core, cv_connection *c, const cv_head *head, cv_file_reply *reply)
+{
+    uint32_t flags = native_flags(head);
+    uint64_t bytes = flags & CV_X_HEAD_ONLY ? 0 : reply->bytes;
+    core->counters.requests++;
+    core->counters.native++;
+    if (core->log.size)
+        log_native(core, c, input(core, c), head, reply->status, bytes);
+    int close = pass_native(core, c, head);
+    if (close)
+        flags |= CV_X_CLOSE;
+    cv_exchange *x = NULL;
+    if (c->first) {
+        x = cv_exchange_new(core, c);
+        x->flags = flags;
+    }
+    cv_file_say(core, c, x, reply, flags);
+    if (!x) {
+        cv_served_add(core, core->readable);
+        if (close)
+            c->closing = CV_CLOSE_WRITTEN;
+    }
+    return bytes > CV_FILE_SMALL && c->from != c->to ? CV_STEP_BUSY : CV_STEP_REQUEST;
 }
 
 static void fill(cv_core *core, const cv_connection *c, cv_request *r, const cv_head *head,
@@ -392,6 +434,9 @@ static int head_step(cv_core *core, cv_connection *c)
     step = read_head(core, c, &head, &match);
     if (step != CV_STEP_ON)
         return step;
+    cv_file_reply reply;
+    if (match.folder && cv_file_decide(core, input(core, c), &head, &match, &reply))
+        return native_file(core, c, &head, &reply);
     if (match.answer)
         return native(core, c, &head, &match);
     step = room_for_event(core, c);

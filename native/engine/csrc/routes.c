@@ -18,7 +18,8 @@ typedef struct target {
     uint32_t number;
 } target;
 
-enum target_kind { TO_NOTHING, TO_ROUTE, TO_ANSWER };
+/* A folder's number is in the upper half, in the lower that of the route that knows the rest. */
+enum target_kind { TO_NOTHING, TO_ROUTE, TO_ANSWER, TO_FOLDER };
 
 typedef struct other_method {
     char *name;
@@ -47,6 +48,9 @@ struct cv_routes {
     uint32_t leaf_count, leaf_room;
     uint32_t answer_count, answer_room;
     uint32_t template_count, template_room;
+    cv_folder *folders;
+    uint32_t folder_count, folder_room;
+    cv_media_types types;
     target defaults[CV_OWN];
     target all;
     host *hosts; /* none: all */
@@ -129,6 +133,9 @@ void cv_routes_free(cv_routes *routes)
         cv_answer_clear(&routes->answers[i]);
     for (uint32_t i = 0; i < routes->template_count; i++)
         cv_template_clear(&routes->templates[i]);
+    for (uint32_t i = 0; i < routes->folder_count; i++)
+        cv_folder_clear(&routes->folders[i]);
+    cv_media_types_clear(&routes->types);
     for (uint32_t i = 0; i < routes->host_count; i++)
         free(routes->hosts[i].name);
     for (uint32_t i = 0; i < routes->argument_count; i++) {
@@ -142,6 +149,7 @@ void cv_routes_free(cv_routes *routes)
     free(routes->leaves);
     free(routes->answers);
     free(routes->templates);
+    free(routes->folders);
     cv_tree_clear(&routes->tree);
     free(routes);
 }
@@ -305,6 +313,48 @@ int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int an
     if (routes == NULL || answer < 0 || (uint32_t)answer >= routes->answer_count)
         return -1;
     target to = {.kind = TO_ANSWER, .number = (uint32_t)answer};
+    return set(routes, leaf, method, to);
+}
+
+static int is_answer(const cv_routes *routes, int number)
+{
+    return number >= 0 && (uint32_t)number < routes->answer_count;
+}
+
+int cv_routes_add_folder(cv_routes *routes, const cv_folder_options *options)
+{
+    if (routes == NULL || options == NULL || !is_answer(routes, options->missing) ||
+        !is_answer(routes, options->failed) || !is_answer(routes, options->busy))
+        return -1;
+    if (routes->folder_count > UINT16_MAX)
+        return -2;
+    cv_folder *folders =
+        grow(routes->folders, sizeof *folders, routes->folder_count, &routes->folder_room);
+    if (folders == NULL)
+        return -3;
+    routes->folders = folders;
+    cv_folder *made = &folders[routes->folder_count];
+    int result = cv_folder_make(made, options);
+    if (result < 0)
+        return result;
+    made->types = &routes->types;
+    made->number = routes->folder_count;
+    return (int)routes->folder_count++;
+}
+
+int cv_routes_add_type(cv_routes *routes, const char *suffix, const char *type)
+{
+    if (routes == NULL || suffix == NULL || type == NULL)
+        return -1;
+    return cv_media_types_add(&routes->types, suffix, type);
+}
+
+int cv_routes_set_folder(cv_routes *routes, int leaf, const char *method, int folder, int route)
+{
+    if (routes == NULL || folder < 0 || (uint32_t)folder >= routes->folder_count || route < 0 ||
+        route > UINT16_MAX)
+        return -1;
+    target to = {.kind = TO_FOLDER, .number = (uint32_t)folder << 16 | (uint32_t)route};
     return set(routes, leaf, method, to);
 }
 
@@ -537,6 +587,7 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
         to = &routes->defaults[missing];
         match->params = 0;
     }
+    match->folder = NULL;
     if (to->kind == TO_ANSWER) {
         match->answer = &routes->answers[to->number];
         match->route = 0;
@@ -545,6 +596,8 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
         return;
     }
     match->answer = NULL;
+    if (to->kind == TO_FOLDER)
+        match->folder = &routes->folders[to->number >> 16];
     match->route = (uint16_t)to->number;
     match->flags = to->flags;
 }
@@ -552,6 +605,11 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
 const cv_arguments *cv_routes_arguments(const cv_routes *routes, uint16_t route)
 {
     return route < routes->argument_count ? routes->arguments[route] : NULL;
+}
+
+const cv_answer *cv_routes_answer(const cv_routes *routes, uint32_t number)
+{
+    return number < routes->answer_count ? &routes->answers[number] : NULL;
 }
 
 const cv_template *cv_routes_template(const cv_routes *routes, uint16_t code)

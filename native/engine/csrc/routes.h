@@ -3,6 +3,7 @@
 #define COVET_ROUTES_H
 
 #include "covet_engine.h"
+#include "file_folder.h"
 #include "head.h"
 
 /* A complete answer, ready but for the date and what the connection is told. */
@@ -27,6 +28,7 @@ typedef struct cv_template {
 
 typedef struct cv_match {
     const cv_answer *answer; /* what to say, or NULL: call `route` */
+    const cv_folder *folder; /* one of its files may be the answer; NULL: none */
     uint16_t route;
     uint16_t flags; /* enum cv_route_flag */
     uint16_t params;
@@ -36,6 +38,9 @@ typedef struct cv_match {
 /* What answers a head that was read. Always finds something: a route, its 405, OPTIONS, or the 404
  * or 400 of the table; a table without any of them gives an empty answer of that status. */
 void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *head, cv_match *match);
+
+/* NULL if there is no such answer. */
+const cv_answer *cv_routes_answer(const cv_routes *routes, uint32_t number);
 
 /* NULL if there is no such template. */
 const cv_template *cv_routes_template(const cv_routes *routes, uint16_t code);

@@ -9,11 +9,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "file_put.h"
 #include "output.h"
 #include "tls.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* then the socket has SO_NOSIGPIPE */
+#endif
+#ifndef MSG_MORE
+#define MSG_MORE 0 /* the head of a file leaves in a packet of its own */
 #endif
 
 int cv_listener_open(cv_listener *listener, int fd)
@@ -119,17 +123,18 @@ int cv_sockets_accept(cv_core *core, int poller, cv_listener *listener, int numb
 int64_t cv_socket_write(const cv_connection *c, const struct iovec *pieces, int count)
 {
     ssize_t sent;
+    int flags = MSG_NOSIGNAL | (c->flags & CV_C_MORE ? MSG_MORE : 0);
     if (c->fd < 0)
         return 0; /* memory: it waits to be drained */
     do {
         if (count == 1) {
-            sent = send(c->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL);
+            sent = send(c->fd, pieces[0].iov_base, pieces[0].iov_len, flags);
         } else {
             struct msghdr message = {
                 .msg_iov = (struct iovec *)(uintptr_t)pieces,
                 .msg_iovlen = (size_t)count,
             };
-            sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+            sent = sendmsg(c->fd, &message, flags);
         }
     } while (sent < 0 && errno == EINTR);
     if (sent < 0)
@@ -144,6 +149,21 @@ static int64_t write_pieces(cv_core *core, cv_connection *c, const struct iovec 
         core->counters.bytes_out += (uint64_t)sent;
     return sent;
 }
+
+#ifdef __linux__
+#define SEND_FILE send_file
+static int64_t send_file(cv_core *core, cv_connection *c, const cv_piece *piece, size_t size)
+{
+    if (c->fd < 0)
+        return 0;
+    int64_t sent = cv_file_to_socket(c->fd, piece, size);
+    if (sent > 0)
+        core->counters.bytes_out += (uint64_t)sent;
+    return sent;
+}
+#else
+#define SEND_FILE NULL
+#endif
 
 static void set_interest(cv_core *core, cv_connection *c)
 {
@@ -175,7 +195,7 @@ static void close_socket(cv_core *core, cv_connection *c, int reset)
 _Static_assert((int)CV_WANT_READ == CV_POLL_READ && (int)CV_WANT_WRITE == CV_POLL_WRITE,
                "what a connection wants is what is waited for");
 
-const cv_transport cv_sockets = {write_pieces, set_interest, shut, close_socket};
+const cv_transport cv_sockets = {write_pieces, set_interest, shut, close_socket, SEND_FILE};
 
 int cv_sockets_read(cv_core *core, cv_connection *c, int failed)
 {

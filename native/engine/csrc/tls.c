@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "file_put.h"
 #include "sockets.h"
 
 enum {
@@ -291,7 +292,7 @@ size_t cv_tls_drain(cv_core *core, cv_connection *c, uint8_t *into, size_t size)
                 cv_connection_left(core, c, plain);
             }
             struct iovec pieces[16];
-            int count = s->state == CV_TLS_OPEN ? cv_queue_pieces(&c->out, pieces, 16) : 0;
+            int count = s->state == CV_TLS_OPEN ? cv_file_or_bytes(core, c, pieces, 16) : 0;
             if (!count)
                 break;
             int64_t plain = encrypt(core, s, pieces, count, 0);

@@ -14,7 +14,10 @@ ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
 SOURCES = [
     ENGINE / "tests/c/test_routes.c",
-    *(CSRC / f"{name}.c" for name in ("routes", "tree", "names", "escape", "answers")),
+    *(
+        CSRC / f"{name}.c"
+        for name in ("routes", "tree", "names", "escape", "answers", "etags", "file_folder")
+    ),
     # Names and values of fields are judged where heads are read.
     CSRC / "head.c",
     CSRC / "scan.c",

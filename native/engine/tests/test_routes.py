@@ -52,6 +52,7 @@ class Bound(Route):
         self.ahead = ()
         self.status = 200
         self.whole_body = False
+        self.folder = None
 
 
 def dispatcher(routes: Router[Target], slash: SlashPolicy = "strict") -> Dispatcher:

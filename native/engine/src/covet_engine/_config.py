@@ -76,6 +76,12 @@ class EngineConfig(PluginConfig):
         le=2**32 - 2**20,
         description="All input buffers together: reserved as addresses, taken as needed.",
     )
+    max_files: int = Field(
+        default=1024,
+        ge=1,
+        le=1_000_000,
+        description="Files at once that are sent without Python, or kept open for that; more is 503.",
+    )
     work: int = Field(
         default=256,
         ge=1,
@@ -113,6 +119,7 @@ def native_options(library: Library, config: EngineConfig, options: ServerOption
     native.high_water = config.high_water
     native.low_water = config.low_water
     native.work = config.work
+    native.max_files = config.max_files
     # A head that has begun may not take longer than one that has not.
     native.header_timeout = min(config.header_timeout, options.keep_alive_timeout)
     native.idle_timeout = options.keep_alive_timeout

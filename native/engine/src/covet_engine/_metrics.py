@@ -36,6 +36,7 @@ _GAUGES = (
     ("connections", "connections", "Connections that are open."),
     ("requests.in_flight", "in_flight", "Requests being answered in Python."),
     ("blocks", "blocks", "Input buffers in use."),
+    ("files", "files", "Files that are open: sent without Python, or kept for the next who asks."),
 )
 _SERVICE: Final = 96
 """Buckets the library has for service times: four to each power of two."""

@@ -26,6 +26,7 @@ from covet_kernel import ConfigurationError
 
 if TYPE_CHECKING:
     from covet_engine._asgi import Address
+    from covet_engine._folders import Folders
     from covet_engine._native import FFI, CData, Lib
 
 Lines: TypeAlias = Iterable[tuple[bytes, bytes]]
@@ -48,12 +49,14 @@ class Table:
         answers: What the engine answers by itself, by number.
     """
 
-    def __init__(self, lib: Lib, routes: CData, dispatcher: Dispatcher) -> None:
+    def __init__(self, lib: Lib, ffi: FFI, routes: CData, dispatcher: Dispatcher) -> None:
         self.routes = routes
         self.found: list[Found] = []
         self.answers: dict[int, PreparedAnswer] = {}
         self._lib = lib
+        self._ffi = ffi
         self._dispatcher = dispatcher
+        self._folders: Folders | None = None
         self._templates: dict[tuple[int, bytes], int] = {}
         self._numbers: dict[tuple[int, bytes, bytes, bytes], int] = {}
 
@@ -156,6 +159,8 @@ class Table:
 
     def _set_route(self, leaf: Leaf[Target], at: int, method: bytes, target: Found) -> None:
         number = self._number(target, f"{leaf.path} of {_owners(leaf)}")
+        if isinstance(target, Route) and self._set_folder(at, method, target, number):
+            return
         waits = isinstance(target, Route) and target.whole_body
         flags = self._lib.CV_ROUTE_WAIT if waits else 0
         arguments = arguments_of(target) if isinstance(target, Route) else None
@@ -163,6 +168,21 @@ class Table:
             most = self._dispatcher.limits_of(target).max_query_params
             _done(arguments.declare(self._lib, self.routes, number, min(most, _MOST_PAIRS)))
         _done(self._lib.cv_routes_set_route(self.routes, at, method, number, flags))
+
+    def _set_folder(self, leaf: int, method: bytes, route: Route, number: int) -> bool:
+        """Whether the engine sends the files that this route would."""
+        if route.folder is None or method != b"GET":
+            return False
+        if self._folders is None:
+            # Most services have none.
+            from covet_engine._folders import Folders
+
+            self._folders = Folders(self._lib, self._ffi, self.routes, self._answer)
+        folder = self._folders.number(route)
+        if folder is None:
+            return False
+        _done(self._lib.cv_routes_set_folder(self.routes, leaf, method, folder, number))
+        return True
 
     def _number(self, target: Found, what: str) -> int:
         """The engine's number for what Python answers."""
@@ -246,7 +266,7 @@ def compile_routes(lib: Lib, ffi: FFI, dispatcher: Dispatcher) -> Table:
     if routes == ffi.NULL:
         raise MemoryError
     try:
-        table = Table(lib, routes, dispatcher)
+        table = Table(lib, ffi, routes, dispatcher)
         table.fill()
     except BaseException:
         lib.cv_routes_free(routes)

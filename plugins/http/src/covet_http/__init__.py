@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from covet_http._rules._idempotency import AnswerNotKept, KeyInUse, KeyReused
     from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
     from covet_http._rules._trust import TrustedProxies
-    from covet_http._static import StaticFolder, static_folder
+    from covet_http._static import ServedFolder, StaticFolder, static_folder
     from covet_http._tls import (
         TlsCertificate,
         TlsConfig,
@@ -187,6 +187,7 @@ __all__ = [
     "Scope",
     "SecurityHeaders",
     "Send",
+    "ServedFolder",
     "ServerOptions",
     "SlashPolicy",
     "SlashRedirect",
@@ -252,6 +253,7 @@ _LATE = {
     "QueuedChannel": "_websocket._queued",
     "RequestIdConfig": "_rules._request_id",
     "RequestIdFilter": "_rules._request_id",
+    "ServedFolder": "_static",
     "StaticFolder": "_static",
     "TlsCertificate": "_tls",
     "TlsConfig": "_tls",

@@ -105,7 +105,9 @@ class Decoding:
     def route(self, make: MakesRoute, endpoint: Endpoint[HttpBinding], problems: Problems) -> Route:
         """The route of an endpoint, which says what its answers depend on."""
         negotiates = self.negotiates(endpoint.signature, endpoint.binding)
-        return make(endpoint, problems.extended(_VARY) if negotiates else problems)
+        made = make(endpoint, problems.extended(_VARY) if negotiates else problems)
+        made.any_query = not self._refuse_extra_query
+        return made
 
     def negotiates(self, signature: Signature, binding: HttpBinding) -> bool:
         """Whether the form of an operation's answer is the client's to choose."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,7 +22,14 @@ from covet_http._problem import RangeNotSatisfiable
 from covet_http._ranges import Span, parse_ranges
 from covet_http._request import Request
 from covet_http._results import HttpResult
-from covet_operations import Cancelled, ErrorKind, Internal, OperationError, PreconditionFailed
+from covet_operations import (
+    Cancelled,
+    ErrorKind,
+    Internal,
+    OperationError,
+    PreconditionFailed,
+    Unavailable,
+)
 
 BLOCK: Final = 128 * 1024
 # Linux alone reads what is in memory and nothing else.
@@ -66,6 +74,16 @@ class NoSuchPath(OperationError):
 
     kind = ErrorKind.NOT_FOUND
     title = "There is nothing at this path"
+
+
+def changed() -> OperationError:
+    """What a client is told that asks for a state of a file that it no longer has."""
+    return PreconditionFailed("it is not as the request expects it to be")
+
+
+def too_many() -> OperationError:
+    """What a client is told when no file can be opened."""
+    return Unavailable("too many files are open")
 
 
 class Found:
@@ -164,7 +182,12 @@ class File(HttpResult):
 
     def _reply(self, method: str, headers: Mapping[str, str], whole: bool) -> _Reply:
         """The answer, in a worker thread. ``whole``: whatever the client says it has or wants."""
-        found = self.find(headers)
+        try:
+            found = self.find(headers)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise too_many() from error
+            raise
         if found is None:
             raise NoSuchPath
         try:
@@ -189,7 +212,7 @@ class File(HttpResult):
             reply.say("cache-control", self.cache)
         outcome = "proceed" if whole else evaluate(headers, validators)
         if outcome == "failed":
-            raise PreconditionFailed("it is not as the request expects it to be")
+            raise changed()
         if outcome == "unmodified":
             reply.status = 304
             return
@@ -394,6 +417,14 @@ def _tables() -> MimeTypes:
     if not _known:
         _known.append(MimeTypes(filenames=()))
     return _known[0]
+
+
+def types_by_suffix() -> Mapping[str, str]:
+    """The media type of every suffix that is known, in lower case with its dot; ``""``: of all others."""
+    tables = _tables()
+    known = {*_TYPES, *tables.types_map[True], *tables.encodings_map, *tables.suffix_map}
+    types = {suffix.lower(): type_of(f"x{suffix}") for suffix in known}
+    return {"": type_of("x"), **types}
 
 
 def disposition(name: str, *, inline: bool = False) -> str:

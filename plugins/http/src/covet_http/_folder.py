@@ -25,7 +25,8 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # A pipe without a writer would keep whoever opens it.
 _READ = os.O_RDONLY | _CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_FOLDER = os.O_RDONLY | _CLOEXEC | getattr(os, "O_DIRECTORY", 0)
+# Whoever only walks through a folder need not be allowed to read it.
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | _CLOEXEC | getattr(os, "O_DIRECTORY", 0)
 
 
 def safe_segments(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from covet_http._binding import HttpBinding
 from covet_http._encode import form_of, media_type_of
@@ -16,10 +17,15 @@ from covet_http._results import HttpResult
 from covet_kernel.contracts import Operation
 from covet_operations import Endpoint, OperationError
 
+if TYPE_CHECKING:
+    from covet_http._static import ServedFolder
+
 Reply: TypeAlias = tuple[int, Headers, bytes]
 """Status, headers and body of an answer that is complete."""
 
 _BODILESS = (204, 205, 304)
+FOLDER: Final = "covet_http.static"
+"""Key of an operation's ``extra``: the `ServedFolder` that it answers from."""
 
 
 class StreamAbortedError(Exception):
@@ -53,11 +59,14 @@ class Route:
             `Request.ahead`); empty if it may not.
         constant: The headers of every success, without the length, if they are always the same; a
             request that has a ``_response`` says more.
+        folder: Whose files are the answers, for servers that send files by themselves; ``None`` where the
+            handler has to be asked.
+        any_query: Whether it answers whatever the query says, if it does not ask for that.
     """
 
     __slots__ = (
         "_common", "_content_type", "_head", "_links", "_location", "_problems", "_success", "ahead",
-        "binding", "constant", "endpoint", "events", "operation", "plain", "status", "streams", "varies",
+        "any_query", "binding", "constant", "endpoint", "events", "folder", "operation", "plain", "status", "streams", "varies",
         "whole_body",
     )  # fmt: skip
 
@@ -90,6 +99,10 @@ class Route:
         varies = self.streams or self._links or self._location is not None
         self.constant = None if varies else self._head
         self.plain = not varies and not self.varies and self.status not in _BODILESS
+        # Nothing of what `endpoint.alone` promises holds for those that look at answers.
+        told = endpoint.alone and type(self) is Route
+        self.folder: ServedFolder | None = self.operation.extra.get(FOLDER) if told else None
+        self.any_query = True
 
     def succeeded(self, request: Request, body: Any) -> Reply:
         """The complete answer of a call that has returned; not for streams."""
@@ -150,10 +163,18 @@ class Route:
             raise StreamAbortedError(str(error), status) from error
         if request.cause == "disconnect":
             return None
+        said = request._response
+        return self.refusal(error, said.always if said is not None else ())
+
+    def refusal(self, error: OperationError, more: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+        """The answer that says what is wrong.
+
+        Args:
+            error: What is.
+            more: Headers besides those that all such answers have.
+        """
         status, headers, body = self._problems.of(error)
-        if request._response is not None:
-            headers += request._response.always
-        return problem(status, joined(self._common, headers), body)
+        return problem(status, joined(self._common, [*headers, *more]), body)
 
 
 def problem(status: int, headers: Headers, body: bytes) -> Reply:

@@ -9,22 +9,36 @@ from typing import Final
 from pydantic import Field, field_validator
 
 from covet_http._accept import TooManyRangesError, preferred
+from covet_http._answers import PreparedAnswer
 from covet_http._binding import HttpBinding
 from covet_http._codings import acceptable
-from covet_http._file import File, FileContent, Found, NoSuchPath
+from covet_http._file import (
+    File,
+    FileContent,
+    Found,
+    NoSuchPath,
+    changed,
+    too_many,
+    types_by_suffix,
+)
 from covet_http._folder import Folder, safe_segments
 from covet_http._openapi._facts import EXTRA, Facts
 from covet_http._origin import is_path_here
 from covet_http._request import Request
 from covet_http._results import Redirect
+from covet_http._route import FOLDER, Route
 from covet_http._template import BadTemplateError, Parameter, parse_template
 from covet_kernel import ConfigurationError, PluginConfig
 from covet_kernel.contracts import Operation
 
 _CODE: Final = "COVET-HTTP-STATIC-FOLDER"
-_EXTRA: Final = "covet_http.static"
 # In the order of what they save.
 _CODINGS: Final[Mapping[str, str]] = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+# Said of each file: a header of every answer would be said twice.
+_SAID: Final = frozenset(
+    (b"accept-ranges", b"cache-control", b"content-encoding", b"content-range", b"etag",
+     b"last-modified")
+)  # fmt: skip
 # A client that only takes anything would take this too.
 _ANYTHING_OR_HTML: Final = ("application/octet-stream", "text/html")
 
@@ -115,15 +129,18 @@ def operations_for(path: str, options: StaticFolder) -> tuple[Operation, ...]:
             fix="Write it like '/assets', or '/' for everything.",
         ) from None
     served = _Served(options)
-    found = [_operation(f"static {path}", served.file, f"{prefix}/{{path:path}}", options)]
+    files = ServedFolder(options)
+    found = [_operation(f"static {path}", served.file, f"{prefix}/{{path:path}}", options, files)]
     if options.index or options.fallback:
-        found.append(_operation(f"static {path} index", served.index, f"{prefix}/", options))
+        found.append(_operation(f"static {path} index", served.index, f"{prefix}/", options, files))
         if prefix:
-            found.append(_operation(f"static {path} slash", served.slash, prefix, options))
+            found.append(_operation(f"static {path} slash", served.slash, prefix, options, None))
     return tuple(found)
 
 
-def _operation(name: str, handler: object, path: str, options: StaticFolder) -> Operation:
+def _operation(
+    name: str, handler: object, path: str, options: StaticFolder, files: ServedFolder | None
+) -> Operation:
     binding = HttpBinding(protocol="http", address=f"GET {path}", method="GET", path=path)
     return Operation(
         name=name,
@@ -132,7 +149,7 @@ def _operation(name: str, handler: object, path: str, options: StaticFolder) -> 
         effect="read",
         requires=options.requires,
         errors=(NoSuchPath,),
-        extra={EXTRA: Facts(hidden=True), _EXTRA: options.folder},
+        extra={EXTRA: Facts(hidden=True), **({} if files is None else {FOLDER: files})},
     )
 
 
@@ -147,8 +164,9 @@ def check_folders(operations: Iterable[tuple[Operation, str]]) -> None:
     """
     missing: dict[Path, ConfigurationError] = {}
     for operation, owner in operations:
-        folder = operation.extra.get(_EXTRA)
-        if isinstance(folder, Path) and folder not in missing and not folder.is_dir():
+        served = operation.extra.get(FOLDER)
+        folder = served.options.folder if isinstance(served, ServedFolder) else None
+        if folder is not None and folder not in missing and not folder.is_dir():
             missing[folder] = ConfigurationError(
                 _CODE,
                 f"{str(folder)!r}, which {owner or 'the service'} serves at"
@@ -159,6 +177,41 @@ def check_folders(operations: Iterable[tuple[Operation, str]]) -> None:
         raise next(iter(missing.values()))
     if missing:
         raise ExceptionGroup("folders are missing", list(missing.values()))
+
+
+class ServedFolder:
+    """A folder for servers that send its files themselves: `Route.folder`.
+
+    The path's parameter, or nothing, names the file. What a server cannot say by itself it leaves to
+    the route: a missing slash, ranges beyond the end, the fallback, and names that it cannot read.
+
+    Attributes:
+        options: What is served, and how.
+    """
+
+    def __init__(self, options: StaticFolder) -> None:
+        self.options = options
+
+    def headers(self, route: Route) -> Sequence[tuple[bytes, bytes]] | None:
+        """What all answers of a route of it say; ``None`` if the route has to be asked."""
+        said = [line for line in route.constant or () if line[0] != b"content-type"]
+        return None if any(name in _SAID for name, _ in said) else said
+
+    def missing(self, route: Route) -> PreparedAnswer:
+        """The 404."""
+        return PreparedAnswer(route.refusal(NoSuchPath()))
+
+    def changed(self, route: Route) -> PreparedAnswer:
+        """The 412 for a client that asks for a state of a file that it no longer has."""
+        return PreparedAnswer(route.refusal(changed()))
+
+    def busy(self, route: Route) -> PreparedAnswer:
+        """The 503 where no file can be opened."""
+        return PreparedAnswer(route.refusal(too_many()))
+
+    def types(self) -> Mapping[str, str]:
+        """The media types by suffix, in lower case with its dot; ``""``: of all others."""
+        return types_by_suffix()
 
 
 class _Served:

@@ -46,6 +46,8 @@ class Endpoint(Generic[B_co]):
             context of its own, under no scope and without a look at the clock. What it returns is left
             of the call, and goes to `finish` at once in the same task, once ``call.deadline`` is set;
             ``None``: the call is done. What it raises goes to `failure`.
+        alone: Whether nothing runs around the handler and nothing is made for it, so that whoever
+            knows what it would answer need not ask it.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Endpoint(Generic[B_co]):
         "_phase",
         "_start",
         "_translator",
+        "alone",
         "begin",
         "binding",
         "operation",
@@ -77,11 +80,13 @@ class Endpoint(Generic[B_co]):
         connect: Opens | None = None,
         compose_direct: ComposeDirect | None = None,
         deliver: Deliver | None = None,
+        alone: bool = False,
     ) -> None:
         self.operation = operation
         self.binding: B_co = binding
         self.signature = signature
         self.timeout = timeout
+        self.alone = alone
         self._compose = compose
         self._translator = translator
         self._phase = phase

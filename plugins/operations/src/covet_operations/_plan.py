@@ -187,6 +187,7 @@ class Plan:
                 else partial(compose_direct, layers, inner)
             ),
             deliver=found.deliver,
+            alone=len(layers) == 1 and not signature.injected,
         )
 
     def _layers(self, operation: Operation, binding: Binding, decode: Layer) -> list[Layer]:
