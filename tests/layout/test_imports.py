@@ -26,6 +26,8 @@ EXTENDS: dict[str, set[str]] = {
     # Servers are plugged into covet-http, by the types of its public door.
     "engine": {"http"},
     "hypercorn": {"http"},
+    # GraphQL is carried by HTTP: its requests, and its streams of events.
+    "graphql": {"http"},
     # Tables are compared as covet-sql makes them, and drivers say how tools connect.
     "migrations": {"sql"},
     # Drivers share a pool and the reading of a statement's parameters.

@@ -1,0 +1,43 @@
+"""GraphQL: operations and typed models as one schema."""
+
+from __future__ import annotations
+
+from covet_graphql._binding import GraphqlBinding
+from covet_graphql._call import FieldCall
+from covet_graphql._config import GraphqlConfig
+from covet_graphql._loading import Load, Loader, Loading
+from covet_graphql._marks import (
+    Scalar,
+    Union,
+    field,
+    interface,
+    loader,
+    mutation,
+    named,
+    query,
+    resolver,
+    subscription,
+)
+from covet_graphql._plugin import Graphql
+from covet_graphql._scalars import ID
+
+__all__ = [
+    "ID",
+    "FieldCall",
+    "Graphql",
+    "GraphqlBinding",
+    "GraphqlConfig",
+    "Load",
+    "Loader",
+    "Loading",
+    "Scalar",
+    "Union",
+    "field",
+    "interface",
+    "loader",
+    "mutation",
+    "named",
+    "query",
+    "resolver",
+    "subscription",
+]

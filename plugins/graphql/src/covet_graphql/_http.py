@@ -1,0 +1,174 @@
+"""GraphQL over HTTP: one path that takes GET and POST."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+import covet_http as http
+from covet_graphql._accept import JSON, RESPONSE, chosen
+from covet_graphql._config import GraphqlConfig
+from covet_graphql._documents import BadRequestError
+from covet_graphql._request import MALFORMED, Asked, asked, malformed
+from covet_graphql._service import Answer, NotAQueryError, Service
+from covet_kernel.contracts import Operation
+from covet_operations import operation, operations_of
+
+_BAD: Final = 400
+_NOT_ALLOWED: Final = 405
+_NOT_ACCEPTABLE: Final = 406
+_PARAMETERS: Final = frozenset(("query", "operationName", "variables", "extensions"))
+
+
+class Endpoint:
+    """Where requests are taken.
+
+    Args:
+        config: The path.
+
+    Attributes:
+        service: Of the present phase.
+    """
+
+    def __init__(self, config: GraphqlConfig) -> None:
+        self._config = config
+        self.service: Service
+
+    def operations(self) -> Iterator[Operation]:
+        """What serves the path."""
+        path = self._config.path
+
+        @operation(name="covet_graphql.post", anonymous=True, effect="write")
+        @http.post(path)
+        @http.openapi(hidden=True)
+        async def post(request: http.Request) -> http.Content:
+            return await self._post(request)
+
+        @operation(name="covet_graphql.get", anonymous=True, effect="read")
+        @http.get(path)
+        @http.openapi(hidden=True)
+        async def get(request: http.Request) -> http.Content:
+            return await self._get(request)
+
+        yield from operations_of(held(post, get))
+
+    async def _post(self, request: http.Request) -> http.Content:
+        media_type = self._media_type(request)
+        if media_type is None:
+            return _not_acceptable()
+        body = request.json_soon()
+        if not isinstance(body, bytes):
+            body = await body
+        try:
+            document = from_json(body, allow_inf_nan=False)
+        except ValueError:
+            return _sent({"errors": [_said("The body is no JSON.")]}, media_type, _BAD)
+        if isinstance(document, list):
+            return await self._batch(document, request, media_type)
+        try:
+            given = asked(document)
+        except BadRequestError as error:
+            return self._refused(error, media_type)
+        answer, status = await self._answer(given, request, media_type)
+        return _sent(answer, media_type, status)
+
+    async def _get(self, request: http.Request) -> http.Content:
+        media_type = self._media_type(request)
+        if media_type is None:
+            return _not_acceptable()
+        try:
+            given = asked_by_query(request)
+        except BadRequestError as error:
+            return self._refused(error, media_type)
+        answer, status = await self._answer(given, request, media_type, only_queries=True)
+        return _sent(answer, media_type, status)
+
+    async def _batch(
+        self, documents: list[Any], request: http.Request, media_type: str
+    ) -> http.Content:
+        most = self._config.max_batch
+        if most == 1:
+            error = malformed("One request has one operation: batches are not taken.")
+            return self._refused(error, media_type)
+        if not documents or len(documents) > most:
+            error = malformed(f"A batch has between one and {most} operations.")
+            return self._refused(error, media_type)
+        answers: list[Answer] = []
+        for each in documents:
+            try:
+                given = asked(each)
+            except BadRequestError as error:
+                return self._refused(error, media_type)
+            answers.append((await self._answer(given, request, JSON))[0])
+        return _sent(answers, media_type, 200)
+
+    async def _answer(
+        self, given: Asked, request: http.Request, media_type: str, *, only_queries: bool = False
+    ) -> tuple[Answer, int]:
+        service = self.service
+        try:
+            ready = service.prepare(given, only_queries=only_queries)
+        except BadRequestError as error:
+            # To older clients every answer to what is a request of GraphQL's is a success.
+            well_formed = error.code != MALFORMED and media_type == JSON
+            return service.refusal(error), 200 if well_formed else _BAD
+        except NotAQueryError:
+            request.response.set("allow", "POST")
+            return {"errors": [_said("GET is for queries: send this one with POST.")]}, _NOT_ALLOWED
+        if ready.streams:
+            answer = await service.answer(ready, request)
+            return answer, _BAD if media_type == RESPONSE else 200
+        return await service.answer(ready, request), 200
+
+    def _refused(self, error: BadRequestError, media_type: str) -> http.Content:
+        return _sent(self.service.refusal(error), media_type, _BAD)
+
+    @staticmethod
+    def _media_type(request: http.Request) -> str | None:
+        line = request.header_list(b"accept")
+        return chosen(line.decode("latin-1"))
+
+
+def held(*functions: Any) -> object:
+    """Functions that were made at run time, where `operations_of` looks for them."""
+    return type("Held", (), {each.__name__: staticmethod(each) for each in functions})()
+
+
+def asked_by_query(request: http.Request) -> Asked:
+    """What the query of a URL asks.
+
+    Raises:
+        BadRequestError: It is no request.
+    """
+    found: dict[str, Any] = {}
+    for name in _PARAMETERS:
+        value = request.query.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise malformed(f"'{name}' comes more than once.")
+        if name in ("variables", "extensions"):
+            if not value:
+                continue
+            try:
+                found[name] = from_json(value, allow_inf_nan=False)
+            except ValueError:
+                raise malformed(f"'{name}' has to be JSON.") from None
+        else:
+            found[name] = value
+    return asked(found)
+
+
+def _said(message: str, code: str = "graphql-malformed") -> dict[str, Any]:
+    return {"message": message, "extensions": {"code": code}}
+
+
+def _sent(answer: Any, media_type: str, status: int) -> http.Content:
+    return http.Content(to_json(answer), media_type, status=status)
+
+
+def _not_acceptable() -> http.Content:
+    message = f"Answers come as {RESPONSE} or {JSON}."
+    return _sent({"errors": [_said(message)]}, JSON, _NOT_ACCEPTABLE)

@@ -1,0 +1,68 @@
+"""The plugin: a schema made when a phase begins, and served where HTTP is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from covet_graphql._config import GraphqlConfig
+from covet_kernel import Context, Plugin, Serving
+from covet_kernel.contracts import Operation
+from covet_operations import OPERATIONS, Pipeline
+
+if TYPE_CHECKING:
+    from covet_graphql._http import Endpoint
+
+
+class Graphql(Plugin[GraphqlConfig]):
+    """Serves every operation that is a field of the schema."""
+
+    requires = (OPERATIONS,)
+    implies = ("http",)
+
+    def __init__(self, config: GraphqlConfig) -> None:
+        super().__init__(config)
+        from covet_graphql._http import Endpoint
+        from covet_graphql._sse import EventEndpoint
+        from covet_graphql._subscriptions import Subscriptions
+
+        self._subscriptions = Subscriptions()
+        self._endpoint: Endpoint = Endpoint(config)
+        self._events = EventEndpoint(config, self._endpoint, self._subscriptions)
+
+    @asynccontextmanager
+    async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        """Make the schema anew whenever a phase begins."""
+        pipeline = ctx.require(OPERATIONS)
+        trusted = None
+        if self.config.trusted_documents:
+            from covet_graphql._persisted import read_trusted
+
+            trusted = read_trusted(ctx.directory / self.config.trusted_documents)
+        ctx.compile(lambda serving: self._compile(serving, pipeline, trusted))
+        ctx.serve(self._subscriptions.run)
+        yield
+        self._events.close()
+
+    def _compile(
+        self, serving: Serving, pipeline: Pipeline, trusted: dict[str, str] | None
+    ) -> None:
+        from covet_graphql._binding import GraphqlBinding
+        from covet_graphql._schema import build, codec
+        from covet_graphql._service import Service
+
+        endpoints = pipeline.compile(serving, GraphqlBinding, codec)
+        if not endpoints and any(
+            isinstance(each, GraphqlBinding)
+            for operation in serving.operations
+            for each in operation.bindings
+        ):
+            return  # what is wrong with the phase is said already
+        self._endpoint.service = Service(build(endpoints), pipeline, self.config, trusted)
+
+    def covet_operations(self) -> Iterable[Operation]:
+        """What takes requests."""
+        yield from self._endpoint.operations()
+        if self.config.stream_path:
+            yield from self._events.operations()

@@ -1,0 +1,50 @@
+"""The service of `graphql_shop`, served, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import graphql_shop
+
+from covet_graphql import Graphql
+from covet_http.testing import Client, run_service
+from covet_kernel import Plugin
+
+
+@asynccontextmanager
+async def serving(
+    *more: Any,
+    server: str = "auto",
+    plugins: Mapping[str, type[Plugin[Any]]] | None = None,
+    operations: tuple[Any, ...] = graphql_shop.ALL,
+    **config: Any,
+) -> AsyncIterator[Client]:
+    """Serve the shop's operations, or others, with this configuration of the plugin."""
+    async with run_service(
+        *operations,
+        *more,
+        server=server,
+        plugins={"graphql": Graphql, **(plugins or {})},
+        config={"graphql": config},
+    ) as client:
+        yield client
+
+
+async def ask(
+    client: Client, query: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
+    """Ask by POST, as older clients do: every answer is a success."""
+    answer = await client.post("/graphql", json={"query": query, **more}, headers=headers or {})
+    assert answer.status == 200, answer.body
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when something is so; what makes it so runs meanwhile."""
+    with anyio.fail_after(20):
+        while not holds():
+            await anyio.sleep(0.001)
