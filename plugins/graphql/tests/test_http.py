@@ -140,14 +140,14 @@ async def test_documents_may_be_named_by_their_hash() -> None:
         assert by_url.json() == {"data": {"who": ""}}
         wrong = await client.post("/graphql", json={"query": "{ w: who }", "extensions": said})
         assert "data" not in wrong.json()
-        for hash in (7, "x", "z" * 64, None):
-            odd = {"persistedQuery": {"sha256Hash": hash}}
+        for name in (7, "x", "z" * 64, None):
+            odd = {"persistedQuery": {"sha256Hash": name}}
             answer = await client.post("/graphql", json={"query": query, "extensions": odd})
             assert (answer.status, "data" in answer.json()) == (400, False)
         for each in range(3):  # others push it out
             text = f"{{ w{each}: who }}"
-            name = {"persistedQuery": {"sha256Hash": sha256(text.encode()).hexdigest()}}
-            await ask(client, text, extensions=name)
+            other = {"persistedQuery": {"sha256Hash": sha256(text.encode()).hexdigest()}}
+            await ask(client, text, extensions=other)
         assert "errors" in (await client.post("/graphql", json={"extensions": said})).json()
     async with serving(persisted=False) as client:
         assert "errors" in await ask(client, query, extensions=said)

@@ -148,7 +148,7 @@ async def test_several_operations_on_one_stream(server: str) -> None:
             async def listen() -> None:
                 async with client.stream("GET", f"{PATH}?token={reserved.text}") as answer:
                     async for each in answer.events():
-                        got += [read(each)]
+                        got.extend([read(each)])
 
             tasks.start_soon(listen)
             assert await begin("a", "subscription { arrivals { id } }") == 202
