@@ -28,6 +28,8 @@ EXTENDS: dict[str, set[str]] = {
     "hypercorn": {"http"},
     # GraphQL is carried by HTTP: its requests, and its streams of events.
     "graphql": {"http"},
+    # `covet openapi diff` compares as `covet contract diff` does.
+    "http": {"contract"},
     # Tables are compared as covet-sql makes them, and drivers say how tools connect.
     "migrations": {"sql"},
     # Drivers share a pool and the reading of a statement's parameters.

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from covet_http._versions._plan import Versions
     from covet_http._versions._routes import VersionedRoutes
     from covet_http._websocket._compile import WebSockets
+    from covet_operations import ContractDocument
 
 log = logging.getLogger("covet.http")
 
@@ -138,6 +139,12 @@ class Http(Plugin[HttpConfig]):
         from covet_http._openapi._command import openapi_command
 
         return (openapi_command(self.config),)
+
+    def covet_contract_documents(self) -> Iterable[ContractDocument]:
+        from covet_http._openapi._rendered import render_all
+        from covet_operations import ContractDocument
+
+        yield ContractDocument(kind="openapi", render=partial(render_all, config=self.config))
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:

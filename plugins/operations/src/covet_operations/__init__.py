@@ -42,6 +42,20 @@ from covet_operations._translate import ErrorMapping
 if TYPE_CHECKING:
     from covet_operations._bulk._checked import Checked
     from covet_operations._bulk._result import BulkResult, Outcome
+    from covet_operations._contract._channel import (
+        Channel,
+        ChannelMessage,
+        ChannelOperation,
+        ChannelSource,
+        Topic,
+    )
+    from covet_operations._contract._document import (
+        Comparer,
+        ContractDocument,
+        ContractView,
+        Finding,
+        Severity,
+    )
     from covet_operations._fields._html import Html, SafeHtml
     from covet_operations._fields._money import Money
     from covet_operations._fields._phone import Phone, PhoneNumber
@@ -60,9 +74,16 @@ __all__ = [
     "BulkFailed",
     "BulkResult",
     "Cancelled",
+    "Channel",
+    "ChannelMessage",
+    "ChannelOperation",
+    "ChannelSource",
     "Checked",
     "Codec",
+    "Comparer",
     "Conflict",
+    "ContractDocument",
+    "ContractView",
     "CursorQuery",
     "CursorSelection",
     "DeadlineExceeded",
@@ -70,6 +91,7 @@ __all__ = [
     "ErrorKind",
     "ErrorMapping",
     "Filter",
+    "Finding",
     "Forbidden",
     "Gone",
     "Html",
@@ -101,12 +123,14 @@ __all__ = [
     "ProviderScope",
     "RateLimited",
     "SafeHtml",
+    "Severity",
     "Signature",
     "Slug",
     "Sort",
     "SortBy",
     "Suspended",
     "TooLarge",
+    "Topic",
     "TransportBinding",
     "TransportResult",
     "Unauthenticated",
@@ -125,10 +149,18 @@ __all__ = [
 
 _LATE = {
     "BulkResult": "_bulk._result",
+    "Channel": "_contract._channel",
+    "ChannelMessage": "_contract._channel",
+    "ChannelOperation": "_contract._channel",
+    "ChannelSource": "_contract._channel",
     "Checked": "_bulk._checked",
+    "ContractDocument": "_contract._document",
+    "ContractView": "_contract._document",
+    "Comparer": "_contract._document",
     "CursorQuery": "_paging._query",
     "CursorSelection": "_paging._select",
     "Filter": "_paging._filter",
+    "Finding": "_contract._document",
     "Html": "_fields._html",
     "Money": "_fields._money",
     "OffsetPage": "_paging._page",
@@ -140,9 +172,11 @@ _LATE = {
     "Phone": "_fields._phone",
     "PhoneNumber": "_fields._phone",
     "SafeHtml": "_fields._html",
+    "Severity": "_contract._document",
     "Slug": "_fields._slug",
     "Sort": "_paging._sort",
     "SortBy": "_paging._sort",
+    "Topic": "_contract._channel",
 }
 """What is imported when it is first asked for: models take time to make, and few services need these."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -16,6 +17,10 @@ from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._providers import Provider, providers_of
 from covet_operations._translate import ErrorMapping
 
+if TYPE_CHECKING:
+    from covet_operations._contract._channel import Channel, ChannelSource
+    from covet_operations._contract._document import ContractDocument
+
 
 class Specs:
     """Hooks this plugin adds to the kernel's."""
@@ -27,6 +32,14 @@ class Specs:
     @hookspec
     def covet_error_mappings(self) -> Iterable[ErrorMapping]:  # type: ignore[empty-body]
         """How exceptions of libraries are shown to callers."""
+
+    @hookspec
+    def covet_contract_documents(self) -> Iterable[ContractDocument]:  # type: ignore[empty-body]
+        """What describes the service on the plugin's protocol; asked by ``covet contract``."""
+
+    @hookspec
+    def covet_channels(self) -> Iterable[Channel | ChannelSource]:  # type: ignore[empty-body]
+        """Where messages are sent and received, or what finds that out."""
 
 
 class Operations(Plugin[OperationsConfig]):

@@ -6,14 +6,13 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from covet_kernel import Command, ConfigurationError
 
 if TYPE_CHECKING:
     from covet_http._config import HttpConfig
-    from covet_http._versions._plan import Versions
-    from covet_kernel import Assembly, Serving
+    from covet_kernel import Assembly
 
 
 def openapi_command(config: HttpConfig) -> Command:
@@ -41,11 +40,11 @@ def _configure(parser: ArgumentParser) -> None:
 
 
 def _print(args: Namespace, assembly: Assembly, config: HttpConfig) -> int:
-    from covet_http._openapi._document import build, encode
+    from covet_http._openapi._rendered import render, versions_of
     from covet_operations import preview
 
     pipeline, serving = preview(assembly)
-    versions = _versions(assembly, serving, config)
+    versions = versions_of(assembly, serving, config)
     version = args.api_version
     if versions is not None and versions.config.by != "path":
         version = version or versions.config.default or versions.served[-1]
@@ -57,8 +56,7 @@ def _print(args: Namespace, assembly: Assembly, config: HttpConfig) -> int:
                 given=version,
                 fix="Name one of them: --api-version.",
             )
-    document = build(serving, pipeline, config, versions, version)
-    text = encode(document, indent=2).decode() + "\n"
+    text = render(serving, pipeline, config, versions, version)
     if args.output is None:
         sys.stdout.write(text)
         return 0
@@ -69,27 +67,9 @@ def _print(args: Namespace, assembly: Assembly, config: HttpConfig) -> int:
     return 0
 
 
-def _versions(assembly: Assembly, serving: Serving, config: HttpConfig) -> Versions | None:
-    from covet_http._binding import HttpBinding
-    from covet_http._versions._changes import version_changes_of
-    from covet_http._versions._plan import Versions
-
-    if config.versions is None:
-        return None
-    # The plugin declares those of modules once it is up.
-    marked = [("http", each) for module in assembly.modules for each in version_changes_of(module)]
-    bindings = [
-        each
-        for operation in serving.operations
-        for each in operation.bindings
-        if isinstance(each, HttpBinding)
-    ]
-    changes = [*serving.collect("covet_http_version_changes"), *marked]
-    return Versions(config.versions, changes, bindings)
-
-
 def _compare(args: Namespace) -> int:
-    from covet_http._openapi._diff import breaking_changes
+    from covet_contract import compare
+    from covet_operations import Severity
 
     if args.old is None or args.new is None:
         raise ConfigurationError(
@@ -97,25 +77,32 @@ def _compare(args: Namespace) -> int:
             "two documents are compared, and these are not two.",
             fix="covet openapi diff OLD NEW",
         )
-    changes = breaking_changes(_read(args.old), _read(args.new))
+    name = args.new.name
+    found = compare("openapi", {name: _read(args.old)}, {name: _read(args.new)})
+    changes = [each for each in found if each.severity == Severity.BREAKING]
     if args.json:
-        sys.stdout.write(json.dumps([change.as_data() for change in changes], indent=2) + "\n")
+        rows = [
+            {"kind": each.code, "place": each.subject, "problem": each.problem} for each in changes
+        ]
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
-        for change in changes:
-            sys.stdout.write(f"{change}\n")
+        for each in changes:
+            sys.stdout.write(f"{each.subject}: {each.problem} ({each.code})\n")
         if not changes:
             sys.stdout.write("no breaking changes\n")
     return 1 if changes else 0
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> str:
+    """The text of a document, which has to be one."""
     try:
-        document = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        document = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, "cannot be read", error) from None
     if not isinstance(document, dict) or not str(document.get("openapi", "")).startswith("3."):
         raise _unreadable(path, "is no OpenAPI 3 document", None)
-    return document
+    return text
 
 
 def _unreadable(path: Path, what: str, error: Exception | None) -> ConfigurationError:

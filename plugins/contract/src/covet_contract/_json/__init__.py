@@ -1,0 +1,1 @@
+"""JSON documents: their references, and what changes between two schemas."""

@@ -1,0 +1,1 @@
+"""What a service promises its callers: documents of protocols, channels of messages, and findings."""
