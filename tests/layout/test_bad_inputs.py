@@ -33,6 +33,7 @@ APPLIES: dict[int, frozenset[str]] = {
     **dict.fromkeys(range(37, 55), ALL),
     40: SERVERS,  # the access log of another server is its own
     60: ALL,
+    63: frozenset({HTTP2}),
     70: ALL,
     76: ALL,
 }
@@ -42,7 +43,6 @@ ANYWHERE = frozenset({62, 71, 73})
 WAITING: dict[int, str] = {
     **dict.fromkeys(range(55, 60), "websocket"),
     61: "websocket",
-    63: "grpc",
     **dict.fromkeys(range(64, 68), "jwt"),
     68: "oauth2",
     69: "sessions",
@@ -58,6 +58,7 @@ _FIXTURES = {
 }
 _FILES = {
     "native/engine/tests": frozenset({ENGINE}),
+    "plugins/grpc/tests/test_": frozenset({HTTP2}),
     "plugins/hypercorn/tests/test_http2": frozenset({HTTP2}),
     "plugins/hypercorn/tests/http3/test_": frozenset({HTTP3}),
     "plugins/hypercorn/tests/test_": frozenset({PORTABLE}),

@@ -30,6 +30,8 @@ EXTENDS: dict[str, set[str]] = {
     "graphql": {"http"},
     # `covet openapi diff` compares as `covet contract diff` does.
     "http": {"contract"},
+    # gRPC is carried by HTTP: services are mounted on its port.
+    "grpc": {"http"},
     # Tables are compared as covet-sql makes them, and drivers say how tools connect.
     "migrations": {"sql"},
     # Drivers share a pool and the reading of a statement's parameters.

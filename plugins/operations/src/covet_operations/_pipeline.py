@@ -140,10 +140,14 @@ class Pipeline:
         """Whether a call of an operation without credentials is let in, for schemas."""
         return self._plans[serving].is_anonymous(operation)
 
+    @property
+    def newest(self) -> Serving:
+        """The newest phase. Whoever is asked by another plugin, and not told which, compiles this one."""
+        return max(self._plans, key=lambda serving: serving.number)
+
     def translate(self, error: Exception) -> OperationError | None:
         """The typed error for an exception in the newest phase; ``None`` if it is unexpected."""
-        newest = max(self._plans, key=lambda serving: serving.number)
-        return self._plans[newest].translate(error)
+        return self._plans[self.newest].translate(error)
 
     def phase(self, serving: Serving) -> AbstractAsyncContextManager[None]:
         """Keep a phase's app-scoped providers open while the block runs.

@@ -1,0 +1,48 @@
+"""The configuration of ``[plugins.grpc]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from covet_kernel import PluginConfig
+
+
+class WebConfig(PluginConfig):
+    """``[plugins.grpc.web]``: gRPC-Web, for browsers and whatever speaks HTTP/1.1."""
+
+    origins: tuple[str, ...] = Field(
+        default=(),
+        description="Origins whose pages may call, such as 'https://shop.example'; '*': all.",
+    )
+    headers: tuple[str, ...] = Field(
+        default=("authorization",),
+        description="Metadata that pages of those origins may send besides the protocol's own.",
+    )
+    max_age: int = Field(
+        default=600, ge=0, description="Seconds browsers may keep what they were told of that."
+    )
+
+
+class GrpcConfig(PluginConfig):
+    """``[plugins.grpc]``."""
+
+    lock: Path = Field(
+        default=Path("grpc.lock.json"),
+        description="Holds the numbers of fields, beside covet.toml; 'covet grpc lock' writes it.",
+    )
+    max_receive_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1, description="Bytes a message may have that comes in."
+    )
+    compression: Literal["none", "gzip", "deflate"] = Field(
+        default="none", description="How answers are compressed for callers that accept it."
+    )
+    compress_from: int = Field(
+        default=1024, ge=0, description="Bytes from which on a message is worth compressing."
+    )
+    error_domain: str = Field(
+        default="", description="Who says so in error details; the service's name unless given."
+    )
+    web: WebConfig | None = Field(default=None, description="Speak gRPC-Web as well.")

@@ -1,0 +1,100 @@
+"""A library behind a real port, and its messages as a client has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anyio.from_thread import BlockingPortal
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from grpc_library import Library
+from grpc_tools import protoc
+
+from covet_grpc import Grpc
+from covet_http import Http
+from covet_hypercorn import Hypercorn
+from covet_kernel import Kernel
+from covet_operations import Operations
+
+CLASSES: dict[str, Any] = {
+    "operations": Operations, "http": Http, "hypercorn": Hypercorn, "grpc": Grpc, "library": Library,
+}  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "http": {"port": 0, "server": "hypercorn"},
+    "hypercorn": {"http2": True},
+    "grpc": {"compression": "gzip", "web": {"origins": ["https://shop.example"]}},
+}
+
+
+class Messages:
+    """The messages of a compiled ``.proto``.
+
+    Args:
+        files: The descriptors, each after those it needs.
+    """
+
+    def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
+        self._pool = descriptor_pool.DescriptorPool()
+        for file in files.file:
+            self._pool.AddSerializedFile(file.SerializeToString())
+
+    def __call__(self, name: str) -> Any:
+        return message_factory.GetMessageClass(self._pool.FindMessageTypeByName(name))
+
+    def method(self, address: str) -> Any:
+        service, _, name = address.partition("/")
+        return self._pool.FindServiceByName(service).FindMethodByName(name)
+
+
+def compile_protos(folder: Path) -> Messages:
+    """What protoc makes of all ``.proto`` files of a folder."""
+    out = folder / "all.binpb"
+    include = Path(protoc.__file__).parent / "_proto"
+    names = [str(path) for path in sorted(folder.rglob("*.proto"))]
+    code = protoc.main(
+        [
+            "protoc",
+            f"-I{folder}",
+            f"-I{include}",
+            "--include_imports",
+            f"--descriptor_set_out={out}",
+            *names,
+        ]
+    )
+    assert code == 0
+    return Messages(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()))
+
+
+@dataclass
+class Served:
+    """A library that is served."""
+
+    port: int
+    library: Library
+    messages: Messages
+    portal: BlockingPortal
+    kernel: Kernel
+
+    def stub(self, channel: Any, address: str) -> Any:
+        """A method, as generated code would call it."""
+        method = self.messages.method(f"library.v1.Books/{address}")
+        takes, gives = (
+            self.messages(method.input_type.full_name),
+            self.messages(method.output_type.full_name),
+        )
+        make: Callable[..., Any] = getattr(
+            channel,
+            ("stream" if method.client_streaming else "unary")
+            + ("_stream" if method.server_streaming else "_unary"),
+        )
+        return make(
+            f"/library.v1.Books/{address}",
+            request_serializer=takes.SerializeToString,
+            response_deserializer=gives.FromString,
+        )
+
+    def make(self, name: str, /, **fields: Any) -> Any:
+        """A message."""
+        return self.messages(f"library.v1.{name}")(**fields)
