@@ -265,7 +265,7 @@ async def test_a_stop_that_fails_is_told(folder: Path, caplog: pytest.LogCapture
     assert "the disk is full" in caplog.text
 
 
-async def test_websockets_are_refused(folder: Path) -> None:
+async def test_websockets_are_refused_where_there_are_none(folder: Path) -> None:
     app = http.asgi_app(folder / "covet.toml", environ={})
     sent: list[Message] = []
 
@@ -276,8 +276,8 @@ async def test_websockets_are_refused(folder: Path) -> None:
         sent.append(message)
 
     async with living(app):
-        await app({"type": "websocket", "path": "/legacy"}, receive, send)
-    await app({"type": "websocket", "path": "/legacy"}, receive, send)
+        await app({"type": "websocket", "path": "/none", "headers": []}, receive, send)
+    await app({"type": "websocket", "path": "/none", "headers": []}, receive, send)
     assert [each["type"] for each in sent] == ["websocket.close", "websocket.close"]
 
 

@@ -12,7 +12,9 @@ _CUT_TARGET = 2048
 _CUT_AGENT = 256
 
 
-def log_access(scope: Any, status: int, seconds: float, size: int) -> None:
+def log_access(
+    scope: Any, status: int, seconds: float, size: int, *, close: int | None = None
+) -> None:
     """Log one request.
 
     Everything a client chose is written as JSON in ASCII, so control characters, line ends and
@@ -22,7 +24,8 @@ def log_access(scope: Any, status: int, seconds: float, size: int) -> None:
         scope: The request's ASGI scope.
         status: Of the answer; 499 if the client left before its end, and what ended it if we did.
         seconds: From the request's head to the end of its answer.
-        size: Bytes of the answer's body.
+        size: Bytes of the answer's body, or of a WebSocket's messages that were sent.
+        close: The code that a WebSocket was closed with.
     """
     agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
     client = scope.get("client")
@@ -38,4 +41,6 @@ def log_access(scope: Any, status: int, seconds: float, size: int) -> None:
         "bytes": size,
         "agent": agent[:_CUT_AGENT].decode("latin-1"),
     }
+    if close is not None:
+        record["close"] = close
     access.info("%s", to_json(record, ensure_ascii=True).decode("ascii"))

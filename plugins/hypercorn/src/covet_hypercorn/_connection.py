@@ -254,8 +254,9 @@ class Connection:
                 self._reading.cancel()
         self._protocol.expire(now)
         if now >= self.write_by:
-            self._protocol.not_read()
-            self._tasks.cancel_scope.cancel()
+            self.write_by = _NEVER
+            if not self._protocol.not_read():
+                self._tasks.cancel_scope.cancel()
 
     def drain(self, now: float) -> None:
         """Wait less for the next request, and let the protocol say so."""

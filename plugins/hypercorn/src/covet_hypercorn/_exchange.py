@@ -25,7 +25,7 @@ CLIENT_CLOSED_REQUEST = 499
 _QUEUE = 8
 
 
-def _not_ours(error: BaseException) -> BaseException | None:
+def not_ours(error: BaseException) -> BaseException | None:
     """What of an error ends more than one request: a cancellation, or the process."""
     beyond = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit)
     if isinstance(error, BaseExceptionGroup):
@@ -170,7 +170,7 @@ class Exchange:
                 self._status = aborted.status
             except BaseException as error:
                 self._status = 500
-                going_on = _not_ours(error)
+                going_on = not_ours(error)
                 if going_on is error:
                     raise
                 log.exception("the application failed outside its own error handling")

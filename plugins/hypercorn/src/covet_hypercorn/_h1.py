@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,15 @@ import anyio
 import anyio.lowlevel
 import h11
 
+from covet_http import judge_handshake, wants_websocket
 from covet_hypercorn._exchange import Exchange
-from covet_hypercorn._scope import make_scope
+from covet_hypercorn._scope import make_scope, make_websocket_scope
 from covet_hypercorn._sendfile import ZEROCOPYSEND, Span
 from covet_hypercorn._strict import ChunkScanner, judge_head
 
 if TYPE_CHECKING:
     from covet_hypercorn._connection import Connection
+    from covet_hypercorn._ws_channel import WebSocketChannel
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -74,6 +77,7 @@ class H1:
         # HTTP/2 begins a connection, and over TLS it was chosen before (RFC 9113, 3.2 and 3.3).
         self._may_switch = self._listener.http2 and self._listener.tls is None
         self._exchange: Exchange | None = None
+        self._channel: WebSocketChannel | None = None
         self._answered = anyio.Event()
         self.passing_over = False
         self._length = -1
@@ -94,17 +98,21 @@ class H1:
     @property
     def unread(self) -> bool:
         """Whether the client may still be sending, so that closing at once could lose the answer."""
+        if self._channel is not None:
+            return not self._channel.complete
         return self._h11.their_state in (h11.SEND_BODY, h11.ERROR)
 
     async def drain(self) -> None:
         """Nothing to say now: the next answer will."""
 
     def is_due(self, now: float) -> bool:
-        """Nothing waits but what the connection knows of."""
-        return False
+        """Whether a WebSocket waits for something; for the rest the connection knows."""
+        return self._channel is not None and self._channel.is_due(now)
 
     def expire(self, now: float) -> None:
-        """Nothing does."""
+        """Do what a WebSocket has to do now."""
+        if self._channel is not None:
+            self._channel.expire(now)
 
     async def too_slow(self) -> None:
         """The client has paused for too long: within a body it is told so."""
@@ -113,15 +121,24 @@ class H1:
         else:
             self._connection.finish()
 
-    def not_read(self) -> None:
-        """The client does not read its answer."""
+    def not_read(self) -> bool:
+        """The client does not read what it is sent; whether the application is told, and need not end."""
         if self._exchange is not None:
             self._exchange.not_read()
+        if self._channel is not None:
+            self._channel.abort()
+        return self._channel is not None
 
     # From the client.
 
     async def receive(self, data: bytes) -> None:
         """Take bytes, empty at the end; waits while the application or an answer lags behind."""
+        if self._channel is None:
+            await self._receive_http(data)
+        else:
+            await self._channel.feed(data)
+
+    async def _receive_http(self, data: bytes) -> None:
         if self._chunks is not None and not self._chunks.accepts(data):
             await self._refuse(400)
             return
@@ -151,16 +168,28 @@ class H1:
                     self.passing_over = False
                     self._next()
             elif event is h11.PAUSED:
+                if await self._switched():
+                    return
                 await self._answered.wait()
             else:
                 if body:
                     await self._put(bytes(body), more=True)
                 return
 
+    async def _switched(self) -> bool:
+        """Whether what comes from here on is no HTTP; the first of it waits for the handshake's answer."""
+        if self._channel is None:
+            return False
+        if early := self._h11.trailing_data[0]:
+            await self._channel.feed(early)
+        return True
+
     async def gone(self) -> None:
         """The client is no longer there."""
         if self._exchange is not None:
             self._exchange.disconnect()
+        if self._channel is not None:
+            self._channel.lost()
 
     async def _put(self, body: bytes, *, more: bool) -> None:
         if self._exchange is not None:
@@ -188,6 +217,8 @@ class H1:
             await self._refuse(refused)
             return False
         connection = self._connection
+        if wants_websocket(event.headers):
+            return await self._handshake(event)
         self._scope = make_scope(
             connection,
             event.http_version.decode("ascii"),
@@ -215,6 +246,40 @@ class H1:
         )
         connection.spawn(exchange.run)
         return True
+
+    async def _handshake(self, event: h11.Request) -> bool:
+        """Begin a WebSocket, if that is what is asked for; whether to go on reading."""
+        headers = list(event.headers)
+        version = event.http_version.decode("ascii")
+        status, lines = judge_handshake(event.method.decode("ascii"), version, headers)
+        if status:
+            await self.deny(status, [*lines, (b"content-length", b"0")], b"")
+            return False
+        # Few services have any.
+        from covet_hypercorn._ws_channel import WebSocketChannel, run_websocket
+        from covet_hypercorn._ws_h1 import H1Carrier
+
+        connection = self._connection
+        key = next(value for name, value in headers if name == b"sec-websocket-key")
+        offers = b", ".join(v for name, v in headers if name == b"sec-websocket-extensions")
+        channel = WebSocketChannel(H1Carrier(connection, self._h11, key, self), offers)
+        self._channel = channel
+        connection.set_idle(False)
+        scope = make_websocket_scope(connection, version, event.target, headers, channel)
+        listener = connection.listener
+        connection.spawn(
+            partial(run_websocket, listener.calls, scope, channel, logs=listener.access_log)
+        )
+        return True
+
+    async def deny(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer a handshake with no WebSocket, and close: what follows may be meant for one."""
+        head = self._begin(self._response(status, headers), close=True)
+        data = head + (self._h11.send(h11.Data(data=body)) or b"") if body else head
+        try:
+            await self._write(data + (self._h11.send(h11.EndOfMessage()) or b""))
+        finally:
+            self._connection.finish()
 
     def _unacceptable(self, event: h11.Request) -> int:
         """The status to refuse a request with that h11 would take, 0 for none."""

@@ -172,10 +172,11 @@ class H2:
         """The client has paused for too long, within a body or between two requests."""
         self._connection.finish()
 
-    def not_read(self) -> None:
-        """The client reads nothing of the connection."""
+    def not_read(self) -> bool:
+        """The client reads nothing of the connection; whether all applications are told."""
         for stream in self._streams.values():
             stream.exchange.not_read()
+        return False
 
     async def _abandon(self, stream: _Stream) -> None:
         self._reset(stream.id, ErrorCodes.CANCEL)

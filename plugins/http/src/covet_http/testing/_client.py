@@ -20,6 +20,7 @@ from covet_http.testing._cookies import Cookies
 from covet_http.testing._multipart import Content, Fields, Files
 from covet_http.testing._read import Head, WireError
 from covet_http.testing._request import Outgoing, encode_request
+from covet_http.testing._websocket import HandshakeRefused, WebSocketSession, handshake_headers
 from covet_kernel import Kernel
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -189,6 +190,52 @@ class Client:
                     return await connection.piece()
 
             yield StreamedAnswer(head, piece, lambda: connection.trailers)
+
+    @asynccontextmanager
+    async def websocket(
+        self,
+        path: str,
+        *,
+        subprotocols: tuple[str, ...] = (),
+        deflate: bool = False,
+        early: bytes = b"",
+        **parts: Unpack[RequestParts],
+    ) -> AsyncIterator[WebSocketSession]:
+        """Open a WebSocket around the block, which is closed 1000 if it is still open at its end.
+
+        Args:
+            path: As in `request`.
+            subprotocols: What the client offers.
+            deflate: Whether it offers to compress messages.
+            early: Bytes that are sent with the handshake, before there is an answer.
+            parts: ``params`` and ``headers`` of `RequestParts`.
+
+        Raises:
+            HandshakeRefused: The server has answered with something else.
+        """
+        ours, accept = handshake_headers(subprotocols, deflate=deflate)
+        parts["headers"] = {**ours, **(parts.get("headers") or {})}
+        outgoing = self._encode("GET", path, parts)
+        connection = await self._connect()
+        try:
+            with anyio.fail_after(self._timeout):
+                connection.begin()
+                await connection.send(outgoing.head + early)
+                head = await connection.head()
+                if head.status != _SWITCHING:
+                    body = await connection.rest()
+                    answer = Answer(head, body, connection.trailers, method="GET", path=path)
+                    raise HandshakeRefused(answer)
+            if head.headers.get("sec-websocket-accept") != accept:
+                raise WireError("the key of the handshake is not answered")
+            session = WebSocketSession(connection, head, self._timeout)
+            yield session
+            if session.close_code is None:
+                with anyio.fail_after(self._timeout):
+                    await session.close()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.reset()
 
     def encode(self, method: str, path: str, **parts: Unpack[RequestParts]) -> bytes:
         """The bytes of a request, for a connection of its own.
