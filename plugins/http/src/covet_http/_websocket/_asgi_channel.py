@@ -10,7 +10,7 @@ import anyio
 
 from covet_http._server import Message, Receive, Scope, Send
 from covet_http._websocket._channel import ChannelLimits, Headers, Text
-from covet_http._websocket._closed import ABNORMAL, NO_STATUS, TOO_BIG
+from covet_http._websocket._closed import NO_STATUS, TOO_BIG
 from covet_http._websocket._queued import QueuedChannel
 
 DENIAL: Final = "websocket.http.response"
@@ -58,9 +58,9 @@ class AsgiChannel(QueuedChannel):
             tasks.cancel_scope.cancel()
 
     async def _read(self) -> None:
-        while True:
+        while not self._over:
             message = await self._receive()
-            if message["type"] == "websocket.disconnect":
+            if message["type"] != "websocket.receive":
                 self.end(message.get("code", NO_STATUS), message.get("reason") or "")
                 self.over()
                 return
@@ -108,7 +108,7 @@ class AsgiChannel(QueuedChannel):
     async def deny(self, status: int, headers: Headers, body: bytes) -> None:
         if self.close_code is not None:
             return
-        self.end(ABNORMAL, "")
+        self.over()
         if DENIAL not in (self._scope.get("extensions") or {}):
             # Which has the server answer 403, whatever we would say.
             await self._send({"type": "websocket.close", "code": 1008, "reason": ""})
