@@ -292,20 +292,6 @@ async def test_reloads_keep_what_is_the_same(web: Any, caplog: pytest.LogCapture
     assert bad.life == ["started", "stopped after 1"]
 
 
-async def test_a_websocket_is_not_upgraded(web: Any) -> None:
-    app = Legacy()
-    upgrade = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }
-    async with web.serving(plugins=mounting(http.mount("/legacy", app))) as service:
-        answer = await service.ask("GET", "/legacy/ws", headers=upgrade)
-    assert answer.status == 200
-    assert {scope["type"] for scope in app.scopes} == {"http"}
-
-
 async def test_an_application_that_never_starts(web: Any) -> None:
     async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
