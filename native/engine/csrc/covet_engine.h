@@ -120,8 +120,16 @@ enum cv_op {
     CV_READ = 5, /* the handler wants the next piece of the body: one BODY event follows */
     CV_ARM = 6, /* payload: u32 number, u32 milliseconds: a TIMER event, unless answered before */
     CV_DROP = 7, /* no answer follows and none is needed: the client is gone */
-    CV_TRAILERS = 8 /* payload: fields; ends a chunked answer */
+    CV_TRAILERS = 8, /* payload: fields; ends a chunked answer */
+    CV_FILE = 50 /* more of a body that is in a file; payload: cv_file_part. CV_CHUNK ends it */
 };
+
+/* 24 bytes. */
+typedef struct cv_file_part {
+    int32_t fd; /* the engine's from now on, whatever becomes of the reply */
+    uint32_t nothing;
+    uint64_t at, size;
+} cv_file_part;
 
 enum cv_reply_flag {
     CV_MORE = 1,
@@ -349,6 +357,7 @@ int cv_routes_try(const cv_routes *routes, const char *method, const char *path,
 
 _Static_assert(sizeof(cv_event) == 24, "Python unpacks it");
 _Static_assert(sizeof(cv_reply) == 16, "Python packs it");
+_Static_assert(sizeof(cv_file_part) == 24, "Python packs it");
 _Static_assert(sizeof(cv_request) == 240, "Python unpacks it");
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fields.h"
+#include "file_put.h"
 #include "output.h"
 #include "request.h"
 #include "status.h"
@@ -10,7 +11,8 @@
 #define TEXT(literal) literal, sizeof(literal) - 1
 
 enum {
-    LINES = 160 /* content-length, date, connection and the empty line */
+    LINES = 160, /* content-length, date, connection and the empty line */
+    CHUNK_LINE = 24
 };
 
 static char *add(char *to, const void *bytes, size_t size)
@@ -251,6 +253,17 @@ static void answer(cv_core *core, cv_connection *c, cv_exchange *x, const cv_rep
     answered(core, c, x);
 }
 
+/* The line before a chunk, at the end of `line`. Returns where it begins. */
+static int chunk_line(char line[CHUNK_LINE], uint64_t size)
+{
+    int at = CHUNK_LINE;
+    line[--at] = '\n';
+    line[--at] = '\r';
+    for (uint64_t rest = size; rest; rest >>= 4)
+        line[--at] = "0123456789abcdef"[rest & 15];
+    return at;
+}
+
 static void chunk(cv_core *core, cv_connection *c, cv_exchange *x, const uint8_t *body, size_t size)
 {
     x->streamed += size; /* credit is given when the turn ends */
@@ -265,13 +278,9 @@ static void chunk(cv_core *core, cv_connection *c, cv_exchange *x, const uint8_t
     if (!size)
         return;
     if (x->framing == CV_FRAMED_CHUNKED) {
-        char line[24];
-        int at = sizeof line;
-        line[--at] = '\n';
-        line[--at] = '\r';
-        for (size_t rest = size; rest; rest >>= 4)
-            line[--at] = "0123456789abcdef"[rest & 15];
-        put(core, c, x, line + at, sizeof line - (size_t)at);
+        char line[CHUNK_LINE];
+        int at = chunk_line(line, size);
+        put(core, c, x, line + at, (size_t)(CHUNK_LINE - at));
         put(core, c, x, body, size);
         put(core, c, x, "\r\n", 2);
     } else {
@@ -295,7 +304,7 @@ static void finish_stream(cv_core *core, cv_connection *c, cv_exchange *x, const
 }
 
 /* More than was promised: what was promised has left, but the answer is not what was meant. */
-static int exceeds(const cv_exchange *x, size_t size)
+static int exceeds(const cv_exchange *x, uint64_t size)
 {
     return x->framing == CV_FRAMED_LENGTH && size > x->left;
 }
@@ -396,6 +405,52 @@ static void read_body(cv_core *core, cv_connection *c, cv_exchange *x)
     }
 }
 
+/* Bytes of a file are the next of an answer. */
+static void part_of_file(cv_core *core, cv_connection *c, cv_exchange *x, cv_file *file,
+                         const cv_file_part *part)
+{
+    if (!file || exceeds(x, part->size)) {
+        cut(core, c, x);
+        return;
+    }
+    if (x->framing == CV_FRAMED_NONE || !part->size)
+        return;
+    if (x->framing == CV_FRAMED_LENGTH)
+        x->left -= part->size;
+    x->bytes += part->size;
+    int chunked = x->framing == CV_FRAMED_CHUNKED;
+    if (chunked) {
+        char line[CHUNK_LINE];
+        int at = chunk_line(line, part->size);
+        put(core, c, x, line + at, (size_t)(CHUNK_LINE - at));
+    }
+    cv_exchange *later = c->first == cv_exchange_slot(core, x) ? NULL : x;
+    cv_put_span(core, c, later, file, part->at, part->size);
+    if (chunked)
+        put(core, c, x, "\r\n", 2);
+}
+
+static void apply_file(cv_core *core, const cv_reply *r, const uint8_t *payload)
+{
+    cv_exchange *x = cv_exchange_current(core, r->handle);
+    cv_file_part part;
+    if (r->size < sizeof part) {
+        core->counters.stale++;
+        return;
+    }
+    memcpy(&part, payload, sizeof part);
+    cv_file *file = cv_files_adopt(&core->files, part.fd);
+    if (!x || x->state != CV_STREAMING) {
+        core->counters.stale++;
+    } else if (x->connection) {
+        cv_connection *c = &core->connections[x->connection];
+        cv_turn_begin(core, c);
+        part_of_file(core, c, x, file, &part);
+    }
+    if (file)
+        cv_file_release(file);
+}
+
 /* Its connection is gone: nobody will read this. */
 static void apply_detached(cv_core *core, cv_exchange *x, const cv_reply *reply)
 {
@@ -419,6 +474,10 @@ static void apply_detached(cv_core *core, cv_exchange *x, const cv_reply *reply)
 
 void cv_reply_apply(cv_core *core, const cv_reply *r, const uint8_t *payload)
 {
+    if (r->op == CV_FILE) {
+        apply_file(core, r, payload);
+        return;
+    }
     cv_exchange *x = cv_exchange_current(core, r->handle);
     if (!x || ((r->op == CV_CHUNK || r->op == CV_TRAILERS) && x->state != CV_STREAMING)) {
         core->counters.stale++;

@@ -358,7 +358,11 @@ async def test_a_slow_reader_holds_the_file_back(
             before = len(blocks)
             await anyio.sleep(0.2)
             assert len(blocks) == before < 300
-            assert blocks.count(BLOCK) > len(blocks) / 2
+            # The engine takes the file over, and Python reads none of it.
+            if web.server == "engine":
+                assert not blocks
+            else:
+                assert blocks.count(BLOCK) > len(blocks) / 2
         # And a client that leaves ends it.
         with anyio.fail_after(5):
             while not closed:

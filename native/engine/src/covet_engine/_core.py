@@ -70,11 +70,13 @@ _READ: Final = 5
 _ARM: Final = 6
 _DROP: Final = 7
 _TRAILERS: Final = 8
+_FILE: Final = 50
 _MORE: Final = 1
 _CLOSE: Final = 2
 
 _ARMED = Struct("=II")
 _HEAD = Struct("=QIHBBI")  # a REPLY and the size of its fields
+_PART = Struct("=iIQQ")  # cv_file_part
 _SIZE = 4
 _LONGEST = 2**32 - 1
 _CERTIFICATE_ROOM: Final = 1 << 17
@@ -115,6 +117,8 @@ class Core:
         self.ffi = ffi
         self.engine = engine
         self.high_water = int(options.high_water)
+        self._max_files = int(options.max_files)
+        self._files: list[int] = []
         self.fd: int = lib.cv_engine_fd(engine)
         size = ffi.new("uint64_t *")
         self.arena = memoryview(ffi.buffer(lib.cv_engine_arena(engine, size), size[0]))
@@ -147,6 +151,8 @@ class Core:
             parts.clear()
             if self._submit(self.engine, replies, len(replies)):
                 raise EngineError("replies that are none")
+            if self._files:
+                self._files.clear()
         if self._waiting:
             self.wake()
 
@@ -196,6 +202,29 @@ class Core:
     def trailers(self, handle: int, fields: bytes) -> None:
         """End a chunked answer with these fields."""
         self.parts += (REPLY.pack(handle, len(fields), 0, _TRAILERS, 0), fields)
+
+    def file(self, handle: int, descriptor: int, at: int, size: int) -> bool:
+        """Send bytes of a file as the next of an answer, however long that takes.
+
+        Args:
+            handle: Of the request, whose answer has begun.
+            descriptor: The file's; it may be closed at once.
+            at: Where the bytes are.
+            size: How many.
+
+        Returns:
+            Whether it will be done: it will not if too many files are open.
+        """
+        if self.counters.files + len(self._files) >= self._max_files:
+            return False
+        try:
+            copy = os.dup(descriptor)
+        except OSError:
+            return False
+        self._files.append(copy)
+        part = _PART.pack(copy, 0, at, size)
+        self.parts.append(REPLY.pack(handle, _PART.size, 0, _FILE, 0) + part)
+        return True
 
     def abort(self, handle: int, status: int = 0) -> None:
         """The answer cannot be completed: cut the connection so that it shows.
@@ -251,6 +280,9 @@ class Core:
         if self.engine is not None:
             self.live.clear()
             self.parts.clear()
+            for descriptor in self._files:
+                os.close(descriptor)
+            self._files.clear()
             # Whoever is late finds a released view and a submit that does nothing, not freed memory.
             self._submit = _ignore
             self._events = b""

@@ -51,6 +51,7 @@ class Lib:
     CV_ARM: Final[int]
     CV_DROP: Final[int]
     CV_TRAILERS: Final[int]
+    CV_FILE: Final[int]
 
     CV_MORE: Final[int]
     CV_CLOSE: Final[int]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 from time import monotonic
-from typing import Any, ClassVar, Final
+from typing import Any, BinaryIO, ClassVar, Final
 from urllib.parse import unquote
 
 import anyio
@@ -376,6 +376,18 @@ class EngineRequest(Request):
         if self._burst >= _BURST or outgoing.gone:
             self._burst = 0
             await anyio.lowlevel.checkpoint()
+
+    async def send_span(self, file: BinaryIO, at: int, size: int) -> bool:
+        if self._over:
+            raise RequestOverError
+        core = self.core
+        outgoing = self._outgoing or self._begin(b"")
+        if not outgoing.gone and not core.file(self.handle, file.fileno(), at, size):
+            return False
+        core.flush_soon()
+        # The client reads at its own pace, and nobody here need wait for it.
+        await anyio.lowlevel.checkpoint()
+        return True
 
     def _begin(self, first: bytes) -> Outgoing:
         """The head of a stream and its first bytes."""
