@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -18,9 +19,10 @@ import anyio.from_thread
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory import Memory, compiled, request, serving
+from memory import Memory, compiled, memory, request, serving
 from portable import portable
 
+import covet_http as http
 from covet_engine._folders import Folders
 from covet_engine._routes import compile_routes
 from covet_http import ServedFolder, StaticFolder
@@ -340,3 +342,60 @@ async def test_a_connection_is_closed_behind_a_file(public: Path) -> None:
             connection = running.connect()
             await connection.send(b"GET /assets/%b HTTP/1.0\r\n\r\n" % name.encode())
             assert (await connection.until_closed()).endswith(FILES[name])
+
+
+@pytest.mark.parametrize("most", [1024, 1])
+async def test_a_file_of_a_handler_is_handed_over(public: Path, most: int) -> None:
+    @http.get("/file")
+    async def file() -> http.File:
+        return http.File(public / "large.bin", cache="no-store")
+
+    large = FILES["large.bin"]
+    async with memory(file, engine={"max_files": most}, http=static(public)) as running:
+        counters = running.core.counters
+        connection, held = running.connect(), running.connect()
+        await held.send(request("/assets/large.bin"))  # where one may be open, it is this
+        await connection.send(request("/file"))
+        if most > 1:
+            # Nothing was read yet, and the call is over.
+            await running.until(lambda: counters.in_flight == 0 and counters.requests == 2)
+            assert counters.files == 2
+        answer = await connection.answer()
+        assert (answer.body, answer.headers["cache-control"]) == (large, "no-store")
+        some = await connection.ask("/file", headers="Range: bytes=0-99999,100001-\r\n")
+        assert large[:100_000] in some.body
+        assert large[100_001:] in some.body
+        head = await connection.ask("/file", "HEAD")
+        assert head.headers["content-length"] == "200000"
+        held.leave()
+        await running.until(lambda: counters.files <= 1)
+
+
+async def test_what_was_not_submitted_is_closed(public: Path) -> None:
+    async with memory() as running:
+        with (public / "app.js").open("rb") as file:
+            assert running.core.file(1, file.fileno(), 0, 5)
+            copy = running.core._files[0]
+            assert not running.core.file(1, -1, 0, 5)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(copy)
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.EIO])
+async def test_python_says_the_same_of_the_system(
+    public: Path, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: object, segments: object) -> None:
+        raise OSError(error, "no")
+
+    async with compiled(http=static(public)) as application:
+        monkeypatch.setattr("covet_http._folder.Folder.open", fails)
+        status, fields, body = await portable(application, "GET", "/assets/app.js")
+        if error == errno.EIO:
+            assert status == 500
+            return
+        leaf, _ = application.dispatcher.routes.find("/assets/app.js")
+        route = leaf.methods["GET"]
+        expected = route.folder.busy(route).reply
+        assert (status, body) == (expected[0], expected[2])
+        assert fields["retry-after"] == "1"

@@ -129,7 +129,7 @@ static inline void leave(client *c)
     c->out = NULL;
 }
 
-static int64_t feed_bytes(client *c, const void *bytes, size_t size)
+static inline int64_t feed_bytes(client *c, const void *bytes, size_t size)
 {
     uint8_t *copy = cv_copy(bytes, size);
     int64_t taken = cv_engine_feed(engine, c->number, copy, size);
@@ -149,7 +149,7 @@ static int poll_engine(void)
 }
 
 /* The first event of this kind of the last poll, or NULL. */
-static const cv_event *event_of(int kind)
+static inline const cv_event *event_of(int kind)
 {
     for (int i = 0; i < count; i++)
         if (events[i].kind == kind)
@@ -157,7 +157,7 @@ static const cv_event *event_of(int kind)
     return NULL;
 }
 
-static const cv_request *request_of(const cv_event *event)
+static inline const cv_request *request_of(const cv_event *event)
 {
     return (const cv_request *)(const void *)(arena + event->at);
 }
