@@ -132,6 +132,7 @@ def test_every_option_of_the_library_is_set() -> None:
         "block_size": 17_000,
         "arena_size": 18_000_000,
         "work": 19,
+        "max_files": 20,
     }
     assert keys.keys() == EngineConfig.model_fields.keys() - {"tls"}
     names = {name: get_type_hints(ServerOptions)[name] for name in ServerOptions._fields}
