@@ -65,7 +65,7 @@ static int is_named(const field *is, const char *name)
 int cv_fields_are_ready(const uint8_t *at, size_t size)
 {
     static const char *const ours[] = {"connection", "content-length", "date", "keep-alive", "te",
-                                       "trailer",    "transfer-encoding", "upgrade"};
+                                       "trailer",    "transfer-encoding"};
     if (at == NULL || size > CV_FIELDS_MAX)
         return size == 0;
     field is;

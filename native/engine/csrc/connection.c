@@ -10,7 +10,6 @@
 #include "tls.h"
 
 enum {
-    LITTLE = 4096, /* less room than this is not worth a read, if there is something to parse */
     LINGER_MOST = 1 << 20, /* bytes thrown away at the end */
     RESUME = 2 /* parsing goes on when the output that waits is below high_water / 2 */
 };
@@ -108,6 +107,7 @@ void cv_connection_end(cv_core *core, cv_connection *c, int why, int reset)
     if (c->tls)
         cv_tls_end(core, c, !reset && !c->first && !c->out.size);
     cv_connection_drop_exchanges(core, c, why);
+    cv_websocket_detach(core, c);
     cv_queue_clear(&c->out, &core->budget);
     release_block(core, c);
     cv_timer_stop(&c->input);
@@ -158,7 +158,7 @@ size_t cv_connection_room(cv_core *core, cv_connection *c, uint8_t **at)
         changed = change_block(core, c);
     } else if (c->from == c->to && !cv_arena_pinned(&core->arena, c->block)) {
         c->from = c->to = 0;
-    } else if (usable - c->to < LITTLE && (c->flags & CV_C_HUNGRY) && c->from) {
+    } else if (usable - c->to < CV_LITTLE && (c->flags & CV_C_HUNGRY) && c->from) {
         if (cv_arena_pinned(&core->arena, c->block)) {
             changed = change_block(core, c);
         } else {
@@ -294,7 +294,7 @@ static int wants_input(const cv_core *core, const cv_connection *c)
         return 0;
     if (!c->block || (c->flags & CV_C_HUNGRY))
         return 1;
-    return core->arena.usable - c->to >= LITTLE;
+    return core->arena.usable - c->to >= CV_LITTLE;
 }
 
 static void set_timers(cv_core *core, cv_connection *c)
@@ -331,6 +331,9 @@ static void set_timers(cv_core *core, cv_connection *c)
         case CV_PHASE_WAIT:
             if (!(c->flags & CV_C_WAITED))
                 kind = CV_TIMER_BODY;
+            break;
+        case CV_PHASE_WEBSOCKET:
+            kind = cv_websocket_timer(c, &restart);
             break;
         }
     }
@@ -438,6 +441,10 @@ void cv_connections_resume(cv_core *core)
 
 void cv_connection_expired(cv_core *core, cv_connection *c, int kind)
 {
+    if (kind >= CV_TIMER_CHANNEL) {
+        cv_websocket_expired(core, c, (kind - CV_TIMER_CHANNEL) % CV_CHANNEL_TIMERS);
+        return;
+    }
     switch (kind) {
     case CV_TIMER_HEADER:
         core->counters.header_timeouts++;

@@ -16,11 +16,16 @@ struct cv_link {
     uint32_t connection;
 };
 
+/* Less room than this in a block is not worth a read, if there is something to parse. */
+enum { CV_LITTLE = 4096 };
+
 enum cv_phase {
     CV_PHASE_HEAD, /* between requests, or in a head */
     CV_PHASE_WAIT, /* the head was read; Python hears of it when the body is complete */
     CV_PHASE_BODY, /* a request in Python's hands pulls its body */
     CV_PHASE_DISCARD, /* the rest of a body that nobody wants */
+    CV_PHASE_UPGRADE, /* a handshake is in Python's hands: what has come behind it waits */
+    CV_PHASE_WEBSOCKET, /* frames */
     CV_PHASE_END /* nothing more is parsed */
 };
 
@@ -77,6 +82,7 @@ struct cv_connection {
     cv_timer input, output;
     cv_link link;
     cv_secure *tls; /* NULL: without, or nothing has come yet */
+    struct cv_websocket *websocket; /* NULL: it is HTTP */
 };
 
 /* A slot for a connection, zeroed but for its number; NULL if there are `most` of them. */

@@ -14,8 +14,10 @@
 #include "memory.h"
 #include "routes.h"
 #include "timers.h"
+#include "websocket.h"
 
 enum {
+    CV_LENT = 2 * CV_EVENTS, /* a piece for each event, and blocks that several share */
     CV_GATHER = 128 * 1024, /* output of one connection put together before it is written */
     CV_SEND_AT = 64 * 1024, /* what is gathered is written before more is parsed */
     CV_SERVED_RUNS = 8
@@ -70,8 +72,10 @@ struct cv_core {
     cv_event *events;
     uint32_t event_count;
     uint32_t event_limit; /* 0 outside of poll: nothing that makes an event is done */
-    uint32_t lent[CV_EVENTS]; /* blocks with pieces that are valid until the next poll */
+    uint32_t lent[CV_LENT]; /* blocks with pieces that are valid until the next poll */
     uint32_t lent_count;
+
+    cv_websockets websockets;
 
     cv_connection *current; /* whose output is gathered */
     uint8_t *gather;

@@ -37,7 +37,27 @@ typedef struct cv_options {
     double linger; /* while stopping: for connections between two requests */
     uint8_t access_log; /* collect lines for cv_engine_log */
     uint32_t max_files; /* open at once; beyond it: 503 */
+    /* WebSocket */
+    uint8_t compress_keeps_out, compress_keeps_in; /* messages may refer to those before them */
+    uint8_t compress_bits_out, compress_bits_in; /* of the windows: 9 to 15, 8 to 15 */
+    uint8_t compress_level, compress_memory; /* 1 to 9 */
+    uint32_t max_unread; /* messages of a client that Python has not taken; then no more are read */
 } cv_options;
+
+/* What ACCEPT says of one channel; its payload begins with it. Timeouts in seconds; 0: never. */
+typedef struct cv_channel_limits {
+    double message_timeout; /* for a whole message, from its first byte; then it is closed 1002 */
+    double ping_interval; /* of silence; then the client is asked for a pong */
+    double ping_timeout; /* for anything to come after that; then the connection ends */
+    double close_timeout; /* for the client's close frame, after ours */
+    uint32_t max_message; /* bytes of a client's message, decoded; beyond it 1009 */
+    uint32_t max_fragments; /* frames of a message; beyond it 1009 */
+    uint32_t max_control_frames; /* pings, pongs and empty fragments in ten seconds; beyond it 1008 */
+    uint32_t max_queue_bytes, max_queue_messages; /* that wait for the client: see cv_engine_broadcast */
+    uint32_t compress_from; /* bytes; smaller messages are sent as they are */
+    uint32_t compress; /* whether to agree to permessage-deflate, where zlib is there */
+    uint32_t reserved;
+} cv_channel_limits;
 
 /* Written by the engine, read by Python through a view over the whole array. 24 bytes. */
 typedef struct cv_event {
@@ -47,7 +67,8 @@ typedef struct cv_event {
     uint16_t route; /* REQUEST */
     uint8_t kind; /* enum cv_event_kind */
     uint8_t flags; /* enum cv_event_flag */
-    uint32_t extra; /* GONE: why, enum cv_gone; REFUSED: status; TIMER: the number it was armed with */
+    uint32_t extra; /* GONE: why, enum cv_gone; REFUSED: status; TIMER: the number it was armed with;
+                     * CLOSED: a close code */
 } cv_event;
 
 enum cv_event_kind {
@@ -58,7 +79,12 @@ enum cv_event_kind {
     CV_TIMER = 5, /* a call's deadline has come */
     CV_EMPTY = 6, /* stopping: no connection is left */
     CV_LOG = 7, /* access-log lines are waiting */
-    CV_REFUSED = 8 /* a reply could not be sent as it is (a line end in a field); 500 was sent */
+    CV_REFUSED = 8, /* a reply could not be sent as it is (a line end in a field); 500 was sent */
+    CV_MESSAGE = 40, /* a WebSocket message, or a piece of one; valid until the next poll */
+    CV_CLOSED = 41, /* no message follows; `at` and `size`: the reason, UTF-8, valid until the next poll.
+                     * The handle stays valid for the LEAVE that Python owes */
+    CV_DRAINED = 42, /* at most half of what may wait for the client does; DRAIN asks for it */
+    CV_PONG = 43 /* the answer to a PING with the number `extra` */
 };
 
 enum cv_event_flag {
@@ -66,8 +92,16 @@ enum cv_event_flag {
     CV_BODY_NONE = 2, /* REQUEST: there is none */
     CV_HEAD_ONLY = 4, /* REQUEST: the method is HEAD */
     CV_BODY_BROKEN = 8, /* BODY: the body ended early or was malformed; no more comes */
-    CV_BODY_JSON = 16 /* REQUEST: Content-Type is "application/json" and no more, and comes once; there is
-                       * no Content-Encoding */
+    CV_BODY_JSON = 16, /* REQUEST: Content-Type is "application/json" and no more, and comes once; there is
+                        * no Content-Encoding */
+    CV_UPGRADE = 32 /* REQUEST: a well-formed handshake of WebSocket, which ACCEPT may answer */
+};
+
+/* Of MESSAGE, SEND and cv_engine_broadcast. */
+enum cv_message_flag {
+    CV_MESSAGE_TEXT = 1, /* UTF-8; else binary */
+    CV_MESSAGE_MORE = 2, /* MESSAGE: not the last piece */
+    CV_MESSAGE_PLAIN = 4 /* to be sent: not to be compressed */
 };
 
 enum cv_gone { CV_GONE_CLOSED = 1, CV_GONE_TIMEOUT = 2, CV_GONE_MALFORMED = 3, CV_GONE_STOPPED = 4 };
@@ -121,6 +155,15 @@ enum cv_op {
     CV_ARM = 6, /* payload: u32 number, u32 milliseconds: a TIMER event, unless answered before */
     CV_DROP = 7, /* no answer follows and none is needed: the client is gone */
     CV_TRAILERS = 8, /* payload: fields; ends a chunked answer */
+    CV_ACCEPT = 40, /* payload: cv_channel_limits, then fields. Answers an UPGRADE with 101; its handle is
+                     * a channel's from here on, and only what follows here has to do with channels */
+    CV_SEND = 41, /* a message: enum cv_message_flag, the payload as it is */
+    CV_SHUT = 42, /* a close frame with `code`; payload: the reason, at most 123 bytes of UTF-8 */
+    CV_TAKEN = 43, /* payload: u32 messages, u32 bytes of them that Python needs room for no longer */
+    CV_DRAIN = 44, /* one DRAINED follows, unless the channel is closed before */
+    CV_PING = 45, /* payload: u32 number, not 0; its PONG follows, unless another PING comes before it */
+    CV_CUT = 46, /* end the connection so that the client sees it break */
+    CV_LEAVE = 47, /* the last of a channel: as SHUT if it is open, and its handle is no longer valid */
     CV_FILE = 50 /* more of a body that is in a file; payload: cv_file_part. CV_CHUNK ends it */
 };
 
@@ -157,6 +200,10 @@ typedef struct cv_counters {
     uint64_t files; /* open now: those that are sent, and those kept for the next who asks */
     uint64_t service[96]; /* answers by the time from readable to written, in units of 32 ns: one bucket
                              each for 0 to 3, then four to every power of two; the last has no end */
+    uint64_t websockets; /* open now */
+    uint64_t messages_in, messages_out;
+    uint64_t messages_left_out; /* of broadcasts, for clients that had no room */
+    uint64_t ping_timeouts;
 } cv_counters;
 
 typedef struct cv_engine cv_engine;
@@ -253,6 +300,16 @@ int cv_engine_submit(cv_engine *engine, const uint8_t *replies, size_t size);
 /* Whether this request still waits for its answer. */
 int cv_engine_is_current(const cv_engine *engine, uint64_t handle);
 
+/* What waits for a channel's client: bytes, and 2^40 times the messages (a few more than there are, of
+ * those that have just left); 0 where there is none. */
+uint64_t cv_engine_waiting(const cv_engine *engine, uint64_t handle);
+
+/* Send one message to many channels; `flags` as of SEND. It has no place where something waits and
+ * neither limit would be kept. Puts the indices of those that are closed or have no place to `left_out`,
+ * which has place for `count`; returns how many. */
+uint32_t cv_engine_broadcast(cv_engine *engine, const uint64_t *handles, uint32_t count, int flags,
+                             const uint8_t *message, size_t size, uint32_t *left_out);
+
 /* Move waiting access-log lines (JSON, ASCII, each ended by a line feed) out; returns the size, 0: none. */
 size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size);
 
@@ -345,6 +402,9 @@ enum cv_slash {
 };
 int cv_routes_set_slash(cv_routes *routes, int slash, int route);
 
+/* Every well-formed handshake of WebSocket leads to this route, whatever its path and host. */
+void cv_routes_set_upgrade(cv_routes *routes, int route);
+
 /* Instead of all that: every request leads to this route. */
 void cv_routes_set_everything(cv_routes *routes, int route, int flags);
 
@@ -359,5 +419,6 @@ _Static_assert(sizeof(cv_event) == 24, "Python unpacks it");
 _Static_assert(sizeof(cv_reply) == 16, "Python packs it");
 _Static_assert(sizeof(cv_file_part) == 24, "Python packs it");
 _Static_assert(sizeof(cv_request) == 240, "Python unpacks it");
+_Static_assert(sizeof(cv_channel_limits) == 64, "Python packs it");
 
 #endif

@@ -63,6 +63,11 @@ void cv_options_default(cv_options *options)
         .linger = 1,
         .access_log = 0,
         .max_files = 1024,
+        .compress_bits_out = 15,
+        .compress_bits_in = 15,
+        .compress_level = 4,
+        .compress_memory = 8,
+        .max_unread = 32,
     };
 }
 
@@ -100,6 +105,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     at_least(&o->max_fields, 1);
     at_most(&o->max_fields, UINT16_MAX);
     at_least(&o->work, 1);
+    at_least(&o->max_unread, 1);
     at_least(&o->high_water, 1);
     at_least(&o->max_files, 1);
     /* Half as much again as a whole head: what of one is incomplete has to be moved where the block
@@ -118,6 +124,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     core->connection_capacity = o->max_connections + SPARE_CONNECTIONS;
     /* A connection with exchanges has one in Python's hands, and then at most so many behind it. */
     core->exchange_capacity = o->max_in_flight * (o->max_pipelined + 1);
+    core->exchange_capacity += core->connection_capacity; /* channels */
     core->connections =
         cv_reserve(((size_t)core->connection_capacity + 1) * sizeof *core->connections);
     core->exchanges = cv_reserve(((size_t)core->exchange_capacity + 1) * sizeof *core->exchanges);
@@ -137,6 +144,7 @@ static int open_core(cv_core *core, const cv_options *wanted)
     lengths[CV_TIMER_WRITE] = length(o->write_timeout);
     lengths[CV_TIMER_LAST_CHANCE] = length(o->linger);
     lengths[CV_TIMER_LINGER] = LINGER;
+    cv_websockets_open(core);
     cv_core_tick(core);
     return 0;
 }
@@ -152,6 +160,7 @@ static void close_core(cv_core *core)
             cv_exchange_release(core, &core->exchanges[i]);
     if (core->routes)
         cv_routes_free(core->routes);
+    cv_websockets_close(core);
     cv_log_close(&core->log);
     cv_timers_close(&core->timers);
     cv_arena_close(&core->arena);
@@ -402,6 +411,7 @@ static void return_lent(cv_core *core)
             cv_connection_spare(core, &core->connections[owner]);
     }
     core->lent_count = 0;
+    core->websockets.scratch = core->websockets.filled = 0;
 }
 
 void cv_engine_expire(cv_core *core)
@@ -538,6 +548,31 @@ int cv_engine_submit(cv_engine *engine, const uint8_t *replies, size_t size)
 int cv_engine_is_current(const cv_engine *engine, uint64_t handle)
 {
     return cv_exchange_current((cv_core *)(uintptr_t)&engine->core, handle) != NULL;
+}
+
+uint64_t cv_engine_waiting(const cv_engine *engine, uint64_t handle)
+{
+    const cv_core *core = &engine->core;
+    uint32_t slot = (uint32_t)handle;
+    if (slot == 0 || slot > core->fresh_exchange)
+        return 0;
+    const cv_exchange *x = &core->exchanges[slot];
+    if (x->generation != (uint32_t)(handle >> 32) || x->state != CV_CHANNEL || !x->connection)
+        return 0;
+    const cv_queue *out = &core->connections[x->connection].out;
+    return out->size | (uint64_t)out->marks << 40;
+}
+
+uint32_t cv_engine_broadcast(cv_engine *engine, const uint64_t *handles, uint32_t count, int flags,
+                             const uint8_t *message, size_t size, uint32_t *left_out)
+{
+    cv_core *core = &engine->core;
+    core->counters.submits++;
+    core->now = cv_clock() + core->skew;
+    uint32_t left =
+        cv_websockets_send(core, handles, count, flags, message, (uint32_t)size, left_out);
+    cv_engine_leave(engine);
+    return left;
 }
 
 size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size)

@@ -77,6 +77,15 @@ void cv_exchange_answered(cv_core *core, cv_exchange *x)
     let_go(core, x);
 }
 
+void cv_exchange_opened(cv_core *core, cv_connection *c, cv_exchange *x)
+{
+    cv_exchange_log(core, x, x->status);
+    x->state = CV_CHANNEL;
+    let_go(core, x);
+    c->first = c->last = 0;
+    c->pipelined = 0;
+}
+
 void cv_exchange_release(cv_core *core, cv_exchange *x)
 {
     let_go(core, x);
@@ -163,6 +172,14 @@ void cv_notices_send(cv_core *core)
         }
         if (notices & CV_TELL_REFUSED)
             cv_event_add(core, handle, CV_REFUSED)->extra = x->refused;
+        if (x->state == CV_CHANNEL) {
+            if (notices & CV_TELL_DRAINED)
+                cv_event_add(core, handle, CV_DRAINED);
+            if (notices & CV_TELL_PONG)
+                cv_event_add(core, handle, CV_PONG)->extra = x->ponged;
+            if (notices & CV_TELL_CLOSED)
+                cv_event_add(core, handle, CV_CLOSED)->extra = x->close_code;
+        }
         if (x->state == CV_FREE)
             cv_exchange_release(core, x);
         else if (x->room && current)

@@ -2,7 +2,8 @@
  *
  * An exchange is in Python's hands (its handle is valid) while it is CV_WAITING or CV_STREAMING; it
  * stays valid for the one answer when its connection is gone. Those of a connection form a FIFO:
- * answers leave in that order. A native answer behind one in Python's hands is an exchange too. */
+ * answers leave in that order. A native answer behind one in Python's hands is an exchange too. One
+ * that was answered by an upgrade has left the FIFO and is a CV_CHANNEL until Python leaves it. */
 #ifndef COVET_EXCHANGE_H
 #define COVET_EXCHANGE_H
 
@@ -12,7 +13,7 @@
 typedef struct cv_core cv_core;
 typedef struct cv_connection cv_connection;
 
-enum cv_exchange_state { CV_FREE, CV_WAITING, CV_STREAMING, CV_DONE };
+enum cv_exchange_state { CV_FREE, CV_WAITING, CV_STREAMING, CV_DONE, CV_CHANNEL };
 
 enum cv_framing { CV_FRAMED_NONE, CV_FRAMED_LENGTH, CV_FRAMED_CHUNKED, CV_FRAMED_CLOSE };
 
@@ -32,7 +33,8 @@ enum cv_exchange_flag {
     CV_X_LISTED = 1 << 12, /* among the notices */
     CV_X_COUNTED = 1 << 13, /* in counters.in_flight */
     CV_X_LOGGED = 1 << 14,
-    CV_X_RESET = 1 << 15 /* CUT: only a reset shows that it is incomplete */
+    CV_X_RESET = 1 << 15, /* CUT: only a reset shows that it is incomplete */
+    CV_X_UPGRADE = 1 << 16 /* a handshake of WebSocket */
 };
 
 enum cv_notice {
@@ -40,7 +42,10 @@ enum cv_notice {
     CV_TELL_ROOM = 2,
     CV_TELL_REFUSED = 4,
     CV_TELL_BODY_END = 8,
-    CV_TELL_BODY_BROKEN = 16
+    CV_TELL_BODY_BROKEN = 16,
+    CV_TELL_CLOSED = 32,
+    CV_TELL_DRAINED = 64,
+    CV_TELL_PONG = 128
 };
 
 typedef struct cv_exchange {
@@ -56,6 +61,8 @@ typedef struct cv_exchange {
     uint8_t notices; /* enum cv_notice */
     uint8_t gone; /* enum cv_gone */
     uint16_t refused;
+    uint16_t close_code;
+    uint32_t ponged; /* number of the PING that was answered */
     cv_request *record;
     cv_queue pending; /* output before its turn */
     const cv_answer *answer; /* native */
@@ -82,6 +89,8 @@ cv_exchange *cv_exchange_current(cv_core *core, uint64_t handle);
 /* Its answer is complete, or nobody will ever read it: the request's bytes are free, the handle is
  * no longer valid. It may stay in its connection's FIFO until its turn. */
 void cv_exchange_answered(cv_core *core, cv_exchange *x);
+/* It is a channel: no request any longer. */
+void cv_exchange_opened(cv_core *core, cv_connection *c, cv_exchange *x);
 /* It has left its connection and the slot is free as soon as Python has heard the rest. */
 void cv_exchange_release(cv_core *core, cv_exchange *x);
 

@@ -99,6 +99,15 @@ int cv_fields_check(const uint8_t *at, size_t size, cv_fields *fields)
     return 0;
 }
 
+int cv_fields_have(const uint8_t *at, size_t size, const char *name)
+{
+    line l;
+    for (const uint8_t *end = at + size; at < end; at += l.size)
+        if (read_line(at, (size_t)(end - at), &l) < 0 || same(l.name, l.name_size, name))
+            return 1;
+    return 0;
+}
+
 int cv_trailers_check(const uint8_t *at, size_t size)
 {
     static const char *const forbidden[] = {

@@ -18,6 +18,9 @@ typedef struct cv_fields {
  * "close" or "keep-alive" (which the engine decides by itself), a bad or second content-length. */
 int cv_fields_check(const uint8_t *at, size_t size, cv_fields *fields);
 
+/* Whether there is a field of this name, in lower case. They were checked. */
+int cv_fields_have(const uint8_t *at, size_t size, const char *name);
+
 /* Names that may not be in a trailer section. Returns 0 or -1. */
 int cv_trailers_check(const uint8_t *at, size_t size);
 

@@ -75,6 +75,21 @@ void cv_put_queue(cv_core *core, cv_connection *c, cv_queue *queue)
         cv_connection_writable(core, c);
 }
 
+void cv_put_shared(cv_core *core, cv_connection *c, cv_shared *shared)
+{
+    cv_flush(core, c);
+    if (c->flags & CV_C_BROKEN)
+        return;
+    int64_t sent = 0;
+    if (!c->out.size) {
+        struct iovec piece = {shared->bytes, shared->size};
+        sent = core->transport->write(core, c, &piece, 1);
+    }
+    if (sent < 0 || (sent < shared->size &&
+                     cv_queue_add_shared(&c->out, &core->budget, shared, (uint32_t)sent) < 0))
+        c->flags |= CV_C_BROKEN;
+}
+
 uint8_t *cv_put_place(cv_core *core, cv_connection *c, size_t size)
 {
     if (c->out.size || (c->flags & CV_C_BROKEN) || size > CV_GATHER - core->gathered)
@@ -128,6 +143,8 @@ uint64_t cv_backlog(const cv_core *core, const cv_connection *c)
 
 void cv_credit(cv_core *core, cv_connection *c)
 {
+    if (c->websocket)
+        cv_websocket_wrote(core, c);
     if (!c->first)
         return;
     cv_exchange *x = &core->exchanges[c->first];

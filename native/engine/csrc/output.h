@@ -12,6 +12,8 @@ void cv_turn_end(cv_core *core);
 /* Only in the connection's turn. */
 void cv_put(cv_core *core, cv_connection *c, const void *bytes, size_t size);
 void cv_put_queue(cv_core *core, cv_connection *c, cv_queue *queue);
+/* What does not leave at once is kept as it is, without a copy. */
+void cv_put_shared(cv_core *core, cv_connection *c, cv_shared *shared);
 /* Room for so many bytes to be written in place, or NULL; then cv_put_done. */
 uint8_t *cv_put_place(cv_core *core, cv_connection *c, size_t size);
 void cv_put_done(cv_core *core, size_t size);

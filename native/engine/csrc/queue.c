@@ -9,32 +9,53 @@ struct cv_chunk {
     cv_file *file; /* in which the bytes are; NULL: here */
     uint64_t from, to; /* those that wait */
     uint32_t size; /* of `bytes` */
+    uint32_t marks;
+    cv_shared *shared; /* whose bytes they are instead */
     uint8_t bytes[];
 };
 
 enum { SMALLEST = 4096 - 64, LARGEST = 1 << 20 };
+
+cv_shared *cv_shared_new(cv_budget *budget, uint32_t size)
+{
+    cv_shared *shared = cv_budget_take(budget, sizeof *shared + size);
+    if (shared) {
+        shared->holders = 1;
+        shared->size = size;
+    }
+    return shared;
+}
+
+void cv_shared_release(cv_shared *shared, cv_budget *budget)
+{
+    if (shared && --shared->holders == 0)
+        cv_budget_give(budget, shared, sizeof *shared + shared->size);
+}
+
+/* A chunk at the end with room for so many bytes of its own. */
+static cv_chunk *append(cv_queue *queue, cv_budget *budget, uint32_t room)
+{
+    cv_chunk *chunk = cv_budget_take(budget, sizeof *chunk + room);
+    if (!chunk)
+        return NULL;
+    *chunk = (cv_chunk){.size = room};
+    if (queue->last)
+        queue->last->next = chunk;
+    else
+        queue->first = chunk;
+    return queue->last = chunk;
+}
 
 int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;
     while (size) {
         cv_chunk *last = queue->last;
-        if (!last || last->file || last->to == last->size) {
+        if (!last || last->file || last->shared || last->to == last->size) {
             uint32_t room = size > LARGEST ? LARGEST : (uint32_t)size;
-            if (room < SMALLEST)
-                room = SMALLEST;
-            cv_chunk *chunk = cv_budget_take(budget, sizeof *chunk + room);
-            if (!chunk)
+            last = append(queue, budget, room < SMALLEST ? SMALLEST : room);
+            if (!last)
                 return -1;
-            chunk->next = NULL;
-            chunk->file = NULL;
-            chunk->from = chunk->to = 0;
-            chunk->size = room;
-            if (last)
-                last->next = chunk;
-            else
-                queue->first = chunk;
-            queue->last = last = chunk;
         }
         size_t part = last->size - last->to;
         if (part > size)
@@ -50,16 +71,13 @@ int cv_queue_add(cv_queue *queue, cv_budget *budget, const void *bytes, size_t s
 
 int cv_queue_add_file(cv_queue *queue, cv_budget *budget, cv_file *file, uint64_t at, uint64_t size)
 {
-    cv_chunk *chunk = cv_budget_take(budget, sizeof *chunk);
+    cv_chunk *chunk = append(queue, budget, 0);
     if (!chunk)
         return -1;
-    *chunk = (cv_chunk){.file = file, .from = at, .to = at + size};
+    chunk->file = file;
+    chunk->from = at;
+    chunk->to = at + size;
     cv_file_hold(file);
-    if (queue->last)
-        queue->last->next = chunk;
-    else
-        queue->first = chunk;
-    queue->last = chunk;
     queue->size += size;
     return 0;
 }
@@ -82,6 +100,27 @@ int cv_queue_file(const cv_queue *queue, cv_piece *piece)
     return 1;
 }
 
+int cv_queue_add_shared(cv_queue *queue, cv_budget *budget, cv_shared *shared, uint32_t from)
+{
+    cv_chunk *chunk = append(queue, budget, 0);
+    if (!chunk)
+        return -1;
+    chunk->shared = shared;
+    chunk->from = from;
+    chunk->to = shared->size;
+    shared->holders++;
+    queue->size += shared->size - from;
+    return 0;
+}
+
+void cv_queue_mark(cv_queue *queue, uint32_t marks)
+{
+    if (!queue->last)
+        return;
+    queue->last->marks += marks;
+    queue->marks += marks;
+}
+
 void cv_queue_splice(cv_queue *queue, cv_queue *from)
 {
     if (!from->first)
@@ -92,8 +131,10 @@ void cv_queue_splice(cv_queue *queue, cv_queue *from)
         queue->first = from->first;
     queue->last = from->last;
     queue->size += from->size;
+    queue->marks += from->marks;
     from->first = from->last = NULL;
     from->size = 0;
+    from->marks = 0;
 }
 
 int cv_queue_pieces(const cv_queue *queue, struct iovec *pieces, int max)
@@ -104,7 +145,8 @@ int cv_queue_pieces(const cv_queue *queue, struct iovec *pieces, int max)
             break;
         if (chunk->from == chunk->to)
             continue;
-        pieces[count].iov_base = chunk->bytes + chunk->from;
+        uint8_t *bytes = chunk->shared ? chunk->shared->bytes : chunk->bytes;
+        pieces[count].iov_base = bytes + chunk->from;
         pieces[count].iov_len = chunk->to - chunk->from;
         count++;
     }
@@ -119,6 +161,8 @@ static void drop_first(cv_queue *queue, cv_budget *budget)
         queue->last = NULL;
     if (chunk->file)
         cv_file_release(chunk->file);
+    queue->marks -= chunk->marks;
+    cv_shared_release(chunk->shared, budget);
     cv_budget_give(budget, chunk, sizeof *chunk + chunk->size);
 }
 

@@ -103,8 +103,10 @@ int cv_reply_native(cv_core *core, cv_connection *c, const cv_answer *answer, ui
 
 void cv_reply_bare(cv_core *core, cv_connection *c, int status, int close)
 {
-    char lines[LINES + 64], *to = lines;
+    char lines[LINES + 128], *to = lines;
     to += cv_status_line(to, status);
+    if (status == 426)
+        to = add(to, TEXT("upgrade: websocket\r\nsec-websocket-version: 13\r\n"));
     to = add(to, TEXT("content-length: 0\r\n"));
     to = cv_reply_end(core, to, 1, close, 0);
     cv_put(core, c, lines, (size_t)(to - lines));
@@ -134,7 +136,7 @@ static int leave(cv_core *core, cv_connection *c, cv_exchange *x)
     c->closing = CV_CLOSE_WRITTEN;
     if (flags & CV_X_RESET)
         c->closing = CV_CUT_NOW;
-    if (flags & CV_X_KEEP_ALIVE)
+    if (flags & (CV_X_KEEP_ALIVE | CV_X_UPGRADE))
         c->flags |= CV_C_OURS;
     cv_connection_drop_exchanges(core, c, CV_GONE_CLOSED);
     return 0;
@@ -467,6 +469,9 @@ static void apply_detached(cv_core *core, cv_exchange *x, const cv_reply *reply)
     case CV_READ:
         cv_exchange_tell(core, x, CV_TELL_BODY_BROKEN);
         return;
+    case CV_ACCEPT:
+        cv_websocket_too_late(core, x);
+        return;
     }
     cv_exchange_answered(core, x);
     cv_exchange_release(core, x);
@@ -476,6 +481,10 @@ void cv_reply_apply(cv_core *core, const cv_reply *r, const uint8_t *payload)
 {
     if (r->op == CV_FILE) {
         apply_file(core, r, payload);
+        return;
+    }
+    if (r->op > CV_ACCEPT && r->op <= CV_LEAVE) {
+        cv_websocket_apply(core, r, payload);
         return;
     }
     cv_exchange *x = cv_exchange_current(core, r->handle);
@@ -530,6 +539,10 @@ void cv_reply_apply(cv_core *core, const cv_reply *r, const uint8_t *payload)
         break;
     case CV_READ:
         read_body(core, c, x);
+        break;
+    case CV_ACCEPT:
+        if (cv_websocket_accept(core, c, x, r, payload) < 0)
+            refused(core, c, x, 101, 0);
         break;
     case CV_ABORT:
         if (r->code)

@@ -5,6 +5,7 @@
 #include "arguments.h"
 #include "file_answer.h"
 #include "file_put.h"
+#include "handshake.h"
 #include "output.h"
 #include "reply.h"
 #include "tls.h"
@@ -434,15 +435,33 @@ static int head_step(cv_core *core, cv_connection *c)
     step = read_head(core, c, &head, &match);
     if (step != CV_STEP_ON)
         return step;
+    int asked = head.flags & CV_HEAD_UPGRADE ? cv_handshake_read(input(core, c), &head) : 0;
+    if (asked < 0) {
+        core->counters.malformed++;
+        cv_connection_refuse(core, c, -asked);
+        return CV_STEP_HELD;
+    }
+    /* What has come behind it may be frames, and is no request even if it is refused. */
+    if (asked) {
+        head.flags &= (uint16_t)~CV_HEAD_KEEP_ALIVE;
+        cv_routes_upgrade(core->routes, &match);
+    }
     cv_file_reply reply;
     if (match.folder && cv_file_decide(core, input(core, c), &head, &match, &reply))
         return native_file(core, c, &head, &reply);
     if (match.answer)
         return native(core, c, &head, &match);
-    step = room_for_event(core, c);
+    step = asked && c->first ? CV_STEP_HELD : room_for_event(core, c);
     if (step != CV_STEP_ON) {
         memset(&c->progress, 0, sizeof c->progress);
         return step;
+    }
+    if (asked) {
+        hand_out(core, c, &head, &match, BODY_NONE, 0, 0);
+        core->exchanges[c->last].flags |= CV_X_UPGRADE;
+        core->events[core->event_count - 1].flags |= CV_UPGRADE;
+        c->phase = CV_PHASE_UPGRADE;
+        return CV_STEP_REQUEST;
     }
     if (has_body(&head))
         return with_body(core, c, &head, &match);
@@ -584,6 +603,12 @@ int cv_request_step(cv_core *core, cv_connection *c)
         return body_step(core, c);
     case CV_PHASE_DISCARD:
         return discard_step(c);
+    case CV_PHASE_UPGRADE:
+        if (c->flags & CV_C_EOF)
+            cv_exchange_tell_gone(core, &core->exchanges[c->first], CV_GONE_CLOSED);
+        return CV_STEP_HELD;
+    case CV_PHASE_WEBSOCKET:
+        return cv_websocket_step(core, c);
     default:
         c->from = c->to; /* whatever comes now is not looked at */
         return CV_STEP_HUNGRY;
@@ -632,6 +657,9 @@ void cv_request_ended(cv_core *core, cv_connection *c)
         return;
     case CV_PHASE_BODY:
         cv_body_broken(core, c, 400, CV_GONE_CLOSED);
+        return;
+    case CV_PHASE_WEBSOCKET:
+        cv_websocket_ended(core, c);
         return;
     default:
         break;

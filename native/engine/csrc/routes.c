@@ -41,6 +41,8 @@ typedef struct host {
 struct cv_routes {
     uint32_t holds;
     uint8_t everything;
+    uint8_t upgrades; /* handshakes lead to `upgrade` */
+    uint16_t upgrade;
     cv_tree tree;
     leaf *leaves;
     cv_answer *answers;
@@ -460,6 +462,12 @@ int cv_routes_allow_host(cv_routes *routes, const char *name, size_t size)
     return 0;
 }
 
+void cv_routes_set_upgrade(cv_routes *routes, int route)
+{
+    routes->upgrades = 1;
+    routes->upgrade = (uint16_t)route;
+}
+
 void cv_routes_set_everything(cv_routes *routes, int route, int flags)
 {
     if (routes == NULL || route < 0 || route > UINT16_MAX || flags < 0 || flags > UINT16_MAX)
@@ -600,6 +608,12 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
         match->folder = &routes->folders[to->number >> 16];
     match->route = (uint16_t)to->number;
     match->flags = to->flags;
+}
+
+void cv_routes_upgrade(const cv_routes *routes, cv_match *match)
+{
+    if (routes->upgrades)
+        *match = (cv_match){.route = routes->upgrade};
 }
 
 const cv_arguments *cv_routes_arguments(const cv_routes *routes, uint16_t route)

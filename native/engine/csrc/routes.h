@@ -41,6 +41,8 @@ void cv_routes_find(const cv_routes *routes, const uint8_t *at, const cv_head *h
 
 /* NULL if there is no such answer. */
 const cv_answer *cv_routes_answer(const cv_routes *routes, uint32_t number);
+/* Let a handshake of WebSocket lead where cv_routes_set_upgrade says, if it has said so. */
+void cv_routes_upgrade(const cv_routes *routes, cv_match *match);
 
 /* NULL if there is no such template. */
 const cv_template *cv_routes_template(const cv_routes *routes, uint16_t code);

@@ -11,6 +11,7 @@ int cv_timers_open(cv_timers *timers, uint32_t exchanges)
         timers->lists[kind].prev = timers->lists[kind].next = &timers->lists[kind];
         timers->length[kind] = CV_NEVER;
     }
+    timers->kinds = CV_TIMER_CHANNEL;
     timers->capacity = exchanges;
     timers->heap = cv_reserve(((size_t)exchanges + 1) * sizeof(cv_deadline));
     timers->places = cv_reserve(((size_t)exchanges + 1) * sizeof(uint32_t));
@@ -54,7 +55,7 @@ void cv_timer_start(cv_timers *timers, cv_timer *timer, int kind, cv_time now)
 
 cv_timer *cv_timers_due(cv_timers *timers, cv_time now, int *kind)
 {
-    for (int k = 1; k < CV_TIMER_KINDS; k++) {
+    for (int k = 1; k < timers->kinds; k++) {
         cv_timer *first = timers->lists[k].next;
         if (first != &timers->lists[k] && first->due <= now) {
             *kind = k;
@@ -130,7 +131,7 @@ int cv_deadline_due(cv_timers *timers, cv_time now, cv_deadline *deadline)
 cv_time cv_timers_next(const cv_timers *timers)
 {
     cv_time next = timers->count ? timers->heap[1].due : CV_NEVER;
-    for (int kind = 1; kind < CV_TIMER_KINDS; kind++) {
+    for (int kind = 1; kind < timers->kinds; kind++) {
         const cv_timer *first = timers->lists[kind].next;
         if (first != &timers->lists[kind] && first->due < next)
             next = first->due;

@@ -20,7 +20,16 @@ enum cv_timer_kind {
     CV_TIMER_WRITE,
     CV_TIMER_LAST_CHANCE, /* while stopping: a connection between two requests */
     CV_TIMER_LINGER, /* everything is said; the client may still be reading it */
-    CV_TIMER_KINDS
+    CV_TIMER_CHANNEL, /* from here on: those of enum cv_channel_timer for each set of limits */
+    CV_TIMER_KINDS = CV_TIMER_CHANNEL + 64
+};
+
+enum cv_channel_timer {
+    CV_CHANNEL_PING, /* nothing has come for a while */
+    CV_CHANNEL_PONG, /* nor has anything after our ping */
+    CV_CHANNEL_MESSAGE, /* for a whole message */
+    CV_CHANNEL_CLOSE, /* for the client's close frame */
+    CV_CHANNEL_TIMERS
 };
 
 typedef struct cv_timer cv_timer;
@@ -40,6 +49,7 @@ typedef struct cv_deadline {
 typedef struct cv_timers {
     cv_timer lists[CV_TIMER_KINDS]; /* rings; the entry is the ring's head */
     cv_time length[CV_TIMER_KINDS];
+    int kinds; /* those that may run */
     cv_deadline *heap; /* from 1 */
     uint32_t *places; /* by exchange: its index in the heap, 0: none */
     uint32_t count;

@@ -126,7 +126,7 @@ async def test_an_upgrade_is_answered_as_plain_http() -> None:
         await answer(send, b"plain")
 
     async with serving(app) as port, connected(port) as client:
-        fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+        fields = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA")
         await client.send(request("/", "GET", b"", *fields))
         assert (await client.answer()).body == b"plain"
 

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.once
 ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
 TESTS = ENGINE / "tests" / "c"
-PROGRAMS = ["test_arguments", "test_connection", "test_engine", "test_files", "test_random"]
+PROGRAMS = [
+    "test_arguments", "test_connection", "test_engine", "test_files", "test_random", "test_websocket",
+]  # fmt: skip
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror")
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 PLAIN = ("-g", "-O2")

@@ -133,6 +133,13 @@ def test_every_option_of_the_library_is_set() -> None:
         "arena_size": 18_000_000,
         "work": 19,
         "max_files": 20,
+        "max_unread": 20,
+        "compress_keeps_out": True,
+        "compress_keeps_in": True,
+        "compress_bits_out": 9,
+        "compress_bits_in": 10,
+        "compress_level": 3,
+        "compress_memory": 2,
     }
     assert keys.keys() == EngineConfig.model_fields.keys() - {"tls"}
     names = {name: get_type_hints(ServerOptions)[name] for name in ServerOptions._fields}

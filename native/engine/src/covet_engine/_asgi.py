@@ -14,7 +14,7 @@ from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
 import anyio
@@ -46,7 +46,7 @@ _VERSIONS: Final = ("1.0", "1.1")
 _BLANKS: Final = b" \t"
 
 # One line of an answer's fields. Whatever could end the line or begin another one is not in it.
-_line: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
+LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n").fullmatch
 _length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 _OURS: Final = frozenset((b"connection", b"content-length", b"keep-alive", b"transfer-encoding"))
 _NOT_TRAILING: Final = _OURS | {
@@ -133,7 +133,7 @@ class AsgiTarget:
         self.application: Callable[..., Awaitable[Any]] = application
         if isinstance(application, WithState):
             self.application, self.state = application.application, application.state
-        self.servers = [*servers, *[None] * (256 - len(servers))]
+        self.servers: Sequence[Address | None] = [*servers, *[None] * (256 - len(servers))]
         self._made: dict[int, AsgiExchange] = {}
 
     def __call__(self, handle: int, at: int, size: int, flags: int) -> AsgiExchange:
@@ -146,9 +146,70 @@ class AsgiTarget:
         which costs more than the making.
         """
         self._made.clear()
-        for handle, at, _, _, kind, flags, _ in events:
-            if kind == _REQUESTED:
+        for handle, at, _, route, kind, flags, _ in events:
+            if kind == _REQUESTED and not route:
                 self._made[handle] = AsgiExchange(self, handle, at, flags)
+
+
+class _Serves(Protocol):
+    """What the scopes of a target's requests have in common."""
+
+    core: Core
+    state: dict[str, Any] | None
+    servers: Sequence[Address | None]
+
+
+def scope_of(target: _Serves, handle: int, at: int) -> tuple[Scope, int, int]:
+    """The scope of a request, but for what its answer may be; where in the arena its body is, and its size.
+
+    Args:
+        target: What the request led to.
+        handle: The engine's name for it.
+        at: Where in the arena its record is.
+    """
+    arena = target.core.arena
+    (
+        head_at, head_size, body_at, body_size,
+        method_at, method_size, target_at, target_size,
+        path_at, path_size, query_at, query_size,
+        head_flags, minor, port, family, listener, peer,
+    ) = _REQUEST.unpack_from(arena, at)  # fmt: skip
+    head = bytes(arena[head_at : head_at + head_size])
+    fields = head[target_at + target_size + _VERSION_LINE_END : -4]
+    usual = _asked.get
+    headers = [usual(line) or _pair(line) for line in fields.split(b"\r\n")] if fields else []
+    raw_path = head[path_at : path_at + path_size]
+    path = raw_path.decode("latin-1")
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": _VERSIONS[minor],
+        "method": head[method_at : method_at + method_size].decode("ascii"),
+        "scheme": "http",
+        "path": unquote(path) if head_flags & _ESCAPED else path,
+        "raw_path": raw_path,
+        "query_string": head[query_at : query_at + query_size],
+        "root_path": "",
+        "headers": headers,
+        "client": (_address(family, peer), port) if family else None,
+        "server": target.servers[listener],
+        "extensions": {},
+    }
+    if target.state is not None:
+        scope["state"] = target.state.copy()
+    if head_flags & _TLS:
+        scope["scheme"] = "https"
+        _tell_of_tls(target.core, handle, scope["extensions"], head_flags)
+    return scope, body_at, body_size
+
+
+def _tell_of_tls(core: Core, handle: int, extensions: dict[str, Any], head_flags: int) -> None:
+    from covet_engine._tls import extension
+
+    shown = core.certificate(handle) if head_flags & _CERTIFICATE else None
+    extensions["tls"] = extension(shown, newest=bool(head_flags & _TLS_1_3))
+    if shown is not None:
+        extensions[CERTIFICATE] = shown.certificate
 
 
 class AsgiExchange:
@@ -187,64 +248,24 @@ class AsgiExchange:
 
     def _asked_for(self) -> Scope:
         """The scope. The first piece of the body is kept as well."""
-        target = self._target
-        arena = self._core.arena
-        (
-            head_at, head_size, body_at, body_size,
-            method_at, method_size, target_at, target_size,
-            path_at, path_size, query_at, query_size,
-            head_flags, minor, port, family, listener, peer,
-        ) = _REQUEST.unpack_from(arena, self._at)  # fmt: skip
-        head = bytes(arena[head_at : head_at + head_size])
+        scope, body_at, body_size = scope_of(self._target, self.handle, self._at)
         flags = self._flags
         if flags & 3:  # Flag.BODY_COMPLETE or Flag.BODY_NONE
-            self._body = b"" if flags & 2 else bytes(arena[body_at : body_at + body_size])
+            here = self._core.arena[body_at : body_at + body_size]
+            self._body = b"" if flags & 2 else bytes(here)
         else:
             self._more = True
-        fields = head[target_at + target_size + _VERSION_LINE_END : -4]
-        usual = _asked.get
-        headers = [usual(line) or _pair(line) for line in fields.split(b"\r\n")] if fields else []
-        self._chunked = minor == 1
-        raw_path = head[path_at : path_at + path_size]
-        path = raw_path.decode("latin-1")
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": _VERSIONS[minor],
-            "method": head[method_at : method_at + method_size].decode("ascii"),
-            "scheme": "http",
-            "path": unquote(path) if head_flags & _ESCAPED else path,
-            "raw_path": raw_path,
-            "query_string": head[query_at : query_at + query_size],
-            "root_path": "",
-            "headers": headers,
-            "client": (_address(family, peer), port) if family else None,
-            "server": target.servers[listener],
-            "extensions": {
-                DISCONNECT: {"subscribe": self.subscribe},
-                "http.response.trailers": {},
-            },
-        }
-        if target.state is not None:
-            scope["state"] = target.state.copy()
-        if head_flags & _TLS:
-            scope["scheme"] = "https"
-            self._tell_of_tls(scope["extensions"], head_flags)
+        self._chunked = scope["http_version"] == "1.1"
+        extensions = scope["extensions"]
+        extensions[DISCONNECT] = {"subscribe": self.subscribe}
+        extensions["http.response.trailers"] = {}
         return scope
-
-    def _tell_of_tls(self, extensions: dict[str, Any], head_flags: int) -> None:
-        from covet_engine._tls import extension
-
-        shown = self._core.certificate(self.handle) if head_flags & _CERTIFICATE else None
-        extensions["tls"] = extension(shown, newest=bool(head_flags & _TLS_1_3))
-        if shown is not None:
-            extensions[CERTIFICATE] = shown.certificate
 
     # What the pool calls.
 
     def start(self) -> Coroutine[Any, Any, Any]:
         answering = self._target.application(self._call, self.receive, self.send)
-        return answering if answering.__class__ is CoroutineType else _awaited(answering)
+        return answering if answering.__class__ is CoroutineType else awaited(answering)
 
     def finish(self, result: Any) -> None:
         live = self._core.live
@@ -370,7 +391,7 @@ class AsgiExchange:
                     declared = int(value)
                     continue
             line = b"%b: %b\r\n" % (said, value)
-            if not _line(line):
+            if not LINE(line):
                 raise ValueError(f"{bytes(said)!r}: {bytes(value)!r} is no header field")
             name = bytes(said).lower()
             if name not in _OURS:
@@ -443,7 +464,7 @@ class AsgiExchange:
         lines = self._fields_behind
         for name, value in message.get("headers", ()):
             line = b"%b: %b\r\n" % (name, value)
-            if not _line(line) or name.lower() in _NOT_TRAILING:
+            if not LINE(line) or name.lower() in _NOT_TRAILING:
                 raise ValueError(f"{bytes(name)!r}: {bytes(value)!r} is no trailer field")
             lines += line
         if message.get("more_trailers", False):
@@ -536,6 +557,6 @@ def _address(family: int, peer: bytes) -> str:
     return inet_ntop(_FAMILIES[family], peer[:4] if family == 4 else peer)
 
 
-async def _awaited(answering: Awaitable[Any]) -> None:
+async def awaited(answering: Awaitable[Any]) -> None:
     """What an application returns that is not a coroutine, as one."""
     await answering

@@ -90,6 +90,35 @@ class EngineConfig(PluginConfig):
     )
 
     tls: TlsConfig | None = Field(default=None, description="Speak TLS, and nothing else.")
+    max_unread: int = Field(
+        default=32,
+        ge=1,
+        le=65_536,
+        description="Messages of a WebSocket that its handler has not received; then no more are read.",
+    )
+    compress_keeps_out: bool = Field(
+        default=False,
+        description="Compressed messages refer to those sent before: smaller, for 260 kB of each WebSocket.",
+    )
+    compress_keeps_in: bool = Field(
+        default=False,
+        description="The same of what clients send, for 40 kB of each WebSocket.",
+    )
+    compress_bits_out: int = Field(
+        default=15, ge=9, le=15, description="Of the window in which repetitions are looked for."
+    )
+    compress_bits_in: int = Field(
+        default=15,
+        ge=8,
+        le=15,
+        description="The same of what clients send, where they let it be said.",
+    )
+    compress_level: int = Field(
+        default=4, ge=1, le=9, description="Of zlib: 1 is fast, 9 is small."
+    )
+    compress_memory: int = Field(
+        default=8, ge=1, le=9, description="Of zlib: each less is half the memory."
+    )
 
     @model_validator(mode="after")
     def _waters(self) -> Self:
@@ -120,6 +149,13 @@ def native_options(library: Library, config: EngineConfig, options: ServerOption
     native.low_water = config.low_water
     native.work = config.work
     native.max_files = config.max_files
+    native.max_unread = config.max_unread
+    native.compress_keeps_out = config.compress_keeps_out
+    native.compress_keeps_in = config.compress_keeps_in
+    native.compress_bits_out = config.compress_bits_out
+    native.compress_bits_in = config.compress_bits_in
+    native.compress_level = config.compress_level
+    native.compress_memory = config.compress_memory
     # A head that has begun may not take longer than one that has not.
     native.header_timeout = min(config.header_timeout, options.keep_alive_timeout)
     native.idle_timeout = options.keep_alive_timeout

@@ -7,7 +7,8 @@ over in one call: a call into C gives the interpreter's lock away and has to get
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -17,6 +18,7 @@ import anyio
 if TYPE_CHECKING:
     from covet_engine._exchange import Exchange
     from covet_engine._tls import Shown
+    from covet_engine._wait import Seat
 
 Event: TypeAlias = tuple[int, int, int, int, int, int, int]
 """``handle, at, size, route, kind, flags, extra`` of a ``cv_event``."""
@@ -40,6 +42,10 @@ class Kind(IntEnum):
     EMPTY = 6
     LOG = 7
     REFUSED = 8
+    MESSAGE = 40
+    CLOSED = 41
+    DRAINED = 42
+    PONG = 43
 
 
 class Flag(IntFlag):
@@ -50,6 +56,7 @@ class Flag(IntFlag):
     HEAD_ONLY = 4
     BODY_BROKEN = 8
     BODY_JSON = 16
+    UPGRADE = 32
 
 
 class Gone(IntEnum):
@@ -103,7 +110,10 @@ class Core:
         live: Calls that wait, by handle; they are told of events.
         soon: Arranges that `flush` is called at the end of this turn of the event loop. Set by
             whoever knows the loop.
+        seat: Makes a place for one task to wait in. Set by whoever knows the loop.
         turn: Whether a batch of events is being worked on, which ends with a `flush` anyway.
+        stopping: Whether no new connections are taken, and those that are there come to an end.
+        round: Changes with each broadcast, so that whoever counts what waits for a client knows of it.
         clock: ``anyio.current_time()`` minus the engine's time, in seconds.
         counters: The engine's ``cv_counters *``, read in place.
         secure: Whether its connections speak TLS.
@@ -125,8 +135,11 @@ class Core:
         self.parts: list[bytes] = []
         self.live: dict[int, Exchange] = {}
         self.soon: Callable[[], object] = self.flush
+        self.seat: Callable[[], Seat] = _no_seat
         self.turn = False
         self.secure = False
+        self.stopping = False
+        self.round = 0
         self.clock = 0.0
         self.counters = lib.cv_engine_counters(engine)
         self._events = ffi.buffer(lib.cv_engine_events(engine), lib.CV_EVENTS * EVENT.size)
@@ -145,16 +158,46 @@ class Core:
     def flush(self) -> None:
         """Give the engine everything collected, in one call. Ends the turn."""
         self.turn = self._due = False
-        parts = self.parts
-        if parts:
-            replies = b"".join(parts)
-            parts.clear()
-            if self._submit(self.engine, replies, len(replies)):
-                raise EngineError("replies that are none")
-            if self._files:
-                self._files.clear()
+        if self.parts:
+            self.submit()
         if self._waiting:
             self.wake()
+
+    def submit(self) -> None:
+        """The same in the middle of a turn, for whoever needs to know what comes of it."""
+        parts = self.parts
+        replies = b"".join(parts)
+        parts.clear()
+        if self._submit(self.engine, replies, len(replies)):
+            raise EngineError("replies that are none")
+        if self._files:
+            self._files.clear()
+
+    def waiting(self, handle: int) -> int:
+        """What waits for the client of a WebSocket: bytes, and 2**40 times the messages."""
+        if self.parts:
+            self.submit()
+        return 0 if self.engine is None else self.lib.cv_engine_waiting(self.engine, handle)
+
+    def broadcast(self, handles: Sequence[int], message: bytes, flags: int) -> list[int]:
+        """Send one message to many WebSockets; the places of those that had no room, or are closed."""
+        if self.parts:
+            self.submit()
+        if self.engine is None:
+            return list(range(len(handles)))
+        self.round += 1
+        count = len(handles)
+        left_out = self.ffi.new("uint32_t[]", count)
+        number = self.lib.cv_engine_broadcast(
+            self.engine,
+            self.ffi.from_buffer("uint64_t *", array("Q", handles)),
+            count,
+            flags,
+            message,
+            len(message),
+            left_out,
+        )
+        return self.ffi.unpack(left_out, number) if number else []
 
     def flush_soon(self) -> None:
         """Flush at the end of this turn of the event loop, once however often this is asked for."""
@@ -295,6 +338,10 @@ class Core:
 
 def _ignore(engine: Any, replies: bytes, size: int) -> int:
     return 0
+
+
+def _no_seat() -> Seat:
+    raise EngineError("no loop runs the engine")
 
 
 def _plain(body: Any) -> bytes:

@@ -13,17 +13,18 @@ import anyio
 
 from covet_engine._access import AccessLog
 from covet_engine._core import Core, Kind
-from covet_engine._exchange import Cancellable, Target
+from covet_engine._exchange import Cancellable, Exchange, Target
 from covet_engine._library import Library
 from covet_engine._pool import Pool
 from covet_engine._routes import compile_everything, compile_routes
 from covet_engine._wait import Loop, current_loop
-from covet_http import Application, AsgiApplication
+from covet_http import Application, AsgiApplication, Channel
 
 if TYPE_CHECKING:
     from covet_engine._memory import MemoryStream
     from covet_engine._tls import Tls
 
+_GOING_AWAY = 1001
 # A clock that is no further from the engine's is the same clock, read at another moment.
 _SAME = 1.0
 
@@ -54,7 +55,7 @@ class Listener:
             self._tls.reload()
             self._tls.secure(core.engine)
         self._begun = True
-        targets: Sequence[Target]
+        targets: list[Target]
         foresee = None
         if isinstance(application, AsgiApplication):
             table = compile_routes(lib, core.ffi, application.dispatcher)
@@ -66,6 +67,9 @@ class Listener:
             target = AsgiTarget(core, application, self._servers)
             targets, foresee = [target], target.foresee
             routes = compile_everything(lib, core.ffi)
+        # Behind all others: handshakes lead there.
+        lib.cv_routes_set_upgrade(routes, len(targets))
+        targets.append(_channels(core, application, self._servers))
         self._pool.targets, self._pool.foresee = targets, foresee
         lib.cv_engine_begin(core.engine, routes)
 
@@ -75,7 +79,12 @@ class Listener:
 
     async def stop(self) -> None:
         if not self._stopping:
-            self._stopping = True
+            self._stopping = self._core.stopping = True
+            live: list[object] = list(self._core.live.values())
+            for exchange in live:
+                if isinstance(exchange, Channel):
+                    exchange.close(_GOING_AWAY, "")
+            self._core.flush()
             if self._core.engine is not None:  # closed already: a worker has crashed
                 self._core.lib.cv_engine_stop(self._core.engine)
             # At once: whom the system lets in from here on would be told nothing but a reset.
@@ -179,6 +188,23 @@ async def _serve(
     finally:
         if listener is not None:
             listener.close()
+
+
+def _channels(
+    core: Core, application: Application, servers: Sequence[tuple[str, int | None] | None]
+) -> Target:
+    """What handshakes of WebSocket lead to; few services have any."""
+    made: Target | None = None
+
+    def target(handle: int, at: int, size: int, flags: int) -> Exchange:
+        nonlocal made
+        if made is None:
+            from covet_engine._websocket import WebSocketTarget
+
+            made = WebSocketTarget(core, application, servers)
+        return made(handle, at, size, flags)
+
+    return target
 
 
 def _address(each: socket.socket) -> tuple[str, int | None] | None:

@@ -12,7 +12,7 @@ from covet_kernel.contracts import Metric
 Sample = tuple[tuple[str, ...], float]
 
 _STATUS = ("unknown", "1xx", "2xx", "3xx", "4xx", "5xx")
-_TIMEOUTS = ("header", "idle", "read", "write")
+_TIMEOUTS = ("header", "idle", "read", "write", "ping")
 # Name, the counters' field, unit, help.
 _COUNTERS = (
     ("connections.accepted", "accepted", "", "Connections accepted."),
@@ -22,6 +22,9 @@ _COUNTERS = (
     ("requests.malformed", "malformed", "", "Requests refused while they were parsed."),
     ("requests.disconnected", "disconnects", "", "Clients that left before their answer."),
     ("responses.aborted", "aborted", "", "Answers that were cut."),
+    ("messages.received", "messages_in", "", "Messages of WebSockets that came."),
+    ("messages.sent", "messages_out", "", "Messages of WebSockets that were sent."),
+    ("messages.left_out", "messages_left_out", "", "Of broadcasts, for members without room."),
     ("received", "bytes_in", "By", "Read from clients."),
     ("sent", "bytes_out", "By", "Written to clients."),
     ("replies.stale", "stale", "", "Replies to requests that were over."),
@@ -35,6 +38,7 @@ _COUNTERS = (
 _GAUGES = (
     ("connections", "connections", "Connections that are open."),
     ("requests.in_flight", "in_flight", "Requests being answered in Python."),
+    ("websockets", "websockets", "WebSockets that are open."),
     ("blocks", "blocks", "Input buffers in use."),
     ("files", "files", "Files that are open: sent without Python, or kept for the next who asks."),
 )

@@ -11,6 +11,7 @@ class FFI:
     def cast(self, cdecl: str, value: Any, /) -> CData: ...
     def string(self, cdata: CData, maxlen: int = ..., /) -> Any: ...
     def buffer(self, cdata: CData, size: int = ..., /) -> Any: ...
+    def unpack(self, cdata: CData, length: int, /) -> Any: ...
     def from_buffer(self, cdecl: str, buffer: Any, require_writable: bool = ..., /) -> CData: ...
     def memmove(self, dest: Any, src: Any, n: int, /) -> None: ...
     def sizeof(self, cdecl: Any, /) -> int: ...
@@ -31,12 +32,21 @@ class Lib:
     CV_EMPTY: Final[int]
     CV_LOG: Final[int]
     CV_REFUSED: Final[int]
+    CV_MESSAGE: Final[int]
+    CV_CLOSED: Final[int]
+    CV_DRAINED: Final[int]
+    CV_PONG: Final[int]
 
     CV_BODY_COMPLETE: Final[int]
     CV_BODY_NONE: Final[int]
     CV_HEAD_ONLY: Final[int]
     CV_BODY_BROKEN: Final[int]
     CV_BODY_JSON: Final[int]
+    CV_UPGRADE: Final[int]
+
+    CV_MESSAGE_TEXT: Final[int]
+    CV_MESSAGE_MORE: Final[int]
+    CV_MESSAGE_PLAIN: Final[int]
 
     CV_GONE_CLOSED: Final[int]
     CV_GONE_TIMEOUT: Final[int]
@@ -51,6 +61,14 @@ class Lib:
     CV_ARM: Final[int]
     CV_DROP: Final[int]
     CV_TRAILERS: Final[int]
+    CV_ACCEPT: Final[int]
+    CV_SEND: Final[int]
+    CV_SHUT: Final[int]
+    CV_TAKEN: Final[int]
+    CV_DRAIN: Final[int]
+    CV_PING: Final[int]
+    CV_CUT: Final[int]
+    CV_LEAVE: Final[int]
     CV_FILE: Final[int]
 
     CV_MORE: Final[int]
@@ -118,6 +136,18 @@ class Lib:
     def cv_engine_poll(self, engine: CData, /) -> int: ...
     def cv_engine_submit(self, engine: CData, replies: CData, size: int, /) -> int: ...
     def cv_engine_is_current(self, engine: CData, handle: int, /) -> int: ...
+    def cv_engine_waiting(self, engine: CData, handle: int, /) -> int: ...
+    def cv_engine_broadcast(
+        self,
+        engine: CData,
+        handles: CData,
+        count: int,
+        flags: int,
+        message: bytes,
+        size: int,
+        left_out: CData,
+        /,
+    ) -> int: ...
     def cv_engine_log(self, engine: CData, into: CData, size: int, /) -> int: ...
     def cv_engine_open(self, engine: CData, /) -> int: ...
     def cv_engine_feed(self, engine: CData, connection: int, bytes: CData, size: int, /) -> int: ...
@@ -173,6 +203,7 @@ class Lib:
     def cv_routes_set_default_route(self, routes: CData, status: int, route: int, /) -> int: ...
     def cv_routes_allow_host(self, routes: CData, name: bytes, size: int, /) -> int: ...
     def cv_routes_set_slash(self, routes: CData, slash: int, route: int, /) -> int: ...
+    def cv_routes_set_upgrade(self, routes: CData, route: int, /) -> None: ...
     def cv_routes_set_everything(self, routes: CData, route: int, flags: int, /) -> None: ...
     def cv_routes_try(
         self,

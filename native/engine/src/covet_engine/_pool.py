@@ -71,6 +71,7 @@ class Pool:
         self._keeper = loop.seat()
         self._cancelled = anyio.get_cancelled_exc_class()
         core.soon = loop.soon(core.flush, self._keeper)
+        core.seat = loop.seat
 
     def start(self) -> None:
         """Begin to wait for events."""

@@ -12,6 +12,7 @@ that a batch is worked through in one turn however many of its calls wait.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextvars import Context
 from functools import partial
@@ -42,7 +43,7 @@ class AsyncioLoop:
         self._plain = plain
         self._fd = -1
         self._running = False
-        self._next: AsyncioSeat | None = None
+        self._next: deque[AsyncioSeat] = deque()
         self.leader: AsyncioSeat | PlainSeat | None = None
 
     def open(self, fd: int) -> None:
@@ -62,8 +63,8 @@ class AsyncioLoop:
 
     def hand(self, seat: AsyncioSeat) -> None:
         """Let a task go on: within the callback that runs now, or in the next turn."""
-        if self._running and self._next is None:
-            self._next = seat
+        if self._running:
+            self._next.append(seat)
         else:
             self._loop.call_soon(self.run, seat)
 
@@ -72,19 +73,19 @@ class AsyncioLoop:
         if leader is not None:
             leader.run()
 
-    def run(self, seat: AsyncioSeat | None) -> None:
+    def run(self, seat: AsyncioSeat) -> None:
         """Run a task's next step now, and the steps of those that it hands over to."""
         self._running = True
+        handed = self._next
         try:
-            while seat is not None:
-                seat.step()
-                seat, self._next = self._next, None
+            seat.step()
+            while handed:
+                handed.popleft().step()
         finally:
             self._running = False
-            if self._next is not None:
+            while handed:
                 # What was raised ends the loop; tasks that are still there may have to clean up.
-                seat, self._next = self._next, None
-                self._loop.call_soon(self.run, seat)
+                self._loop.call_soon(self.run, handed.popleft())
 
 
 class _Cancellations:
