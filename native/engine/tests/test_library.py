@@ -131,7 +131,6 @@ def test_every_option_of_the_library_is_set() -> None:
         "low_water": 160,
         "block_size": 17_000,
         "arena_size": 18_000_000,
-        "max_files": 21,
         "work": 19,
         "max_files": 20,
         "max_unread": 20,
