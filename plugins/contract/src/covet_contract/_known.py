@@ -8,7 +8,7 @@ from importlib import import_module
 from covet_contract._codes import found
 from covet_operations import Comparer, Finding
 
-_BY_FILE = {"openapi": "_openapi._diff"}
+_BY_FILE = {"asyncapi": "_asyncapi._diff", "openapi": "_openapi._diff"}
 """Formats whose documents stand alone, by kind: the module that compares one text with another."""
 
 

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from covet_http._versions._plan import Versions
     from covet_http._versions._routes import VersionedRoutes
     from covet_http._websocket._compile import WebSockets
-    from covet_operations import ContractDocument
+    from covet_operations import ChannelSource, ContractDocument
 
 log = logging.getLogger("covet.http")
 
@@ -145,6 +145,11 @@ class Http(Plugin[HttpConfig]):
         from covet_operations import ContractDocument
 
         yield ContractDocument(kind="openapi", render=partial(render_all, config=self.config))
+
+    def covet_channels(self) -> Iterable[ChannelSource]:
+        from covet_http._websocket._described import channels
+
+        yield channels
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:

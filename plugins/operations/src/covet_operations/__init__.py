@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from covet_operations._bulk._checked import Checked
     from covet_operations._bulk._result import BulkResult, Outcome
     from covet_operations._contract._channel import (
-        Channel,
-        ChannelMessage,
-        ChannelOperation,
         ChannelSource,
+        ContractAction,
+        ContractChannel,
+        ContractMessage,
         Topic,
     )
     from covet_operations._contract._document import (
@@ -74,15 +74,15 @@ __all__ = [
     "BulkFailed",
     "BulkResult",
     "Cancelled",
-    "Channel",
-    "ChannelMessage",
-    "ChannelOperation",
     "ChannelSource",
     "Checked",
     "Codec",
     "Comparer",
     "Conflict",
+    "ContractAction",
+    "ContractChannel",
     "ContractDocument",
+    "ContractMessage",
     "ContractView",
     "CursorQuery",
     "CursorSelection",
@@ -149,14 +149,14 @@ __all__ = [
 
 _LATE = {
     "BulkResult": "_bulk._result",
-    "Channel": "_contract._channel",
-    "ChannelMessage": "_contract._channel",
-    "ChannelOperation": "_contract._channel",
     "ChannelSource": "_contract._channel",
     "Checked": "_bulk._checked",
-    "ContractDocument": "_contract._document",
-    "ContractView": "_contract._document",
     "Comparer": "_contract._document",
+    "ContractAction": "_contract._channel",
+    "ContractChannel": "_contract._channel",
+    "ContractDocument": "_contract._document",
+    "ContractMessage": "_contract._channel",
+    "ContractView": "_contract._document",
     "CursorQuery": "_paging._query",
     "CursorSelection": "_paging._select",
     "Filter": "_paging._filter",

@@ -18,7 +18,7 @@ from covet_operations._providers import Provider, providers_of
 from covet_operations._translate import ErrorMapping
 
 if TYPE_CHECKING:
-    from covet_operations._contract._channel import Channel, ChannelSource
+    from covet_operations._contract._channel import ChannelSource, ContractChannel
     from covet_operations._contract._document import ContractDocument
 
 
@@ -38,7 +38,7 @@ class Specs:
         """What describes the service on the plugin's protocol; asked by ``covet contract``."""
 
     @hookspec
-    def covet_channels(self) -> Iterable[Channel | ChannelSource]:  # type: ignore[empty-body]
+    def covet_channels(self) -> Iterable[ContractChannel | ChannelSource]:  # type: ignore[empty-body]
         """Where messages are sent and received, or what finds that out."""
 
 

@@ -10,9 +10,10 @@ from covet_kernel.contracts import Record
 from covet_operations._contract._document import ContractView
 
 T = TypeVar("T")
+Action: TypeAlias = Literal["send", "receive"]
 
 
-class ChannelMessage(Record):
+class ContractMessage(Record):
     """One sort of message.
 
     Attributes:
@@ -30,7 +31,7 @@ class ChannelMessage(Record):
     summary: str = ""
 
 
-class ChannelOperation(Record):
+class ContractAction(Record):
     """What the service does at a channel.
 
     Attributes:
@@ -38,8 +39,8 @@ class ChannelOperation(Record):
         action: ``"send"``: the service publishes; ``"receive"``: others do, and it consumes.
         messages: What it sends or takes.
         replies: What it answers, where it answers.
-        reply_address: The channel of the answers: the address of another one; ``""`` for the same
-            channel, ``"?"`` for one that the message names.
+        reply_address: Where answers go: the address of another channel, ``""`` for the same one, or an
+            expression such as ``"$message.header#/reply-to"`` for one that each message names.
         requires: Permissions it takes.
         anonymous: Whether it takes no credentials.
         summary: One line.
@@ -49,9 +50,9 @@ class ChannelOperation(Record):
     """
 
     name: str
-    action: Literal["send", "receive"]
-    messages: tuple[ChannelMessage, ...]
-    replies: tuple[ChannelMessage, ...] = ()
+    action: Action
+    messages: tuple[ContractMessage, ...]
+    replies: tuple[ContractMessage, ...] = ()
     reply_address: str = ""
     requires: tuple[str, ...] = ()
     anonymous: bool = True
@@ -61,7 +62,7 @@ class ChannelOperation(Record):
     deprecated: bool = False
 
 
-class Channel(Record):
+class ContractChannel(Record):
     """An address at which messages are sent, received or both.
 
     Attributes:
@@ -73,18 +74,20 @@ class Channel(Record):
         title: What it is called.
         description: What it is for.
         bindings: What AsyncAPI's binding of the protocol says of the channel.
+        fallback: Whether it counts only where nobody else describes a channel of this address.
     """
 
     address: str
-    operations: tuple[ChannelOperation, ...]
+    operations: tuple[ContractAction, ...]
     protocol: str = ""
     parameters: Mapping[str, Any] = MappingProxyType({})
     title: str = ""
     description: str = ""
     bindings: Mapping[str, Any] = MappingProxyType({})
+    fallback: bool = False
 
 
-ChannelSource: TypeAlias = Callable[[ContractView], Iterable[Channel]]
+ChannelSource: TypeAlias = Callable[[ContractView], Iterable[ContractChannel]]
 """Finds channels when it is known what is declared: those of the operations bound to a protocol."""
 
 
@@ -119,7 +122,7 @@ class Topic(Generic[T]):
             ValidationError: It is not of the topic's type.
         """
         adapter = self._type()
-        written: bytes = adapter.dump_json(adapter.validate_python(value))
+        written: bytes = adapter.dump_json(adapter.validate_python(value), by_alias=True)
         return written
 
     def decode(self, body: bytes) -> T:
@@ -131,30 +134,28 @@ class Topic(Generic[T]):
         found: T = self._type().validate_json(body)
         return found
 
-    def sent(self, name: str = "", **said: Any) -> Channel:
+    def sent(self, name: str = "", **said: Any) -> ContractChannel:
         """The channel, for a service that publishes here.
 
         Args:
             name: Of the operation; ``"send"`` and the address, unless given.
-            said: Other attributes of the `ChannelOperation`.
+            said: Other attributes of the `ContractAction`.
         """
         return self._channel("send", name or f"send {self.address}", said)
 
-    def received(self, name: str = "", **said: Any) -> Channel:
+    def received(self, name: str = "", **said: Any) -> ContractChannel:
         """The channel, for a service that consumes what comes here.
 
         Args:
             name: Of the operation; ``"receive"`` and the address, unless given.
-            said: Other attributes of the `ChannelOperation`.
+            said: Other attributes of the `ContractAction`.
         """
         return self._channel("receive", name or f"receive {self.address}", said)
 
-    def _channel(
-        self, action: Literal["send", "receive"], name: str, said: Mapping[str, Any]
-    ) -> Channel:
-        message = ChannelMessage(name=self.name, payload=self.payload)
-        operation = ChannelOperation(name=name, action=action, messages=(message,), **said)
-        return Channel(address=self.address, operations=(operation,))
+    def _channel(self, action: Action, name: str, said: Mapping[str, Any]) -> ContractChannel:
+        message = ContractMessage(name=self.name, payload=self.payload)
+        operation = ContractAction(name=name, action=action, messages=(message,), **said)
+        return ContractChannel(address=self.address, operations=(operation,))
 
     def _type(self) -> Any:
         # Made when a message is: a declaration should cost a start nothing.

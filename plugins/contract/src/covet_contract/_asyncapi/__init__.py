@@ -1,0 +1,1 @@
+"""AsyncAPI: channels of messages described, and what in a new document breaks who uses them."""
