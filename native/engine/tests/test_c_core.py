@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import trustme
 
 pytestmark = pytest.mark.once
 
@@ -56,10 +57,23 @@ def build(compiler: str, name: str, base: Path, options: tuple[str, ...]) -> str
     return str(program)
 
 
+@pytest.fixture(scope="module")
+def certificates(base: Path) -> str:
+    """A folder with a certificate and its key."""
+    issued = trustme.CA().issue_cert("localhost")
+    (base / "shop.pem").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(base / "shop.key"))
+    return str(base)
+
+
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_they_pass_under_the_sanitizers(compiler: str, name: str, base: Path) -> None:
     run(build(compiler, name, base, SANITIZED))
+
+
+def test_tls_passes_under_the_sanitizers(base: Path, certificates: str) -> None:
+    run(build("gcc", "test_tls", base, SANITIZED), certificates)
 
 
 def test_the_engine_passes_with_kqueue(base: Path) -> None:
