@@ -9,6 +9,7 @@
 
 #include "engine.h"
 #include "file_put.h"
+#include "file_put.h"
 #include "sockets.h"
 
 enum {

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
 PATIENCE = 30.0
 
@@ -111,7 +113,7 @@ def running(folder: Path, *words: str) -> Iterator[Running]:
     try:
         assert process.stderr is not None
         lines = []
-        while not (found := re.search(r"listening on (http://\S+)", lines[-1] if lines else "")):
+        while not (found := re.search(r"listening on (https?://\S+)", lines[-1] if lines else "")):
             line = process.stderr.readline()
             assert line, "".join(lines)
             lines.append(line)
@@ -132,6 +134,34 @@ def failing(folder: Path, *words: str) -> str:
 
 def get(url: str) -> httpx.Response:
     return httpx.get(url, timeout=PATIENCE, trust_env=False)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_it_speaks_tls_with_a_certificate(folder: Path, backend: str) -> None:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued = ca.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "shop.pem"))
+    robot = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    words = ("--backend", backend, "--ssl-certfile", "shop.pem", "--ssl-ca-certs", "ca.pem")
+    with running(folder, "shop:app", *words) as server:
+        assert server.url.startswith("https://")
+        with pytest.raises(httpx.TransportError):
+            httpx.get(server.url, verify=robot, timeout=PATIENCE, trust_env=False)
+        ca.issue_cert("robot.test").configure_cert(robot)
+        found = httpx.get(server.url, verify=robot, timeout=PATIENCE, trust_env=False)
+        assert found.json() == {"hello": "world"}
+        server.process.send_signal(signal.SIGTERM)
+        code, _, errors = server.end()
+    assert code == 0, errors
+    assert "Traceback" not in errors
+
+
+def test_what_is_wrong_with_tls_is_said_in_a_line(folder: Path) -> None:
+    said = failing(folder, "shop:app", "--port", "0", "--ssl-certfile", "none.pem")
+    assert "COVET-ENGINE-TLS: 'none.pem' cannot be used for TLS: No such file" in said
+    assert "Traceback" not in said
+    assert "without --ssl-certfile" in failing(folder, "shop:app", "--ssl-keyfile", "shop.key")
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

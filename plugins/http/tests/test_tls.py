@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable
@@ -44,16 +45,19 @@ class Authority:
     def server(self, name: str = "localhost") -> dict[str, str]:
         """A certificate for the server, as configuration."""
         issued = self._ca.issue_cert(name)
-        certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        file = name.replace("*", "any")
+        certificate, key = self._folder / f"{file}.pem", self._folder / f"{file}.key"
         certificate.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(key))
         return {"certificate": str(certificate), "key": str(key)}
 
-    def trust(self, *identities: str, common_name: str | None = None) -> ssl.SSLContext:
+    def trust(
+        self, *identities: str, common_name: str | None = None, **more: Any
+    ) -> ssl.SSLContext:
         """What a client needs to trust the server, and to show that it is this one."""
         context = ssl.create_default_context(cafile=str(self.path))
         if identities:
-            issued = self._ca.issue_cert(*identities, common_name=common_name)
+            issued = self._ca.issue_cert(*identities, common_name=common_name, **more)
             issued.configure_cert(context)
         return context
 
@@ -72,6 +76,10 @@ def who(request: http.Request) -> dict[str, Any]:
         "subject": certificate.subject,
         "dns": certificate.dns_names,
         "emails": certificate.emails,
+        "addresses": certificate.addresses,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "not_after": certificate.not_after,
         "fingerprint": certificate.fingerprint,
     }
 
@@ -103,7 +111,9 @@ class ByCertificate(Plugin[None]):
         return Principal(id=credentials.subject, permissions=frozenset(("books:read",)))
 
 
-def serve(web: Any, tls: dict[str, Any], client: ssl.SSLContext, **more: Any) -> Any:
+def serve(
+    web: Any, tls: dict[str, Any], client: ssl.SSLContext, host: str = "localhost", **more: Any
+) -> Any:
     """The service over TLS, in memory."""
     config = {web.server: {"tls": tls, **more}}
     return run_service(
@@ -113,7 +123,7 @@ def serve(web: Any, tls: dict[str, Any], client: ssl.SSLContext, **more: Any) ->
         server=web.server,
         config=config,
         plugins={"by-certificate": ByCertificate},
-        client={"tls": client},
+        client={"tls": client, "host": host},
     )
 
 
@@ -201,6 +211,62 @@ async def test_clients_without_a_certificate_are_not_let_in(
         async with serve(web, tls, context) as client:
             with pytest.raises((*NOT_LET_IN, AssertionError)):
                 await client.get("/who")
+
+
+async def test_a_certificate_of_a_client_that_is_over_is_not_taken(
+    web: Any, authority: Authority
+) -> None:
+    tls = {**authority.server(), "client_ca": str(authority.path)}
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    async with serve(web, tls, authority.trust("robot.test", not_after=past)) as client:
+        with pytest.raises((*NOT_LET_IN, AssertionError)):
+            await client.get("/who")
+
+
+async def test_names_and_addresses_of_a_client_are_the_same_by_each_server(
+    web: Any, authority: Authority
+) -> None:
+    tls = {**authority.server(), "client_ca": str(authority.path)}
+    names = ("a.test", "b.test", "10.0.0.1", "2001:db8::1", "r@shop.test", "caf\u00e9.test")
+    async with serve(web, tls, authority.trust(*names, common_name="caf\u00e9 #1 ")) as client:
+        found = (await client.get("/who")).json()
+    assert found["subject"].startswith("CN=caf\u00e9 #1\\ ,")
+    assert found["dns"] == ["a.test", "b.test", "xn--caf-dma.test"]
+    assert found["addresses"] == ["10.0.0.1", "2001:DB8:0:0:0:0:0:1"]
+    assert found["issuer"].startswith("OU=Testing CA")
+    assert found["not_after"].endswith(" GMT")
+    assert int(found["serial"], 16) > 0
+
+
+async def test_the_certificate_is_that_of_the_host(web: Any, authority: Authority) -> None:
+    named = authority.server("books.test")
+    below = authority.server("*.books.test")
+    tls = {**authority.server(), "sni": {"books.test": named, "*.books.test": below}}
+    for host in ("localhost", "books.test", "BOOKS.test", "a.books.test"):
+        async with serve(web, tls, authority.trust(), host=host) as client:
+            assert (await client.get("/who")).json() == {}, host
+    for host in ("a.b.books.test", "other.test"):
+        async with serve(web, tls, authority.trust(), host=host) as client:
+            with pytest.raises(ssl.SSLCertVerificationError):  # it is the one for all others
+                await client.get("/who")
+
+
+def test_names_of_hosts_are_plain(authority: Authority) -> None:
+    for name in ("Books.test", "books.test.", "books.test:443", "*", "a.*.test", "", "[::1]"):
+        with pytest.raises(ValidationError, match="no name of a host"):
+            TlsConfig(**authority.server(), sni={name: authority.server()})
+
+
+async def test_the_protocol_is_http(web: Any, authority: Authority) -> None:
+    context = authority.trust()
+    context.set_alpn_protocols(["h3", "http/1.1"])
+    async with (
+        serve(web, authority.server(), context) as client,
+        client.connect() as connection,
+    ):
+        assert connection.stream.extra(TLSAttribute.alpn_protocol) == "http/1.1"
+        await connection.send(client.encode("GET", "/who"))
+        assert (await connection.answer()).status == 200
 
 
 async def test_a_certificate_may_be_optional(web: Any, authority: Authority) -> None:

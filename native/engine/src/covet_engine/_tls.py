@@ -121,7 +121,7 @@ class Tls:
     def _problem(self) -> str:
         ffi, lib = self._library
         said: bytes = ffi.string(lib.cv_tls_problem())
-        return said.decode("utf-8", "replace").lower().replace("_", " ")
+        return said.decode("utf-8", "replace")
 
     def _unusable(self, place: str, path: object, reason: str) -> ConfigurationError:
         return ConfigurationError(
