@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from grpc_tools import protoc
 from covet_grpc import Grpc
 from covet_http import Http
 from covet_hypercorn import Hypercorn
-from covet_kernel import Kernel
-from covet_operations import Operations
+from covet_kernel import Kernel, Plugin
+from covet_kernel.contracts import Operation
+from covet_operations import Operations, operations_of
 
 CLASSES: dict[str, Any] = {
     "operations": Operations, "http": Http, "hypercorn": Hypercorn, "grpc": Grpc, "library": Library,
@@ -98,3 +99,14 @@ class Served:
     def make(self, name: str, /, **fields: Any) -> Any:
         """A message."""
         return self.messages(f"library.v1.{name}")(**fields)
+
+
+def plugin_of(*functions: Any) -> type[Plugin[None]]:
+    """A plugin that declares these functions' operations."""
+
+    class Declares(Plugin[None]):
+        def covet_operations(self) -> Iterable[Operation]:
+            holder = type("Holder", (), {each.__name__: staticmethod(each) for each in functions})()
+            return operations_of(holder)
+
+    return Declares

@@ -33,6 +33,7 @@ class GrpcBinding(TransportBinding):
 
     kinds: ClassVar[frozenset[Kind]] = _KINDS
     call_type: ClassVar[type[Call]] = GrpcCall
+    carries_messages: ClassVar[bool] = True
 
     kind: Kind
     compress: bool = True

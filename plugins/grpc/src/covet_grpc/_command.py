@@ -12,22 +12,21 @@ from covet_kernel import Command, ConfigurationError
 if TYPE_CHECKING:
     from covet_grpc._config import GrpcConfig
     from covet_grpc._schema._schema import Schema
-    from covet_kernel import Assembly
+    from covet_kernel import Assembly, Serving
+    from covet_operations import Pipeline
 
 
 def grpc_command(config: GrpcConfig) -> Command:
     """The command of a service with this configuration."""
 
     def run(args: Namespace, assembly: Assembly) -> int:
-        from covet_grpc._compile import schema_of
         from covet_operations import preview
 
         pipeline, serving = preview(assembly)
-        path = assembly.settings.directory / config.lock
-        schema = schema_of(serving, pipeline, path)
-        if schema.errors:
-            raise ExceptionGroup("messages that cannot be said", schema.errors)
-        return _lock(args, schema, path) if args.what == "lock" else _proto(args, schema)
+        schema = schema_in(assembly, pipeline, serving, config)
+        if args.what == "lock":
+            return _lock(args, schema, assembly.settings.directory / config.lock)
+        return _proto(args, schema)
 
     return Command(
         name="grpc",
@@ -35,6 +34,30 @@ def grpc_command(config: GrpcConfig) -> Command:
         run=run,
         configure=_configure,
     )
+
+
+def schema_in(
+    assembly: Assembly, pipeline: Pipeline, serving: Serving, config: GrpcConfig
+) -> Schema:
+    """The messages of operations that are declared, and of which nothing was started.
+
+    Raises:
+        ExceptionGroup: Some cannot be said in protobuf.
+    """
+    from covet_grpc._compile import schema_of
+
+    schema = schema_of(serving, pipeline, assembly.settings.directory / config.lock)
+    if schema.errors:
+        raise ExceptionGroup("messages that cannot be said", schema.errors)
+    return schema
+
+
+def proto_texts(schema: Schema) -> dict[str, str]:
+    """The ``.proto`` of each package that is made of the code, by file name."""
+    from covet_grpc._schema._proto import proto_text
+
+    about = schema.about()
+    return {file.name: proto_text(file, about) for file in schema.files()}
 
 
 def _configure(parser: ArgumentParser) -> None:
@@ -60,15 +83,11 @@ def _lock(args: Namespace, schema: Schema, path: Path) -> int:
 
 
 def _proto(args: Namespace, schema: Schema) -> int:
-    from covet_grpc._schema._proto import proto_text
-
-    about = schema.about()
-    for file in schema.files():
-        text = proto_text(file, about)
+    for name, text in proto_texts(schema).items():
         if args.output is None:
-            sys.stdout.write(f"// {file.name}\n{text}")
+            sys.stdout.write(f"// {name}\n{text}")
             continue
-        path = args.output / file.name
+        path = args.output / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8", newline="\n")

@@ -46,8 +46,8 @@ def schema_of(serving: Serving, pipeline: Pipeline, path: Path) -> Schema:
 
 def compile_services(
     serving: Serving, pipeline: Pipeline, config: GrpcConfig, path: Path, log: logging.Logger
-) -> tuple[Service, ...]:
-    """The services of a phase; none for one that does not assemble.
+) -> tuple[Schema | None, tuple[Service, ...]]:
+    """The messages and services of a phase; none for one that does not assemble.
 
     Args:
         serving: The phase.
@@ -78,12 +78,12 @@ def compile_services(
 
     endpoints = pipeline.compile(serving, GrpcBinding, codec)
     if schema is None:
-        return ()
+        return None, ()
     if path.exists():
         changes = [each for each in schema.changes if each.matters]
         if changes:
             raise out_of_date(path, changes)
-    else:
+    elif schema.lock.messages:
         log.warning(
             "the numbers of gRPC fields are kept nowhere, and change with the code: covet grpc lock"
         )
@@ -93,7 +93,8 @@ def compile_services(
         binding = endpoint.binding
         routes = services.setdefault(binding.service, {})
         routes[binding.method] = Route(endpoint, config.error_domain)
-    return tuple(Service(name, routes, config, web) for name, routes in services.items())
+    made = tuple(Service(name, routes, config, web) for name, routes in services.items())
+    return schema, made
 
 
 def _one(errors: list[ConfigurationError]) -> Exception:

@@ -45,4 +45,13 @@ class GrpcConfig(PluginConfig):
     error_domain: str = Field(
         default="", description="Who says so in error details; the service's name unless given."
     )
+    health: bool = Field(
+        default=True, description="Serve grpc.health.v1.Health, from the checks of all plugins."
+    )
+    health_interval: float = Field(
+        default=5.0, gt=0, description="Seconds between two looks, for callers that watch it."
+    )
+    reflection: bool = Field(
+        default=False, description="Tell whoever asks which services there are (v1 and v1alpha)."
+    )
     web: WebConfig | None = Field(default=None, description="Speak gRPC-Web as well.")

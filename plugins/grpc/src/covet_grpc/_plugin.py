@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 from covet_grpc._config import GrpcConfig
 from covet_http import Mount, mount
 from covet_kernel import Command, Context, Plugin, Serving
+from covet_kernel.contracts import Operation
 from covet_operations import OPERATIONS, Pipeline
 
 if TYPE_CHECKING:
     import logging
 
     from covet_grpc._application import Service
+    from covet_grpc._services._health import Health
+    from covet_grpc._services._reflection import Reflection
+    from covet_operations import ContractDocument, ContractView
 
 
 class Grpc(Plugin[GrpcConfig]):
@@ -31,11 +35,38 @@ class Grpc(Plugin[GrpcConfig]):
         self._directory = Path()
         self._begun: Serving | None = None
         self._services: tuple[Service, ...] = ()
+        self._health: Health | None = None
+        self._reflection: Reflection | None = None
+
+    def covet_operations(self) -> Iterable[Operation]:
+        found: tuple[Operation, ...] = ()
+        if self.config.health:
+            from covet_grpc._services._health import Health
+
+            self._health = self._health or Health(self.config.health_interval)
+            found += self._health.operations()
+        if self.config.reflection:
+            from covet_grpc._services._reflection import Reflection
+
+            self._reflection = self._reflection or Reflection()
+            found += self._reflection.operations()
+        return found
 
     def covet_commands(self) -> Iterable[Command]:
         from covet_grpc._command import grpc_command
 
         return (grpc_command(self.config),)
+
+    def covet_contract_documents(self) -> Iterable[ContractDocument]:
+        """The ``.proto`` of each package."""
+        from covet_operations import ContractDocument
+
+        yield ContractDocument(kind="proto", render=self._protos)
+
+    def _protos(self, view: ContractView) -> Mapping[str, str]:
+        from covet_grpc._command import proto_texts, schema_in
+
+        return proto_texts(schema_in(view.assembly, view.pipeline, view.serving, self.config))
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -62,5 +93,10 @@ class Grpc(Plugin[GrpcConfig]):
         assert self._pipeline is not None
         path = self._directory / self.config.lock
         self._services = ()
-        self._services = compile_services(serving, self._pipeline, self.config, path, self._log)
-        self._begun = serving
+        schema, services = compile_services(serving, self._pipeline, self.config, path, self._log)
+        self._services, self._begun = services, serving
+        names = [each.name for each in services]
+        if self._health is not None:
+            self._health.begin(serving, names)
+        if self._reflection is not None and schema is not None:
+            self._reflection.begin(schema.all_files(), names)

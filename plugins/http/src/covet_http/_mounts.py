@@ -143,6 +143,7 @@ class MountedCall:
     def __init__(self) -> None:
         self._scope = anyio.CancelScope()
         self._started = False
+        self._complete = False
 
     def cancel(self, cause: Cause) -> None:
         """End it; it is answered 503 if it was not answered yet."""
@@ -169,10 +170,16 @@ class MountedCall:
         Raises:
             Exception: What it raised after its answer had begun, which must not look complete.
         """
+        trailers = False
 
         async def forward(message: Message) -> None:
+            nonlocal trailers
             self._started = True
+            trailers = trailers or bool(message.get("trailers", False))
             await send(message)
+            if message["type"] == ("http.response.trailers" if trailers else "http.response.body"):
+                more = "more_trailers" if trailers else "more_body"
+                self._complete = not message.get(more, False)
 
         answer = _STOPPED
         try:
@@ -184,6 +191,9 @@ class MountedCall:
                 raise
             log.exception("the application at %s failed", mounted.declared.prefix or "/")
             answer = _FAILED
+        if self._complete:
+            # It has said the rest although it was stopped.
+            return
         if self._started:
             raise RuntimeError("the application was stopped in the middle of its answer")
         if refuse is None:

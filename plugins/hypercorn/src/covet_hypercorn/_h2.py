@@ -54,6 +54,7 @@ class _Stream:
 
     Attributes:
         id: Of the stream.
+        answered: Whether its answer is whole, or its call has ended without one.
         exchange: Runs the application.
         headers: Bytes that its headers take, decoded.
         unread: Bytes that have come and that the application has not taken.
@@ -63,7 +64,7 @@ class _Stream:
     """
 
     __slots__ = (
-        "exchange", "give_up", "head", "head_only", "headers", "id", "incomplete", "missing", "moved",
+        "answered", "exchange", "give_up", "head", "head_only", "headers", "id", "incomplete", "missing", "moved",
         "over", "room", "started", "trailers", "unread",
     )  # fmt: skip
 
@@ -71,6 +72,7 @@ class _Stream:
         self, stream_id: int, *, head_only: bool, headers: int, missing: int | None
     ) -> None:
         self.id = stream_id
+        self.answered = False
         self.exchange: Exchange
         self.head_only = head_only
         self.headers = headers
@@ -99,6 +101,7 @@ class H2:
         self._guard = FrameGuard(listener.options.max_header_bytes, monotonic)
         self._streams: dict[int, _Stream] = {}
         self._running = 0
+        self._unanswered = 0
         self._headers = 0
         self._ended = False
         self._h2 = h2.connection.H2Connection(
@@ -228,8 +231,9 @@ class H2:
             return
         size = sum(len(name) + len(value) + _FIELD for name, value in event.headers)
         most = _HEADERS * self._listener.options.max_header_bytes
-        if self._running >= self._listener.max_streams or self._headers + size > most:
-            # Those that were reset count until their calls have ended.
+        if self._unanswered >= self._listener.max_streams or self._headers + size > most:
+            # Those that were reset count until their calls have ended. Those that were answered do not:
+            # their clients may open others before the task of the call has noticed.
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
         if pseudo[b":method"] == b"CONNECT":
@@ -252,6 +256,7 @@ class H2:
         )
         self._streams[stream_id] = stream
         self._running += 1
+        self._unanswered += 1
         self._headers += size
         connection.set_idle(False)
         connection.spawn(self._run, stream)
@@ -261,6 +266,7 @@ class H2:
             await stream.exchange.run()
         finally:
             self._running -= 1
+            self._answered(stream)
             self._headers -= stream.headers
             self._settle()
 
@@ -400,10 +406,17 @@ class H2:
     async def _complete(self, stream: _Stream) -> None:
         """The answer is whole: the rest of the request is not wanted."""
         stream.over = True
+        self._answered(stream)
         if stream.incomplete:
             self._reset(stream.id, ErrorCodes.NO_ERROR)
         self._release(stream)
         await self._flush_or_end()
+
+    def _answered(self, stream: _Stream) -> None:
+        """A stream counts no longer, if it did."""
+        if not stream.answered:
+            stream.answered = True
+            self._unanswered -= 1
 
     async def _returned(self, stream: _Stream) -> None:
         if not stream.started:

@@ -29,6 +29,7 @@ from covet_operations._errors import (
     Unsupported,
 )
 from covet_operations._marks import mark, operation, operations_of
+from covet_operations._messages import is_message
 from covet_operations._paging._service import PAGING, Paging
 from covet_operations._pipeline import OPERATIONS, OperationsConfig, Pipeline
 from covet_operations._plugin import Operations
@@ -138,6 +139,7 @@ __all__ = [
     "Unimplemented",
     "Unsupported",
     "ended",
+    "is_message",
     "mark",
     "operation",
     "operations_of",

@@ -187,6 +187,12 @@ def check_binding(
                 f"Return a plain value, or drop the binding {where}.",
             )
     if isinstance(binding, TransportBinding):
+        if signature.messages and not binding.carries_messages:
+            yield wrong(
+                "COVET-OPERATION-CALL",
+                f"has {signature.messages[0]}, a message of protobuf, which {where} cannot carry.",
+                f"Take plain inputs or a model, or drop the binding {where}.",
+            )
         if signature.kind not in binding.kinds:
             yield wrong(
                 "COVET-OPERATION-KIND",

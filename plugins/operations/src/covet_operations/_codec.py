@@ -38,12 +38,14 @@ class TransportBinding(Binding):
         call_type: The class of its calls. A handler that asks for it is bound to this transport only.
         at_least_once: Whether a call may arrive twice, so that a plain write is refused.
         result_type: The base of its own results; ``None``: it has none, and refuses those of others.
+        carries_messages: Whether it takes and gives messages of protobuf's own classes.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary"})
     call_type: ClassVar[type[Call]] = Call
     at_least_once: ClassVar[bool] = False
     result_type: ClassVar[type[TransportResult] | None] = None
+    carries_messages: ClassVar[bool] = False
 
     def check_signature(self, signature: Signature) -> tuple[str, ...]:
         """Say why this signature cannot be reached this way, a sentence each.

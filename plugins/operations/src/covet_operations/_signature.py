@@ -38,6 +38,7 @@ from covet_operations._aliases import by_alias
 from covet_operations._annotations import is_builtin, is_model, optional_of, peel, show
 from covet_operations._finite import finite
 from covet_operations._fit import Fit, fit_of
+from covet_operations._messages import as_instance, is_message
 from covet_operations._results import TransportResult, split_results
 from covet_operations._structs import as_member, mentions_struct, struct_adapter
 
@@ -178,6 +179,12 @@ class Signature(Record):
         return next((each.key for each in self.injected if each.source == "session"), None)
 
     @property
+    def messages(self) -> tuple[str, ...]:
+        """The classes among its types that are protobuf's own messages, by name."""
+        kinds = [*(each.type for each in self.inputs), self.item_type, self.output_type]
+        return tuple(show(each) for each in kinds if is_message(each))
+
+    @property
     def record(self) -> TypeAdapter[Any]:
         """Describes the whole input record, for schemas (``record.json_schema()``)."""
         return record_adapter(self.inputs)
@@ -189,11 +196,15 @@ def record_adapter(inputs: Sequence[Input], *, refuse_extra: bool = True) -> Typ
     if spread is not None and len(inputs) == 1:
         return spread.adapter
     members: list[tuple[str, Any, Any]] = [
-        (each.name, as_member(each.type), _default(each)) for each in inputs
+        (each.name, _member(each.type), _default(each)) for each in inputs
     ]
     record = make_dataclass("Input", members, kw_only=True)
     record.__pydantic_config__ = ConfigDict(extra="forbid" if refuse_extra else "ignore")  # type: ignore[attr-defined]
     return finite(TypeAdapter(record))
+
+
+def _member(annotation: Any) -> Any:
+    return as_instance(annotation) if is_message(annotation) else as_member(annotation)
 
 
 def _default(given: Input) -> Any:
@@ -524,6 +535,8 @@ def adapter_of(annotation: Any, *, comes_in: bool = True) -> TypeAdapter[Any]:
     """
     if mentions_struct(annotation):
         return struct_adapter(annotation)
+    if is_message(annotation):
+        return TypeAdapter[Any](as_instance(annotation))
     adapter = by_alias(TypeAdapter[Any](annotation))
     return finite(adapter) if comes_in else adapter
 

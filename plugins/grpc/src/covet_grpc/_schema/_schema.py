@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from covet_grpc._schema._decode import Extractors
 from covet_grpc._schema._descriptors import describe_enum, describe_message, imports_of
 from covet_grpc._schema._encode import Encoders
+from covet_grpc._schema._generated import generated_decode, take_generated
 from covet_grpc._schema._lock import Lock, number
 from covet_grpc._schema._models import NOTHING, Package, ShapeError
 from covet_grpc._schema._shapes import MessageShape
@@ -34,8 +35,11 @@ class Method:
         operation: What is called.
         service: The service's full name.
         name: The method's own.
-        request: The message that comes in, ``None`` where it is empty.
-        response: The message that goes out, ``None`` where it is empty.
+        request: The message that comes in, ``None`` where it is empty or of a generated class.
+        response: The same of what goes out.
+        taken: The generated class of what comes in, ``None`` if there is none.
+        given: The same of what goes out.
+        name_in: The handler's parameter that takes it.
         wrapped_in: Whether the message that comes in holds one value, which is what is taken.
         wrapped_out: The same of what goes out.
         streams_in: Whether many messages come in.
@@ -48,6 +52,9 @@ class Method:
         self.signature = signature
         self.request: MessageShape | None = None
         self.response: MessageShape | None = None
+        self.taken: Any = None
+        self.given: Any = None
+        self.name_in = ""
         self.wrapped_in = self.wrapped_out = False
         self.streams_in = signature.kind in _STREAMED_IN
         self.streams_out = signature.kind in _STREAMED_OUT
@@ -55,12 +62,23 @@ class Method:
     @property
     def input_type(self) -> str:
         """The full name of the message that comes in."""
-        return NOTHING.type if self.request is None else self.request.type
+        return _type_of(self.request, self.taken)
 
     @property
     def output_type(self) -> str:
         """The full name of the message that goes out."""
-        return NOTHING.type if self.response is None else self.response.type
+        return _type_of(self.response, self.given)
+
+    @property
+    def generated(self) -> Any:
+        """The file whose ``.proto`` declares the service, ``None`` if that is derived from the code."""
+        for each in (self.taken, self.given):
+            if each is not None:
+                try:
+                    return each.DESCRIPTOR.file.pool.FindServiceByName(self.service).file
+                except KeyError:
+                    continue
+        return None
 
 
 class Schema:
@@ -102,9 +120,11 @@ class Schema:
         package = self.packages.get(name)
         if package is None:
             package = self.packages[name] = Package(name)
-        method.request, method.wrapped_in = _request(method, package)
+        take_generated(method)
+        if method.taken is None:
+            method.request, method.wrapped_in = _request(method, package)
         signature = method.signature
-        if signature.output_type is not None:
+        if signature.output_type is not None and method.given is None:
             method.response, method.wrapped_out = _of_type(
                 package, signature.output_type, f"{method.name}Response"
             )
@@ -123,11 +143,39 @@ class Schema:
             needed = set(imports_of(package.messages.values()))
             for method in self.methods.values():
                 if method.service.rpartition(".")[0] == name:
-                    if method.request is None or method.response is None:
+                    if method.generated is not None:
+                        continue
+                    for each in (method.taken, method.given):
+                        if each is not None:
+                            needed.add(each.DESCRIPTOR.file.name)
+                    if NOTHING.type in (method.input_type, method.output_type):
                         needed.add(NOTHING.file)
                     _describe_method(method, file)
-            file.dependency.extend(sorted(needed))
-            yield file
+            if file.message_type or file.enum_type or file.service:
+                file.dependency.extend(sorted(needed))
+                yield file
+
+    def generated_files(self) -> Iterator[Any]:
+        """The files that generated classes come from, each after those it needs."""
+        seen: set[str] = set()
+        for method in self.methods.values():
+            for each in (method.taken, method.given):
+                if each is not None:
+                    yield from _with_needed(each.DESCRIPTOR.file, seen)
+            if method.generated is not None:
+                yield from _with_needed(method.generated, seen)
+
+    def all_files(self) -> list[descriptor_pb2.FileDescriptorProto]:
+        """Every file, also those of generated classes and of Google's."""
+        found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+        for generated in self.generated_files():
+            found[generated.name] = _parsed(generated)
+        for file in self.files():
+            found[file.name] = file
+            for needed in file.dependency:
+                if needed not in found:
+                    found[needed] = _parsed(self.pool.FindFileByName(needed))
+        return list(found.values())
 
     def about(self) -> dict[str, str]:
         """What is said of messages, fields and methods, by full name."""
@@ -146,15 +194,20 @@ class Schema:
         """A pool of its own that holds everything: another schema may have messages of the same names."""
         if self._pool is None:
             self._pool = descriptor_pool.DescriptorPool()
+            for generated in self.generated_files():
+                self._pool.AddSerializedFile(generated.serialized_pb)
             for file in self.files():
                 for needed in file.dependency:
-                    _copy(needed, self._pool)
+                    if needed.startswith("google/protobuf/"):
+                        _copy(needed, self._pool)
                 self._pool.AddSerializedFile(file.SerializeToString())
         return self._pool
 
     def decode(self, method: Method) -> Decode:
         """What makes plain data of a message that comes in; of a wrapped one, the value in it."""
         shape = method.request
+        if method.taken is not None:
+            return generated_decode(method)
         if shape is None:
             return lambda data: {}
         message = message_factory.GetMessageClass(self.pool.FindMessageTypeByName(shape.type))
@@ -172,6 +225,8 @@ class Schema:
     def encode(self, method: Method) -> Encode:
         """What makes the bytes of a message that goes out."""
         shape = method.response
+        if method.given is not None:
+            return method.given.SerializeToString  # type: ignore[no-any-return]
         if shape is None:
             return lambda value: b""
         encode = self._encoders.of(shape)
@@ -225,6 +280,26 @@ def _of_type(package: Package, annotation: Any, name: str) -> tuple[MessageShape
     shape = package.made(name)
     shape.fields.append(package.field(VALUE, annotation))
     return shape, True
+
+
+def _type_of(shape: MessageShape | None, generated: Any) -> str:
+    if generated is not None:
+        name: str = generated.DESCRIPTOR.full_name
+        return name
+    return NOTHING.type if shape is None else shape.type
+
+
+def _parsed(file: Any) -> descriptor_pb2.FileDescriptorProto:
+    return descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb)
+
+
+def _with_needed(file: Any, seen: set[str]) -> Iterator[Any]:
+    if file.name in seen:
+        return
+    seen.add(file.name)
+    for needed in file.dependencies:
+        yield from _with_needed(needed, seen)
+    yield file
 
 
 def _describe_method(method: Method, file: descriptor_pb2.FileDescriptorProto) -> None:
