@@ -15,7 +15,8 @@ enum {
     WINDOW = 512 * 1024 /* of a file is asked for when it is opened */
 };
 
-/* A file that is kept is opened anew after this, since what is above it may have become a link. */
+/* A file that is kept is opened anew after this, since what is above it may have become a link; and
+ * what was not beside it is looked for again. */
 #define TRUSTED INT64_C(1000000000)
 
 struct cv_root {
@@ -178,6 +179,9 @@ static enum cv_lookup why(int error)
 
 static void describe(cv_file *file, const struct stat *status)
 {
+    uint64_t size = file->size;
+    int64_t seconds = file->seconds;
+    uint32_t nanoseconds = file->nanoseconds;
     file->size = (uint64_t)status->st_size;
     file->device = (uint64_t)status->st_dev;
     file->inode = (uint64_t)status->st_ino;
@@ -188,6 +192,8 @@ static void describe(cv_file *file, const struct stat *status)
     file->seconds = status->st_mtim.tv_sec;
     file->nanoseconds = (uint32_t)status->st_mtim.tv_nsec;
 #endif
+    if (file->size != size || file->seconds != seconds || file->nanoseconds != nanoseconds)
+        file->stamp_size = 0;
 }
 
 /* The folder itself, which a deployment may switch to another by the link that leads to it. Returns
@@ -271,6 +277,22 @@ static enum cv_lookup open_file(cv_files *files, int root, const char *name, cv_
 #endif
     *found = file;
     return CV_FOUND;
+}
+
+int cv_files_lack(const cv_files *files, const cv_folder *folder, const char *name, int coding,
+                  cv_time now)
+{
+    const cv_file *file = kept(files, hash_of(folder->number, name), folder->number, name);
+    return file && file->absent >> coding & 1 && now - file->looked < TRUSTED;
+}
+
+void cv_file_lacks(cv_file *file, unsigned codings, cv_time now)
+{
+    if (now - file->looked >= TRUSTED) {
+        file->absent = 0;
+        file->looked = now;
+    }
+    file->absent |= (uint8_t)codings;
 }
 
 enum cv_lookup cv_files_find(cv_files *files, const cv_folder *folder, const char *name,

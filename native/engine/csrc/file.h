@@ -25,10 +25,15 @@ struct cv_file {
     uint32_t hash;
     uint32_t folder; /* number */
     uint8_t kept; /* in the table */
+    uint8_t absent; /* a bit for each coding that it is not stored in beside */
+    uint8_t stamp_size; /* 0: stamp and modified are not written */
+    cv_time looked; /* for those */
     uint64_t size;
     int64_t seconds; /* of its last change */
     uint32_t nanoseconds;
     uint64_t device, inode;
+    char stamp[34]; /* of its entity tag: what tells one state of it from another */
+    char modified[30]; /* as HTTP writes it */
     char name[];
 };
 
@@ -59,6 +64,12 @@ void cv_files_forget(cv_files *files);
 /* The file of this name, held; or why not. `turn`: what was looked at in it is not looked at again. */
 enum cv_lookup cv_files_find(cv_files *files, const cv_folder *folder, const char *name,
                              uint64_t turn, cv_time now, cv_file **file);
+
+/* Whether a file is known not to be stored in a coding beside. That is believed for a second: what is
+ * sent until then is the same, and no larger than it was. */
+int cv_files_lack(const cv_files *files, const cv_folder *folder, const char *name, int coding,
+                  cv_time now);
+void cv_file_lacks(cv_file *file, unsigned codings, cv_time now);
 
 /* A descriptor that is the engine's from now on; NULL, and it is closed, without memory for it. */
 cv_file *cv_files_adopt(cv_files *files, int fd);

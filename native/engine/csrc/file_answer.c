@@ -40,7 +40,10 @@ static enum cv_lookup find(const asked *is, const char *name, cv_file **file)
 static enum cv_lookup find_variant(const asked *is, char name[CV_FILE_NAME], cv_file_reply *reply)
 {
     size_t size = strlen(name);
+    unsigned lacks = 0;
     for (int i = 0; i < is->coding_count; i++) {
+        if (cv_files_lack(&is->core->files, is->folder, name, (int)is->codings[i], is->core->now))
+            continue;
         strcpy(name + size, cv_coding_names[is->codings[i]].suffix);
         enum cv_lookup found = find(is, name, &reply->file);
         name[size] = '\0';
@@ -50,9 +53,13 @@ static enum cv_lookup find_variant(const asked *is, char name[CV_FILE_NAME], cv_
         }
         if (found == CV_TOO_MANY || found == CV_TROUBLE)
             return found;
+        lacks |= 1u << is->codings[i];
     }
     reply->coding = -1;
-    return find(is, name, &reply->file);
+    enum cv_lookup found = find(is, name, &reply->file);
+    if (found == CV_FOUND && lacks)
+        cv_file_lacks(reply->file, lacks, is->core->now);
+    return found;
 }
 
 /* Whether both of the file's times can be said as Python says them. */
@@ -61,29 +68,48 @@ static int is_sayable(int64_t seconds)
     return seconds >= 0 && seconds < INT64_C(253402300799); /* the year 9999 */
 }
 
+/* What of tag and time is the same until the file changes. */
+static void stamp(cv_file *file, double time)
+{
+    char line[CV_DATE_SIZE + 1];
+    uint64_t nanoseconds = (uint64_t)file->seconds * UINT64_C(1000000000) + file->nanoseconds;
+    file->stamp_size =
+        (uint8_t)snprintf(file->stamp, sizeof file->stamp, "%llx-%llx",
+                          (unsigned long long)nanoseconds, (unsigned long long)file->size);
+    /* Rounded to microseconds, which may be the next second. */
+    int64_t said = (int64_t)time;
+    if (rint((time - (double)said) * 1e6) >= 1e6)
+        said++;
+    cv_date_write(line, said);
+    memcpy(file->modified, line + 6, CV_DATE_SIZE - 8);
+    file->modified[CV_DATE_SIZE - 8] = '\0';
+}
+
 /* Tag and time, as covet-http makes them. */
 static void validate(cv_file_reply *reply, cv_validators *v, double now)
 {
-    const cv_file *file = reply->file;
+    cv_file *file = reply->file;
     double time = (double)file->seconds + 1e-9 * file->nanoseconds;
-    uint64_t nanoseconds =
-        (uint64_t)file->seconds * UINT64_C(1000000000) + file->nanoseconds;
     v->modified = (int64_t)time;
     v->settled = now - time > SETTLED;
-    int size = snprintf(reply->etag, sizeof reply->etag, "%s\"%llx-%llx%s%s\"",
-                        v->settled ? "" : "W/", (unsigned long long)nanoseconds,
-                        (unsigned long long)file->size, reply->coding < 0 ? "" : "-",
-                        reply->coding < 0 ? "" : cv_coding_names[reply->coding].name);
+    if (!file->stamp_size)
+        stamp(file, time);
+    char *to = reply->etag;
+    if (!v->settled) {
+        *to++ = 'W';
+        *to++ = '/';
+    }
+    *to++ = '"';
+    memcpy(to, file->stamp, file->stamp_size);
+    to += file->stamp_size;
+    if (reply->coding >= 0) {
+        *to++ = '-';
+        to = stpcpy(to, cv_coding_names[reply->coding].name);
+    }
+    *to++ = '"';
+    *to = '\0';
     v->etag = (const uint8_t *)reply->etag;
-    v->etag_size = (size_t)size;
-    /* Rounded to microseconds, which may be the next second. */
-    int64_t said = v->modified;
-    if (rint((time - (double)said) * 1e6) >= 1e6)
-        said++;
-    char line[CV_DATE_SIZE + 1];
-    cv_date_write(line, said);
-    memcpy(reply->modified, line + 6, CV_DATE_SIZE - 8);
-    reply->modified[CV_DATE_SIZE - 8] = '\0';
+    v->etag_size = (size_t)(to - reply->etag);
 }
 
 static size_t part_head(const cv_file_reply *reply, int index, char *into, size_t room)
@@ -244,7 +270,7 @@ static size_t write_head(const cv_core *core, const cv_file_reply *reply, uint32
     char *to = into + cv_status_line(into, reply->status);
     to = add(to, folder->fields, folder->fields_size);
     to = add_line(to, "etag: ", reply->etag);
-    to = add_line(to, "last-modified: ", reply->modified);
+    to = add_line(to, "last-modified: ", reply->file->modified);
     to = add_line(to, "cache-control: ", reply->cache);
     if (folder->precompressed)
         to = add_line(to, "vary: ", "accept-encoding");

@@ -21,7 +21,6 @@ typedef struct cv_file_reply {
     uint64_t bytes; /* of the body */
     cv_range ranges[CV_RANGES];
     char etag[CV_ETAG];
-    char modified[32];
     char boundary[CV_BOUNDARY + 1];
 } cv_file_reply;
 

@@ -104,6 +104,7 @@ class Generator:
         depth: int,
         seconds: float,
         warm_up: float,
+        status: int = 200,
     ) -> Sample:
         """Load one server.
 
@@ -115,12 +116,15 @@ class Generator:
             "depth": depth,
             "seconds": seconds,
             "warm-up": warm_up,
+            "status": status,
         }
         command = self._command(work, body, port, options)
         for pid in pids:
             command += ["--pid", str(pid)]
         limit = warm_up + seconds + 30
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=limit, check=False
+        )
         if done.returncode:
             raise WrongAnswerError(done.stderr.strip())
         found = json.loads(done.stdout)

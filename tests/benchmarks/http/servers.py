@@ -177,8 +177,13 @@ def covet(
     return Recipe(name, command, missing=str(missing), **more)  # type: ignore[arg-type]
 
 
-def nginx() -> Recipe:
-    """One worker, no access log; the answer is in the configuration."""
+def nginx(*, everywhere: str = "", locations: str = "") -> Recipe:
+    """One worker, no access log; the answer is in the configuration.
+
+    Args:
+        everywhere: More directives for all servers.
+        locations: More locations.
+    """
     executable = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
     def command(port: int, folder: Path) -> list[str]:
@@ -192,9 +197,11 @@ def nginx() -> Recipe:
             f"daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log stderr error;\n"
             "events {\n    worker_connections 15000;\n}\n"
             f"http {{\n{temporary}    access_log off;\n    keepalive_requests 1000000000;\n"
+            f"    {everywhere}\n"
             f"    server {{\n        listen 127.0.0.1:{port};\n"
             "        location = /native {\n            default_type application/json;\n"
-            """            return 200 '{"message":"hello"}';\n        }\n    }\n}\n"""
+            """            return 200 '{"message":"hello"}';\n        }\n"""
+            f"        {locations}\n    }}\n}}\n"
         )
         return [executable, "-c", str(path)]
 
