@@ -38,11 +38,10 @@ APPLIES: dict[int, frozenset[str]] = {
     76: ALL,
 }
 # Rows of no way into a service: any test may name them.
-ANYWHERE = frozenset({62, 71, 73})
+ANYWHERE = frozenset({61, 62, 71, 73})
 # Rows that wait for a plugin, which brings the tests when it comes.
 WAITING: dict[int, str] = {
     **dict.fromkeys(range(55, 60), "websocket"),
-    61: "websocket",
     **dict.fromkeys(range(64, 68), "jwt"),
     68: "oauth2",
     69: "sessions",

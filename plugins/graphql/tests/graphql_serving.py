@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,8 +10,12 @@ import anyio
 import graphql_shop
 
 from covet_graphql import Graphql
+from covet_http import HTTP, Http
 from covet_http.testing import Client, run_service
-from covet_kernel import Plugin
+from covet_kernel import Plugin, installed
+from covet_kernel.contracts import Operation
+from covet_kernel.testing import run_kernel
+from covet_operations import Operations, operations_of
 
 
 @asynccontextmanager
@@ -48,3 +52,26 @@ async def until(holds: Callable[[], bool]) -> None:
     with anyio.fail_after(20):
         while not holds():
             await anyio.sleep(0.001)
+
+
+class Shop(Plugin[None]):
+    """Declares the shop's operations."""
+
+    def covet_operations(self) -> Iterable[Operation]:
+        held = {each.__name__: staticmethod(each) for each in graphql_shop.ALL}
+        return operations_of(type("Held", (), held)())
+
+
+@asynccontextmanager
+async def listening(server: str, **config: Any) -> AsyncIterator[str]:
+    """Serve the shop on a free port; gives the URL."""
+    classes: dict[str, type[Plugin[Any]]] = {
+        "operations": Operations,
+        server: installed("covet.http_servers")[server][0].load(),
+        "http": Http,
+        "graphql": Graphql,
+        "shop": Shop,
+    }
+    tables = {"http": {"port": 0, "server": server, "linger": 0.01}, "graphql": config}
+    async with run_kernel(classes, tables) as kernel:
+        yield kernel.require(HTTP).urls[0]

@@ -150,6 +150,13 @@ def who(call: graphql.FieldCall) -> str:
     return call.metadata("x-name") or ""
 
 
+@graphql.query()
+def named(call: Call) -> str | None:
+    """What the caller shows."""
+    shown = call.credentials()
+    return f"{shown.scheme.title()} {shown.value}" if shown else None
+
+
 @graphql.resolver(Author, nullable=True)
 async def works(call: graphql.FieldCall, limit: int = 2) -> list[Book]:
     author = call.source_as(Author)
@@ -203,5 +210,5 @@ async def arrivals(count: int = 2, fail: bool = False, pause: float = 0.0) -> As
 
 
 ALL: tuple[Any, ...] = (
-    books, book, things, found, secret, who, works, slow, place_order, add_book, tick, arrivals, authors,
+    books, book, things, found, secret, who, named, works, slow, place_order, add_book, tick, arrivals, authors,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+import covet_graphql as graphql
 import covet_http as http
 from covet_kernel.contracts import SqlDatabase, SqlSession
 from covet_operations import operation
@@ -24,6 +25,7 @@ ADD = """
 
 
 @http.get("/books", versions="*")
+@graphql.query("searchBooks")
 async def find_books(
     db: SqlDatabase,
     dialect: Dialect,

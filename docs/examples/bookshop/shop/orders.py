@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+import covet_graphql as graphql
 import covet_http as http
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
@@ -26,6 +27,7 @@ SELL = """
 
 @operation(transaction="write", errors=(NoSuchBook, OutOfStock))
 @http.post("/orders", status=201, location="/orders/{id}", idempotency="optional")
+@graphql.mutation()
 async def place_order(
     db: SqlSession,
     dialect: Dialect,

@@ -7,6 +7,7 @@ from covet_graphql._call import FieldCall
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._loading import Load, Loader, Loading
 from covet_graphql._marks import (
+    ID,
     Scalar,
     Union,
     field,
@@ -19,7 +20,6 @@ from covet_graphql._marks import (
     subscription,
 )
 from covet_graphql._plugin import Graphql
-from covet_graphql._scalars import ID
 
 __all__ = [
     "ID",

@@ -15,7 +15,7 @@ _WILD: Final = {"*/*": 0, "application/*": 1}
 def chosen(line: str) -> str | None:
     """The media type for a value of ``Accept``; ``None`` if none of ours is in it.
 
-    Without the header it is the older one, which clients of that age expect.
+    Where a client does not care it is the older one, which clients of that age expect.
     """
     if not line.strip():
         return JSON
@@ -26,7 +26,7 @@ def chosen(line: str) -> str | None:
         weight = _weight(parameters)
         if weight <= 0:
             continue
-        found = RESPONSE if name in _WILD else name
+        found = JSON if name in _WILD else name
         if found not in (RESPONSE, JSON):
             continue
         rank = weight, _WILD.get(name, 2), found

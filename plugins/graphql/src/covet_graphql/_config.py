@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from covet_kernel import PluginConfig
@@ -14,6 +16,14 @@ class GraphqlConfig(PluginConfig):
     stream_path: str = Field(
         "/graphql/stream",
         description="Where subscriptions are sent as server-sent events; empty: nowhere.",
+    )
+    websocket: bool = Field(
+        True, description="Whether the path takes WebSockets of graphql-transport-ws."
+    )
+    build: Literal["on start", "on first request"] = Field(
+        "on start",
+        description="When the schema is made. With the first request a start costs nothing of it, and"
+        " tells nothing that is wrong with it.",
     )
     schema_file: str = Field(
         "",

@@ -23,31 +23,14 @@ from graphql import (
 
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._costs import Complexity, check
-from covet_graphql._errors import BAD_QUERY, TOO_COSTLY
+from covet_graphql._errors import TOO_COSTLY
 from covet_graphql._plan import Plan, condition_variables
+from covet_graphql._request import BadRequestError
 from covet_graphql._schema import Served
 
 _MOST_PLANS: Final = 16
 _MOST_FAULTS: Final = 10
 _NONE: Final = VariableValues({}, {})
-
-
-class BadRequestError(Exception):
-    """A request that is refused before any of it runs.
-
-    Attributes:
-        errors: Why.
-        code: What all of them have for a code.
-        syntax: Whether the document could not even be read.
-    """
-
-    def __init__(
-        self, errors: list[GraphQLError], code: str = BAD_QUERY, *, syntax: bool = False
-    ) -> None:
-        super().__init__(errors[0].message)
-        self.errors = errors
-        self.code = code
-        self.syntax = syntax
 
 
 class Document:

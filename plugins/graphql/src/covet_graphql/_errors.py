@@ -8,10 +8,9 @@ from typing import Any, Final
 from graphql import GraphQLError, Node
 
 from covet_graphql._plan import PlannedField
+from covet_graphql._request import BAD_QUERY
 from covet_operations import Internal, OperationError
 
-BAD_QUERY: Final = "graphql-invalid"
-"""What is wrong with a document before any of it runs."""
 TOO_COSTLY: Final = "graphql-limit"
 """It is over a limit."""
 
@@ -53,14 +52,6 @@ def failed(
         "locations": locations,
         "path": list(path),
         "extensions": extensions,
-    }
-
-
-def of_operation(error: OperationError) -> dict[str, Any]:
-    """A typed error that belongs to no field."""
-    return {
-        "message": error.detail or error.title,
-        "extensions": {"code": error.code, **error.fields()},
     }
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final
 
+import anyio
+import anyio.to_thread
 from pydantic_core import from_json, to_json
 
 import covet_http as http
 from covet_graphql._accept import JSON, RESPONSE, chosen
 from covet_graphql._config import GraphqlConfig
-from covet_graphql._documents import BadRequestError
-from covet_graphql._request import MALFORMED, Asked, asked, malformed
-from covet_graphql._service import Answer, NotAQueryError, Service
+from covet_graphql._request import (
+    MALFORMED,
+    Answer,
+    Asked,
+    BadRequestError,
+    NotAQueryError,
+    asked,
+    malformed,
+)
 from covet_kernel.contracts import Operation
 from covet_operations import operation, operations_of
+
+if TYPE_CHECKING:
+    from covet_graphql._service import Service
 
 _BAD: Final = 400
 _NOT_ALLOWED: Final = 405
@@ -27,14 +38,38 @@ class Endpoint:
 
     Args:
         config: The path.
-
-    Attributes:
-        service: Of the present phase.
     """
 
     def __init__(self, config: GraphqlConfig) -> None:
         self._config = config
-        self.service: Service
+        self._service: Service | None = None
+        self._make: Callable[[], Service]
+        self._lock = anyio.Lock()
+
+    def begin(self, make: Callable[[], Service]) -> None:
+        """A phase begins.
+
+        Args:
+            make: What answers requests in it, made when the first is there; takes a moment.
+        """
+        self._service = None
+        self._make = make
+
+    def prepare(self) -> None:
+        """Make it now.
+
+        Raises:
+            ConfigurationError: The schema cannot be made.
+        """
+        self._service = self._make()
+
+    async def service(self) -> Service:
+        """What answers requests."""
+        if self._service is None:
+            async with self._lock:
+                if self._service is None:
+                    self._service = await anyio.to_thread.run_sync(self._make)
+        return self._service
 
     def operations(self) -> Iterator[Operation]:
         """What serves the path."""
@@ -58,6 +93,7 @@ class Endpoint:
         media_type = self._media_type(request)
         if media_type is None:
             return _not_acceptable()
+        service = self._service or await self.service()
         body = request.json_soon()
         if not isinstance(body, bytes):
             body = await body
@@ -66,48 +102,54 @@ class Endpoint:
         except ValueError:
             return _sent({"errors": [_said("The body is no JSON.")]}, media_type, _BAD)
         if isinstance(document, list):
-            return await self._batch(document, request, media_type)
+            return await self._batch(service, document, request, media_type)
         try:
             given = asked(document)
         except BadRequestError as error:
-            return self._refused(error, media_type)
-        answer, status = await self._answer(given, request, media_type)
+            return _refused(service, error, media_type)
+        answer, status = await self._answer(service, given, request, media_type)
         return _sent(answer, media_type, status)
 
     async def _get(self, request: http.Request) -> http.Content:
         media_type = self._media_type(request)
         if media_type is None:
             return _not_acceptable()
+        service = self._service or await self.service()
         try:
             given = asked_by_query(request)
         except BadRequestError as error:
-            return self._refused(error, media_type)
-        answer, status = await self._answer(given, request, media_type, only_queries=True)
+            return _refused(service, error, media_type)
+        answer, status = await self._answer(service, given, request, media_type, only_queries=True)
         return _sent(answer, media_type, status)
 
     async def _batch(
-        self, documents: list[Any], request: http.Request, media_type: str
+        self, service: Service, documents: list[Any], request: http.Request, media_type: str
     ) -> http.Content:
         most = self._config.max_batch
         if most == 1:
             error = malformed("One request has one operation: batches are not taken.")
-            return self._refused(error, media_type)
+            return _refused(service, error, media_type)
         if not documents or len(documents) > most:
             error = malformed(f"A batch has between one and {most} operations.")
-            return self._refused(error, media_type)
+            return _refused(service, error, media_type)
         answers: list[Answer] = []
         for each in documents:
             try:
                 given = asked(each)
             except BadRequestError as error:
-                return self._refused(error, media_type)
-            answers.append((await self._answer(given, request, JSON))[0])
+                return _refused(service, error, media_type)
+            answers.append((await self._answer(service, given, request, JSON))[0])
         return _sent(answers, media_type, 200)
 
     async def _answer(
-        self, given: Asked, request: http.Request, media_type: str, *, only_queries: bool = False
+        self,
+        service: Service,
+        given: Asked,
+        request: http.Request,
+        media_type: str,
+        *,
+        only_queries: bool = False,
     ) -> tuple[Answer, int]:
-        service = self.service
         try:
             ready = service.prepare(given, only_queries=only_queries)
         except BadRequestError as error:
@@ -121,9 +163,6 @@ class Endpoint:
             answer = await service.answer(ready, request)
             return answer, _BAD if media_type == RESPONSE else 200
         return await service.answer(ready, request), 200
-
-    def _refused(self, error: BadRequestError, media_type: str) -> http.Content:
-        return _sent(self.service.refusal(error), media_type, _BAD)
 
     @staticmethod
     def _media_type(request: http.Request) -> str | None:
@@ -163,6 +202,10 @@ def asked_by_query(request: http.Request) -> Asked:
 
 def _said(message: str, code: str = "graphql-malformed") -> dict[str, Any]:
     return {"message": message, "extensions": {"code": code}}
+
+
+def _refused(service: Service, error: BadRequestError, media_type: str) -> http.Content:
+    return _sent(service.refusal(error), media_type, _BAD)
 
 
 def _sent(answer: Any, media_type: str, status: int) -> http.Content:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, Concatenate, Final, TypeAlias, TypeVar
+from typing import Any, Concatenate, Final, NewType, TypeAlias, TypeVar
 
 from covet_graphql._binding import LOADER, MUTATION, PROTOCOL, QUERY, SUBSCRIPTION, GraphqlBinding
 from covet_graphql._loading import Loader
@@ -20,6 +20,10 @@ _Loads: TypeAlias = Callable[Concatenate[list[K], ...], Awaitable[Sequence[V]]]
 METHOD: Final = "__covet_graphql_field__"
 INTERFACE: Final = "__covet_graphql_interface__"
 NAMED: Final = "__covet_graphql_name__"
+
+
+ID = NewType("ID", str)
+"""The type of ids: ``ID`` in a schema, text in Python."""
 
 
 class Method(Record):

@@ -9,10 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from graphql import GraphQLError
-
-from covet_graphql._documents import BadRequestError
-from covet_graphql._request import Asked, malformed
+from covet_graphql._request import Asked, BadRequestError, malformed
 from covet_kernel import ConfigurationError
 
 NOT_FOUND: Final = "PERSISTED_QUERY_NOT_FOUND"
@@ -95,6 +92,8 @@ def _hash_of(said: object) -> str:
 
 
 def _refused(message: str, code: str) -> BadRequestError:
+    from graphql import GraphQLError
+
     return BadRequestError([GraphQLError(message)], code)
 
 

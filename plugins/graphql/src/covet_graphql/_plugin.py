@@ -1,18 +1,26 @@
-"""The plugin: a schema made when a phase begins, and served where HTTP is."""
+"""The plugin: a schema made when a phase begins, or asked for, and served where HTTP is."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from covet_graphql._binding import GraphqlBinding
+from covet_graphql._codec import codec
 from covet_graphql._config import GraphqlConfig
+from covet_graphql._http import Endpoint
+from covet_graphql._socket import SocketEndpoint
+from covet_graphql._sse import EventEndpoint
+from covet_graphql._subscriptions import Subscriptions
 from covet_kernel import Context, Plugin, Serving
 from covet_kernel.contracts import Operation
-from covet_operations import OPERATIONS, Pipeline
+from covet_operations import OPERATIONS, ContractDocument, Pipeline
+from covet_operations import Endpoint as Compiled
 
 if TYPE_CHECKING:
-    from covet_graphql._http import Endpoint
+    from covet_graphql._service import Service
 
 
 class Graphql(Plugin[GraphqlConfig]):
@@ -23,17 +31,14 @@ class Graphql(Plugin[GraphqlConfig]):
 
     def __init__(self, config: GraphqlConfig) -> None:
         super().__init__(config)
-        from covet_graphql._http import Endpoint
-        from covet_graphql._sse import EventEndpoint
-        from covet_graphql._subscriptions import Subscriptions
-
         self._subscriptions = Subscriptions()
-        self._endpoint: Endpoint = Endpoint(config)
+        self._endpoint = Endpoint(config)
+        self._sockets = SocketEndpoint(config, self._endpoint)
         self._events = EventEndpoint(config, self._endpoint, self._subscriptions)
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        """Make the schema anew whenever a phase begins."""
+        """Have a schema for every phase."""
         pipeline = ctx.require(OPERATIONS)
         trusted = None
         if self.config.trusted_documents:
@@ -48,10 +53,6 @@ class Graphql(Plugin[GraphqlConfig]):
     def _compile(
         self, serving: Serving, pipeline: Pipeline, trusted: dict[str, str] | None
     ) -> None:
-        from covet_graphql._binding import GraphqlBinding
-        from covet_graphql._schema import build, codec
-        from covet_graphql._service import Service
-
         endpoints = pipeline.compile(serving, GraphqlBinding, codec)
         if not endpoints and any(
             isinstance(each, GraphqlBinding)
@@ -59,10 +60,32 @@ class Graphql(Plugin[GraphqlConfig]):
             for each in operation.bindings
         ):
             return  # what is wrong with the phase is said already
-        self._endpoint.service = Service(build(endpoints), pipeline, self.config, trusted)
+        self._endpoint.begin(partial(self._make, endpoints, pipeline, trusted))
+        if self.config.build == "on start":
+            self._endpoint.prepare()
+
+    def _make(
+        self,
+        endpoints: tuple[Compiled[GraphqlBinding], ...],
+        pipeline: Pipeline,
+        trusted: dict[str, str] | None,
+    ) -> Service:
+        # The library takes longer to import than everything else in a small service.
+        from covet_graphql._schema import build
+        from covet_graphql._service import Service
+
+        return Service(build(endpoints), pipeline, self.config, trusted)
+
+    def covet_contract_documents(self) -> Iterable[ContractDocument]:
+        """The schema, as ``schema.graphql``."""
+        from covet_graphql._contract import compare, render
+
+        yield ContractDocument(kind="graphql", render=render, compare=compare)
 
     def covet_operations(self) -> Iterable[Operation]:
         """What takes requests."""
         yield from self._endpoint.operations()
         if self.config.stream_path:
             yield from self._events.operations()
+        if self.config.websocket:
+            yield from self._sockets.operations()

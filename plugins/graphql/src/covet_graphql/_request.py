@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from graphql import GraphQLError
+from covet_operations import OperationError
 
-from covet_graphql._documents import BadRequestError
+if TYPE_CHECKING:
+    from graphql import GraphQLError
 
+Answer: TypeAlias = dict[str, Any]
+"""``data``, ``errors`` and ``extensions``, as they are sent."""
 _NOTHING: Final[Mapping[str, Any]] = {}
 MALFORMED: Final = "graphql-malformed"
 """A request that is no request of GraphQL's."""
+BAD_QUERY: Final = "graphql-invalid"
+"""What is wrong with a document before any of it runs."""
+
+
+class BadRequestError(Exception):
+    """A request that is refused before any of it runs.
+
+    Attributes:
+        errors: Why.
+        code: What all of them have for a code.
+        syntax: Whether the document could not even be read.
+    """
+
+    def __init__(
+        self, errors: list[GraphQLError], code: str = BAD_QUERY, *, syntax: bool = False
+    ) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors
+        self.code = code
+        self.syntax = syntax
+
+
+class NotAQueryError(Exception):
+    """Only queries are answered this way."""
 
 
 class Asked(NamedTuple):
@@ -55,4 +82,14 @@ def asked(document: Any) -> Asked:
 
 def malformed(message: str) -> BadRequestError:
     """The error of a request that is none."""
+    from graphql import GraphQLError
+
     return BadRequestError([GraphQLError(message)], MALFORMED)
+
+
+def of_operation(error: OperationError) -> dict[str, Any]:
+    """A typed error that belongs to no field."""
+    return {
+        "message": error.detail or error.title,
+        "extensions": {"code": error.code, **error.fields()},
+    }

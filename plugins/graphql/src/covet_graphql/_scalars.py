@@ -8,7 +8,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, NewType
+from typing import Any, Final
 
 from graphql import (
     GraphQLBoolean,
@@ -22,10 +22,7 @@ from graphql import (
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from covet_graphql._marks import Scalar
-
-ID = NewType("ID", str)
-"""The type of ids: ``ID`` in a schema, text in Python."""
+from covet_graphql._marks import ID, Scalar
 
 BUILT_IN: Final[Mapping[Any, GraphQLScalarType]] = {
     bool: GraphQLBoolean,

@@ -11,15 +11,20 @@ from graphql import GraphQLError, OperationDefinitionNode, VariableValues
 from covet_graphql._call import FieldCall
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._documents import (
-    BadRequestError,
     Document,
     Documents,
     is_query,
     is_subscription,
 )
-from covet_graphql._errors import failed, of_operation, refused
+from covet_graphql._errors import failed, refused
 from covet_graphql._persisted import Persisted
-from covet_graphql._request import Asked
+from covet_graphql._request import (
+    Answer,
+    Asked,
+    BadRequestError,
+    NotAQueryError,
+    of_operation,
+)
 from covet_graphql._run import Run
 from covet_graphql._schema import Served, run_field
 from covet_kernel.contracts import Call
@@ -27,14 +32,8 @@ from covet_operations import Internal, OperationError, Pipeline
 
 log = logging.getLogger("covet.graphql")
 
-Answer: TypeAlias = dict[str, Any]
-"""``data``, ``errors`` and ``extensions``, as they are sent."""
 Emit: TypeAlias = Callable[[Answer], Awaitable[None]]
 _SUBSCRIBED: Final = "Subscriptions are sent as a stream of events, not as one answer."
-
-
-class NotAQueryError(Exception):
-    """Only queries are answered this way."""
 
 
 class Prepared(NamedTuple):

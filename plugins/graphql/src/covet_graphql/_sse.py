@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from secrets import token_urlsafe
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -18,21 +18,21 @@ from pydantic_core import from_json, to_json
 
 import covet_http as http
 from covet_graphql._config import GraphqlConfig
-from covet_graphql._documents import BadRequestError
 from covet_graphql._http import Endpoint, asked_by_query, held
-from covet_graphql._request import Asked, asked
-from covet_graphql._service import Answer, Service
+from covet_graphql._request import Answer, Asked, BadRequestError, asked
 from covet_graphql._subscriptions import Caller, Subscriptions
 from covet_kernel.contracts import Operation
 from covet_operations import (
     Conflict,
-    Invalid,
     NotFound,
     RateLimited,
     Unavailable,
     operation,
     operations_of,
 )
+
+if TYPE_CHECKING:
+    from covet_graphql._service import Service
 
 TOKEN: Final = "x-graphql-event-stream-token"  # noqa: S105 - a header's name
 _MOST_RESERVED: Final = 10_000
@@ -94,10 +94,6 @@ class EventEndpoint:
         self._subscriptions = subscriptions
         self._streams: dict[str, _Stream] = {}
 
-    @property
-    def _service(self) -> Service:
-        return self._endpoint.service
-
     def operations(self) -> Iterator[Operation]:
         """What serves the path."""
         path = self._config.stream_path
@@ -112,7 +108,7 @@ class EventEndpoint:
                     async for event in events:
                         yield event
             else:
-                self._begin(given, request)
+                self._begin(await self._endpoint.service(), given, request)
                 request.response.status = 202
                 request.response.content_type = b""
 
@@ -139,8 +135,10 @@ class EventEndpoint:
         @operation(name="covet_graphql.stream.stop", anonymous=True, effect="idempotent")
         @http.delete(path)
         @http.openapi(hidden=True)
-        async def stop(request: http.Request) -> None:
+        async def stop(request: http.Request) -> http.Content:
             self._stop(request)
+            # Clients take 200 for success, and nothing else.
+            return http.Content("", "text/plain", status=200)
 
         yield from operations_of(held(post, get, reserve, stop))
 
@@ -164,9 +162,9 @@ class EventEndpoint:
         self, given: Asked, request: http.Request
     ) -> AsyncGenerator[http.Event[Any], None]:
         """The events of one operation."""
-        service = self._service
+        service = await self._endpoint.service()
         try:
-            ready = service.prepare(given, only_queries=False)
+            ready = service.prepare(given)
         except BadRequestError as error:
             yield _next(service.refusal(error))
             yield _COMPLETE
@@ -232,21 +230,20 @@ class EventEndpoint:
             raise NoSuchStream
         return stream
 
-    def _begin(self, given: Asked, request: http.Request) -> None:
+    def _begin(self, service: Service, given: Asked, request: http.Request) -> None:
         """Begin an operation on a reserved stream."""
         stream = self._found(_token(request))
         name = given.extensions.get("operationId")
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ID:
-            raise Invalid("'extensions' has to name an 'operationId'")
+            raise http.Malformed("'extensions' has to name an 'operationId'")
         if name in stream.operations:
             raise OperationKnown
         if len(stream.operations) >= self._config.max_subscriptions:
             raise TooManyOperations
-        service = self._service
         try:
             ready = service.prepare(given)
         except BadRequestError as error:
-            raise Invalid(str(error)) from None
+            raise http.Malformed(str(error)) from None
 
         async def put(answer: Answer) -> None:
             await stream.events.send(_next({"id": name, "payload": answer}))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import anyio
 from anyio.abc import TaskGroup
 
-from covet_graphql._documents import BadRequestError
-from covet_graphql._service import Answer, Prepared, Service
+from covet_graphql._request import Answer, BadRequestError
 from covet_kernel import Serving
 from covet_kernel.contracts import Call, Credentials
 from covet_operations import OperationError
 
 if TYPE_CHECKING:
+    from covet_graphql._service import Prepared, Service
     from covet_kernel.contracts import Principal
 
 Put: TypeAlias = Callable[[Answer], Awaitable[None]]
@@ -26,10 +26,12 @@ class Caller(Call):
 
     __slots__ = ("_credentials", "_headers")
 
-    def __init__(self, request: Call, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, request: Call, headers: Mapping[str, str], credentials: Credentials | None = None
+    ) -> None:
         super().__init__(request.operation, request.binding)
         self.principal: Principal | None = request.principal
-        self._credentials = request.credentials()
+        self._credentials = request.credentials() or credentials
         self._headers = headers
 
     def credentials(self) -> Credentials | None:
@@ -88,14 +90,33 @@ class Subscriptions:
     ) -> None:
         with scope:
             try:
-                if ready.streams:
-                    await service.subscribe(ready, caller, put)
-                else:
-                    await put(await service.answer(ready, caller))
-            except OperationError as error:
-                await put(service.failure(error))
-            except BadRequestError as error:
-                await put(service.refusal(error))
+                failure = await carry(service, ready, caller, put)
+                if failure is not None:
+                    await put(failure)
+                await over()
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 return  # nobody takes it any more
-            await over()
+
+
+async def carry(service: Service, ready: Prepared, caller: Call, put: Put) -> Answer | None:
+    """Run one operation, whether it has one answer or many.
+
+    Args:
+        service: Runs it.
+        ready: What is asked.
+        caller: Who asks.
+        put: Takes each answer, and waits while the client is slow.
+
+    Returns:
+        What is answered last, if the operation itself has failed.
+    """
+    try:
+        if ready.streams:
+            await service.subscribe(ready, caller, put)
+        else:
+            await put(await service.answer(ready, caller))
+    except OperationError as error:
+        return service.failure(error)
+    except BadRequestError as error:
+        return service.refusal(error)
+    return None
