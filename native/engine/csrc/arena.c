@@ -131,6 +131,38 @@ void cv_arena_unrecord(cv_arena *arena, uint32_t block, const cv_request *record
     free_if_unused(arena, block);
 }
 
+uint8_t *cv_arena_place(cv_arena *arena, uint32_t size, int record, uint32_t *block)
+{
+    uint64_t full = UINT64_MAX >> (64 - arena->records);
+    if (size > arena->usable)
+        return NULL;
+    if (arena->shared && !cv_arena_pinned(arena, arena->shared))
+        arena->shared_used = 0;
+    if (arena->shared && (size > arena->usable - arena->shared_used ||
+                          (record && arena->blocks[arena->shared].records == full))) {
+        cv_arena_disown(arena, arena->shared); /* its pins keep it */
+        arena->shared = 0;
+    }
+    if (!arena->shared) {
+        arena->shared = cv_arena_take(arena, CV_ARENA_SHARED);
+        arena->shared_used = 0;
+    }
+    if (!arena->shared)
+        return NULL;
+    uint8_t *at = cv_arena_at(arena, arena->shared) + arena->shared_used;
+    arena->shared_used += size;
+    *block = arena->shared;
+    return at;
+}
+
+void cv_arena_unplace(cv_arena *arena)
+{
+    if (!arena->shared || cv_arena_pinned(arena, arena->shared))
+        return;
+    cv_arena_disown(arena, arena->shared);
+    arena->shared = 0;
+}
+
 int cv_arena_trimmable(const cv_arena *arena)
 {
     return arena->warm_count > KEEP;

@@ -9,6 +9,7 @@
 #include "covet_engine.h"
 
 enum { CV_RECORDS = 64 }; /* request records of one block at most */
+#define CV_ARENA_SHARED UINT32_MAX /* owner of a block that is no connection's */
 
 typedef struct cv_block {
     uint64_t records; /* a bit for each record in use */
@@ -30,6 +31,7 @@ typedef struct cv_arena {
     uint32_t warm_count, cold_count;
     uint32_t least_warm; /* since the last trim: as many were not needed */
     uint32_t used;
+    uint32_t shared, shared_used; /* the block that cv_arena_place cuts from; 0: none */
 } cv_arena;
 
 int cv_arena_open(cv_arena *arena, uint64_t size, uint32_t block_size, uint32_t records);
@@ -45,6 +47,12 @@ void cv_arena_unlend(cv_arena *arena, uint32_t block);
 /* Place for a request's record, or NULL if this block has none left. */
 cv_request *cv_arena_record(cv_arena *arena, uint32_t block);
 void cv_arena_unrecord(cv_arena *arena, uint32_t block, const cv_request *record);
+
+/* Room for bytes that did not arrive in a block, beside others of any connection: in `*block`, which
+ * has a record left if one is wanted. To be pinned at once. NULL if there is none. */
+uint8_t *cv_arena_place(cv_arena *arena, uint32_t size, int record, uint32_t *block);
+/* Let go of the block that is cut, if nothing in it is needed. */
+void cv_arena_unplace(cv_arena *arena);
 
 static inline uint8_t *cv_arena_at(const cv_arena *arena, uint32_t block)
 {

@@ -4,6 +4,7 @@
 
 #include "core.h"
 #include "file_put.h"
+#include "http2.h"
 #include "output.h"
 #include "reply.h"
 #include "request.h"
@@ -55,6 +56,7 @@ cv_connection *cv_connection_new(cv_core *core, uint32_t most)
     c->generation = generation;
     c->fd = -1;
     c->flags = CV_C_HUNGRY;
+    c->fresh = core->http2 != NULL;
     c->input.connection = c->output.connection = c->link.connection = index;
     core->counters.connections++;
     core->counters.accepted++;
@@ -108,6 +110,7 @@ void cv_connection_end(cv_core *core, cv_connection *c, int why, int reset)
         cv_tls_end(core, c, !reset && !c->first && !c->out.size);
     cv_connection_drop_exchanges(core, c, why);
     cv_websocket_detach(core, c);
+    cv_http2_end(core, c, why);
     cv_queue_clear(&c->out, &core->budget);
     release_block(core, c);
     cv_timer_stop(&c->input);
@@ -196,9 +199,9 @@ void cv_connection_ended(cv_core *core, cv_connection *c)
 
 void cv_connection_speak(cv_core *core, cv_connection *c, int protocol)
 {
-    (void)core;
-    (void)c;
-    (void)protocol; /* nothing but HTTP/1 is offered */
+    c->fresh = 0; /* whatever it begins with, it has chosen */
+    if (protocol == CV_HTTP_2 && cv_http2_begin(core, c) < 0)
+        c->flags |= CV_C_BROKEN;
 }
 
 void cv_connection_left(cv_core *core, cv_connection *c, uint64_t size)
@@ -249,11 +252,19 @@ void cv_connection_run(cv_core *core, cv_connection *c)
 {
     uint32_t work = core->options.work;
     int step = CV_STEP_HUNGRY;
+    if (c->http2) {
+        cv_http2_run(core, c);
+        return;
+    }
     cv_link_out(&c->link);
     c->flags &=
         (uint16_t)~(CV_C_AGAIN | CV_C_HUNGRY | CV_C_STARVED | CV_C_BUSY | CV_C_PARCHED);
     while (!c->closing && !(c->flags & CV_C_BROKEN)) {
         step = cv_request_step(core, c);
+        if (step == CV_STEP_STREAMS) {
+            cv_http2_run(core, c);
+            return;
+        }
         if (step == CV_STEP_REQUEST) {
             if (--work == 0) {
                 step = CV_STEP_BUSY;
@@ -328,6 +339,9 @@ static void set_timers(cv_core *core, cv_connection *c)
             /* Not anew with each byte: nobody has a deadline for what nobody reads. */
             kind = CV_TIMER_READ;
             break;
+        case CV_PHASE_STREAMS:
+            kind = cv_http2_timer(core, c);
+            break;
         case CV_PHASE_WAIT:
             if (!(c->flags & CV_C_WAITED))
                 kind = CV_TIMER_BODY;
@@ -383,7 +397,7 @@ void cv_connection_settle(cv_core *core, cv_connection *c)
         release_block(core, c);
 
     int again = (c->flags & CV_C_AGAIN) && !deaf(c) &&
-                (c->from != c->to || (c->flags & CV_C_EOF) ||
+                (c->from != c->to || (c->flags & CV_C_EOF) || c->http2 ||
                  (c->phase == CV_PHASE_BODY &&
                   (core->exchanges[c->reader].flags & CV_X_READING)));
     if (again && c->phase == CV_PHASE_BODY && c->from == c->to && !(c->flags & CV_C_EOF)) {
@@ -435,6 +449,8 @@ void cv_connections_resume(cv_core *core)
         cv_connection *c = &core->connections[core->parched.next->connection];
         cv_link_out(&c->link);
         c->flags &= (uint16_t)~CV_C_PARCHED;
+        if (c->http2)
+            c->flags |= CV_C_AGAIN;
         cv_connection_settle(core, c);
     }
 }
@@ -443,6 +459,10 @@ void cv_connection_expired(cv_core *core, cv_connection *c, int kind)
 {
     if (kind >= CV_TIMER_CHANNEL) {
         cv_websocket_expired(core, c, (kind - CV_TIMER_CHANNEL) % CV_CHANNEL_TIMERS);
+        return;
+    }
+    if (c->http2 && kind != CV_TIMER_WRITE) {
+        cv_http2_expired(core, c, kind);
         return;
     }
     switch (kind) {

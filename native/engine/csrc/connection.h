@@ -1,4 +1,4 @@
-/* The sans-I/O HTTP/1.1 connection: bytes in, events and output out, what it waits for, and until
+/* The sans-I/O connection, of HTTP/1.1 until it is found to be of HTTP/2: bytes in, events and output out, what it waits for, and until
  * when. It knows nothing of sockets; see cv_transport. */
 #ifndef COVET_CONNECTION_H
 #define COVET_CONNECTION_H
@@ -10,6 +10,9 @@
 #include "timers.h"
 
 typedef struct cv_secure cv_secure;
+typedef struct cv_http2 cv_http2;
+typedef struct cv_http2_kit cv_http2_kit;
+
 typedef struct cv_link cv_link;
 struct cv_link {
     cv_link *prev, *next; /* of a ring; NULL: in none */
@@ -26,6 +29,7 @@ enum cv_phase {
     CV_PHASE_DISCARD, /* the rest of a body that nobody wants */
     CV_PHASE_UPGRADE, /* a handshake is in Python's hands: what has come behind it waits */
     CV_PHASE_WEBSOCKET, /* frames */
+    CV_PHASE_STREAMS, /* HTTP/2 */
     CV_PHASE_END /* nothing more is parsed */
 };
 
@@ -75,6 +79,8 @@ struct cv_connection {
     uint8_t phase, closing, interest, blank;
     uint8_t family, listener;
     uint8_t peer[16];
+    uint8_t fresh; /* it may begin with the preface of HTTP/2 */
+    cv_http2 *http2; /* CV_PHASE_STREAMS */
     uint64_t body_left;
     cv_head_progress progress;
     cv_chunked chunked;

@@ -54,9 +54,9 @@ struct cv_core {
     cv_counters counters;
     cv_routes *routes;
     cv_tls *tls; /* NULL: connections are without */
-    uint8_t http2; /* is offered to clients over TLS */
     cv_files files;
     uint64_t turn; /* so many times the clock was read */
+    cv_http2_kit *http2; /* NULL: it is not spoken */
 
     cv_connection *connections; /* from 1 */
     uint32_t connection_capacity, fresh_connection, free_connection;

@@ -42,6 +42,8 @@ typedef struct cv_options {
     uint8_t compress_bits_out, compress_bits_in; /* of the windows: 9 to 15, 8 to 15 */
     uint8_t compress_level, compress_memory; /* 1 to 9 */
     uint32_t max_unread; /* messages of a client that Python has not taken; then no more are read */
+    uint8_t http2; /* spoken as well, if libnghttp2 is there */
+    uint32_t max_streams; /* of one HTTP/2 connection at once */
 } cv_options;
 
 /* What ACCEPT says of one channel; its payload begins with it. Timeouts in seconds; 0: never. */
@@ -120,7 +122,7 @@ typedef struct cv_request {
     uint16_t host_at, host_size;
     uint16_t content_type_at, content_type_size;
     uint16_t head_flags; /* enum cv_head_flag */
-    uint8_t minor; /* HTTP/1.minor */
+    uint8_t minor; /* HTTP/1.minor; 2: HTTP/2, whose head reads as one of HTTP/1.1 */
     uint8_t params; /* how many path parameters */
     uint16_t param[16]; /* at, size of each */
     uint16_t port; /* of the peer, 0 if it has none */
@@ -198,6 +200,10 @@ typedef struct cv_counters {
     uint64_t log_lost; /* access-log lines that found no room */
     uint64_t tls_accepted, tls_resumed, tls_failed; /* handshakes; those of the first that took up a session */
     uint64_t files; /* open now: those that are sent, and those kept for the next who asks */
+    uint64_t http2_connections;
+    uint64_t http2_resets, http2_resets_sent; /* streams reset by clients and by us */
+    uint64_t http2_refused; /* streams for which there was no room */
+    uint64_t http2_floods; /* connections ended because of too many frames without use */
     uint64_t service[96]; /* answers by the time from readable to written, in units of 32 ns: one bucket
                              each for 0 to 3, then four to every power of two; the last has no end */
     uint64_t websockets; /* open now */
@@ -214,6 +220,9 @@ void cv_options_default(cv_options *options);
 /* NULL if the system refuses; errno says why. */
 cv_engine *cv_engine_new(const cv_options *options);
 void cv_engine_free(cv_engine *engine);
+
+/* Whether HTTP/2 is spoken: it is wanted, and the library is there. */
+int cv_engine_speaks_http2(const cv_engine *engine);
 
 int cv_engine_fd(const cv_engine *engine); /* readable when poll has something to do */
 uint8_t *cv_engine_arena(const cv_engine *engine, uint64_t *size);

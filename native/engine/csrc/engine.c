@@ -8,6 +8,7 @@
 
 #include "engine.h"
 #include "file_put.h"
+#include "http2.h"
 #include "output.h"
 #include "reply.h"
 #include "tls.h"
@@ -68,6 +69,8 @@ void cv_options_default(cv_options *options)
         .compress_level = 4,
         .compress_memory = 8,
         .max_unread = 32,
+        .http2 = 0,
+        .max_streams = 100,
     };
 }
 
@@ -106,6 +109,8 @@ static int open_core(cv_core *core, const cv_options *wanted)
     at_most(&o->max_fields, UINT16_MAX);
     at_least(&o->work, 1);
     at_least(&o->max_unread, 1);
+    at_least(&o->max_streams, 1);
+    at_most(&o->max_streams, 1 << 20);
     at_least(&o->high_water, 1);
     at_least(&o->max_files, 1);
     /* Half as much again as a whole head: what of one is incomplete has to be moved where the block
@@ -145,6 +150,11 @@ static int open_core(cv_core *core, const cv_options *wanted)
     lengths[CV_TIMER_LAST_CHANCE] = length(o->linger);
     lengths[CV_TIMER_LINGER] = LINGER;
     cv_websockets_open(core);
+    lengths[CV_TIMER_STREAM_BODY] = lengths[CV_TIMER_BODY];
+    lengths[CV_TIMER_STREAM_READ] = lengths[CV_TIMER_READ];
+    lengths[CV_TIMER_STREAM_WRITE] = lengths[CV_TIMER_WRITE];
+    if (o->http2)
+        core->http2 = cv_http2_kit_new(core);
     cv_core_tick(core);
     return 0;
 }
@@ -158,6 +168,7 @@ static void close_core(cv_core *core)
     for (uint32_t i = 1; core->exchanges && i <= core->fresh_exchange; i++)
         if (core->exchanges[i].state != CV_FREE)
             cv_exchange_release(core, &core->exchanges[i]);
+    cv_http2_kit_free(core);
     if (core->routes)
         cv_routes_free(core->routes);
     cv_websockets_close(core);
@@ -201,6 +212,11 @@ void cv_engine_free(cv_engine *engine)
     close_core(&engine->core);
     cv_poller_close(&engine->poller);
     free(engine);
+}
+
+int cv_engine_speaks_http2(const cv_engine *engine)
+{
+    return engine->core.http2 != NULL;
 }
 
 int cv_engine_fd(const cv_engine *engine)
@@ -288,6 +304,7 @@ static void watch_if_room(cv_engine *engine)
 
 void cv_engine_leave(cv_engine *engine)
 {
+    cv_arena_unplace(&engine->core.arena);
     engine->core.counters.blocks = engine->core.arena.used;
     watch_if_room(engine);
     wake_if_needed(engine);
@@ -334,7 +351,7 @@ static void each_connection(cv_engine *engine, void (*act)(cv_core *core, cv_con
 
 static void go_on(cv_core *core, cv_connection *c)
 {
-    if (c->from == c->to && !(c->flags & CV_C_EOF))
+    if (c->from == c->to && !(c->flags & CV_C_EOF) && !c->http2)
         return;
     c->flags |= CV_C_AGAIN;
     cv_connection_settle(core, c);
@@ -368,6 +385,17 @@ void cv_engine_hold(cv_engine *engine)
     engine->core.held = 1;
 }
 
+static void ask_to_leave(cv_core *core, cv_connection *c)
+{
+    if (!c->http2) {
+        cv_connection_settle(core, c);
+        return;
+    }
+    cv_turn_begin(core, c);
+    cv_http2_stop(core, c);
+    cv_turn_end(core);
+}
+
 void cv_engine_stop(cv_engine *engine)
 {
     cv_core *core = &engine->core;
@@ -382,7 +410,7 @@ void cv_engine_stop(cv_engine *engine)
     watch_listeners(engine, 0);
     engine->listener_count = 0;
     engine->accept_due = CV_NEVER;
-    each_connection(engine, cv_connection_settle);
+    each_connection(engine, ask_to_leave);
     cv_engine_leave(engine);
 }
 
@@ -407,7 +435,7 @@ static void return_lent(cv_core *core)
         uint32_t block = core->lent[i];
         uint32_t owner = core->arena.blocks[block].owner;
         cv_arena_unlend(&core->arena, block);
-        if (owner)
+        if (owner && owner != CV_ARENA_SHARED)
             cv_connection_spare(core, &core->connections[owner]);
     }
     core->lent_count = 0;
@@ -418,8 +446,13 @@ void cv_engine_expire(cv_core *core)
 {
     cv_timer *timer;
     int kind;
-    while ((timer = cv_timers_due(&core->timers, core->now, &kind)))
-        cv_connection_expired(core, &core->connections[timer->connection], kind);
+    while ((timer = cv_timers_due(&core->timers, core->now, &kind))) {
+        cv_connection *c = &core->connections[timer->connection];
+        if (kind >= CV_TIMER_STREAM_BODY && kind <= CV_TIMER_STREAM_WRITE)
+            cv_http2_stream_expired(core, c, timer, kind);
+        else
+            cv_connection_expired(core, c, kind);
+    }
     cv_deadline deadline;
     while (!cv_events_full(core) && cv_deadline_due(&core->timers, core->now, &deadline)) {
         const cv_exchange *x = &core->exchanges[deadline.exchange];

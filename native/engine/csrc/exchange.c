@@ -3,13 +3,14 @@
 #include <string.h>
 
 #include "core.h"
+#include "http2.h"
 
 uint32_t cv_exchange_slot(const cv_core *core, const cv_exchange *x)
 {
     return (uint32_t)(x - core->exchanges);
 }
 
-cv_exchange *cv_exchange_new(cv_core *core, cv_connection *c)
+cv_exchange *cv_exchange_alone(cv_core *core, cv_connection *c)
 {
     uint32_t slot = core->free_exchange;
     cv_exchange *x;
@@ -30,6 +31,15 @@ cv_exchange *cv_exchange_new(cv_core *core, cv_connection *c)
     x->connection = c->index;
     x->readable = core->readable;
     core->exchanges_used++;
+    return x;
+}
+
+cv_exchange *cv_exchange_new(cv_core *core, cv_connection *c)
+{
+    cv_exchange *x = cv_exchange_alone(core, c);
+    if (!x)
+        return NULL;
+    uint32_t slot = cv_exchange_slot(core, x);
     if (c->last)
         core->exchanges[c->last].next = slot;
     else
@@ -57,6 +67,8 @@ static void let_go(cv_core *core, cv_exchange *x)
         x->flags &= ~(uint32_t)CV_X_COUNTED;
         core->counters.in_flight--;
         cv_deadline_clear(&core->timers, cv_exchange_slot(core, x));
+        if (x->member)
+            cv_http2_left(core, x->member);
     }
     if (x->block) {
         cv_arena_unrecord(&core->arena, x->block, x->record);

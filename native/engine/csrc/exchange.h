@@ -1,9 +1,10 @@
 /* Requests and their answers, from the head to the answer's last byte.
  *
  * An exchange is in Python's hands (its handle is valid) while it is CV_WAITING or CV_STREAMING; it
- * stays valid for the one answer when its connection is gone. Those of a connection form a FIFO:
- * answers leave in that order. A native answer behind one in Python's hands is an exchange too. One
- * that was answered by an upgrade has left the FIFO and is a CV_CHANNEL until Python leaves it. */
+ * stays valid for the one answer when its connection is gone. Those of an HTTP/1.1 connection form a
+ * FIFO: answers leave in that order. A native answer behind one in Python's hands is an exchange too.
+ * Those of HTTP/2 have a stream each, and no order. One that was answered by an upgrade has left the
+ * FIFO and is a CV_CHANNEL until Python leaves it. */
 #ifndef COVET_EXCHANGE_H
 #define COVET_EXCHANGE_H
 
@@ -12,6 +13,7 @@
 
 typedef struct cv_core cv_core;
 typedef struct cv_connection cv_connection;
+typedef struct cv_stream cv_stream;
 
 enum cv_exchange_state { CV_FREE, CV_WAITING, CV_STREAMING, CV_DONE, CV_CHANNEL };
 
@@ -72,6 +74,8 @@ typedef struct cv_exchange {
     uint64_t room; /* bytes to tell */
     uint64_t bytes; /* of the answer's body */
     int64_t readable;
+    cv_stream *stream; /* HTTP/2; NULL: it has none, or no longer */
+    uint64_t member; /* HTTP/2: number of the connection that counts it; 0: none */
 } cv_exchange;
 
 static inline uint64_t cv_exchange_handle(const cv_exchange *x, uint32_t slot)
@@ -79,6 +83,8 @@ static inline uint64_t cv_exchange_handle(const cv_exchange *x, uint32_t slot)
     return (uint64_t)x->generation << 32 | slot;
 }
 
+/* A new one in no FIFO; NULL if there are too many. */
+cv_exchange *cv_exchange_alone(cv_core *core, cv_connection *c);
 /* A new one at the end of the connection's FIFO; NULL if there are too many. */
 cv_exchange *cv_exchange_new(cv_core *core, cv_connection *c);
 uint32_t cv_exchange_slot(const cv_core *core, const cv_exchange *x);

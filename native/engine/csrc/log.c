@@ -74,8 +74,9 @@ int cv_log_add(cv_log *log, const cv_log_entry *entry)
     to += escape(to, entry->method, entry->method_size, CUT_METHOD);
     to += text(to, "\",\"target\":\"");
     to += escape(to, entry->target, entry->target_size, CUT_TARGET);
-    to += sprintf(to, "\",\"http\":\"1.%d\",\"status\":%d,\"ms\":%.3f,\"bytes\":%llu,\"agent\":\"",
-                  entry->minor, entry->status, entry->ms, (unsigned long long)entry->bytes);
+    static const char *const versions[] = {"1.0", "1.1", "2"};
+    to += sprintf(to, "\",\"http\":\"%s\",\"status\":%d,\"ms\":%.3f,\"bytes\":%llu,\"agent\":\"",
+                  versions[entry->minor], entry->status, entry->ms, (unsigned long long)entry->bytes);
     to += escape(to, entry->agent, entry->agent_size, CUT_AGENT);
     to += text(to, "\"}\n");
 

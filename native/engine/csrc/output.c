@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "http2.h"
+
 void cv_turn_begin(cv_core *core, cv_connection *c)
 {
     if (core->current == c)
@@ -16,6 +18,8 @@ void cv_turn_end(cv_core *core)
     cv_connection *c = core->current;
     if (!c)
         return;
+    if (c->http2)
+        cv_http2_write(core, c);
     cv_flush(core, c);
     core->current = NULL;
     cv_connection_settle(core, c);
@@ -151,7 +155,11 @@ void cv_credit(cv_core *core, cv_connection *c)
     if (x->state != CV_STREAMING)
         return;
     /* What waits may be framing or an earlier answer too, so this never gives too much. */
-    uint64_t waiting = cv_backlog(core, c);
+    cv_credit_give(core, x, cv_backlog(core, c));
+}
+
+void cv_credit_give(cv_core *core, cv_exchange *x, uint64_t waiting)
+{
     uint64_t left = x->streamed > waiting ? x->streamed - waiting : 0;
     if (left <= x->credited)
         return;

@@ -24,6 +24,8 @@ uint64_t cv_backlog(const cv_core *core, const cv_connection *c);
 
 /* Give the stream whose turn it is credit for what has left. */
 void cv_credit(cv_core *core, cv_connection *c);
+/* The same for any, of which so much waits. */
+void cv_credit_give(cv_core *core, cv_exchange *x, uint64_t waiting);
 
 /* An answer to a request that was readable then is among what is gathered. */
 void cv_served_add(cv_core *core, int64_t readable);

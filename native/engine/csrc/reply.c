@@ -4,6 +4,7 @@
 
 #include "fields.h"
 #include "file_put.h"
+#include "http2.h"
 #include "output.h"
 #include "request.h"
 #include "status.h"
@@ -507,6 +508,10 @@ void cv_reply_apply(cv_core *core, const cv_reply *r, const uint8_t *payload)
     }
     cv_connection *c = &core->connections[x->connection];
     cv_turn_begin(core, c);
+    if (x->stream) {
+        cv_http2_apply(core, c, x, r, payload);
+        return;
+    }
     if (x->state == CV_STREAMING && (r->op == CV_ANSWER || r->op == CV_REPLY)) {
         cut(core, c, x); /* a second answer while one is on its way */
         return;

@@ -6,6 +6,7 @@
 #include "file_answer.h"
 #include "file_put.h"
 #include "handshake.h"
+#include "http2.h"
 #include "output.h"
 #include "reply.h"
 #include "tls.h"
@@ -126,8 +127,8 @@ static void consume(cv_connection *c, uint32_t size)
     c->flags &= (uint16_t)~CV_C_WAITED;
 }
 
-static void log_native(cv_core *core, cv_connection *c, const uint8_t *at, const cv_head *head,
-                       int status, uint64_t bytes)
+void cv_request_log_native(cv_core *core, const cv_connection *c, const uint8_t *at,
+                           const cv_head *head, int status, uint64_t bytes)
 {
     cv_log_entry entry = {
         .method = at + head->method_name.at,
@@ -212,7 +213,7 @@ static int native(cv_core *core, cv_connection *c, const cv_head *head, const cv
     core->counters.requests++;
     core->counters.native++;
     if (core->log.size)
-        log_native(core, c, at, head, status, bytes);
+        cv_request_log_native(core, c, at, head, status, bytes);
 
     int close = pass_native(core, c, head);
     if (close)
@@ -241,7 +242,7 @@ static int native_file(cv_core *core, cv_connection *c, const cv_head *head, cv_
     core->counters.requests++;
     core->counters.native++;
     if (core->log.size)
-        log_native(core, c, input(core, c), head, reply->status, bytes);
+        cv_request_log_native(core, c, input(core, c), head, reply->status, bytes);
     int close = pass_native(core, c, head);
     if (close)
         flags |= CV_X_CLOSE;
@@ -259,10 +260,10 @@ static int native_file(cv_core *core, cv_connection *c, const cv_head *head, cv_
     return bytes > CV_FILE_SMALL && c->from != c->to ? CV_STEP_BUSY : CV_STEP_REQUEST;
 }
 
-static void fill(cv_core *core, const cv_connection *c, cv_request *r, const cv_head *head,
-                 const cv_match *match)
+void cv_request_fill(cv_core *core, const cv_connection *c, cv_request *r, uint8_t *at,
+                     const cv_head *head, const cv_match *match)
 {
-    r->head = (uint32_t)(input(core, c) - core->arena.base);
+    r->head = (uint32_t)(at - core->arena.base);
     r->head_size = head->size;
     r->body = r->head + head->size;
     r->body_size = 0;
@@ -293,7 +294,7 @@ static void fill(cv_core *core, const cv_connection *c, cv_request *r, const cv_
     r->arrived = (double)(core->now - core->skew) / 1e9;
     const cv_arguments *arguments = cv_routes_arguments(core->routes, match->route);
     if (arguments)
-        cv_arguments_read(arguments, input(core, c), head, match, r);
+        cv_arguments_read(arguments, at, head, match, r);
     else
         r->absent = -1;
 }
@@ -308,7 +309,7 @@ static int hand_out(cv_core *core, cv_connection *c, const cv_head *head, const 
     cv_request *record = cv_arena_record(&core->arena, c->block);
     cv_exchange *x = cv_exchange_new(core, c);
     uint32_t slot = cv_exchange_slot(core, x);
-    fill(core, c, record, head, match);
+    cv_request_fill(core, c, record, input(core, c), head, match);
     x->record = record;
     x->block = c->block;
     x->routes = core->routes;
@@ -422,8 +423,28 @@ static int room_for_event(const cv_core *core, const cv_connection *c)
     return CV_STEP_ON;
 }
 
+/* The first bytes decide which protocol it is. */
+static int first_step(cv_core *core, cv_connection *c)
+{
+    int is = cv_http2_is_preface(input(core, c), c->to - c->from);
+    if (is < 0)
+        return CV_STEP_HUNGRY;
+    c->fresh = 0;
+    if (!is)
+        return CV_STEP_ON;
+    if (cv_http2_begin(core, c) == 0)
+        return CV_STEP_STREAMS;
+    c->flags |= CV_C_BROKEN;
+    return CV_STEP_HELD;
+}
+
 static int head_step(cv_core *core, cv_connection *c)
 {
+    if (c->fresh && c->from != c->to) {
+        int first = first_step(core, c);
+        if (first != CV_STEP_ON)
+            return first;
+    }
     skip_blank_lines(core, c);
     if (c->from == c->to)
         return CV_STEP_HUNGRY;

@@ -20,6 +20,9 @@ enum cv_timer_kind {
     CV_TIMER_WRITE,
     CV_TIMER_LAST_CHANCE, /* while stopping: a connection between two requests */
     CV_TIMER_LINGER, /* everything is said; the client may still be reading it */
+    CV_TIMER_STREAM_BODY, /* of a stream: as those above without STREAM */
+    CV_TIMER_STREAM_READ,
+    CV_TIMER_STREAM_WRITE,
     CV_TIMER_CHANNEL, /* from here on: those of enum cv_channel_timer for each set of limits */
     CV_TIMER_KINDS = CV_TIMER_CHANNEL + 64
 };

@@ -5,183 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import h2.config
-import h2.connection
-import h2.events
-import hpack
 import pytest
 import trustme
 from anyio.streams.tls import TLSStream
 from hypothesis import given
 from hypothesis import strategies as st
+from services.http2 import (
+    BLOCK,
+    CALM,
+    NO_ERROR,
+    PROTOCOL,
+    PSEUDO,
+    REFUSED,
+    Client,
+    body_of,
+    connected,
+    echo,
+    frame,
+    raw,
+)
+from services.http2_hostile import broken, flood, floods
 
 from covet_http import StreamAbortedError
 from covet_hypercorn._frames import FloodError, FrameGuard
 
-CALM, NO_ERROR, PROTOCOL, REFUSED = 11, 0, 1, 7
 GOAWAY = b"\x00\x00\x08\x07"
-
-
-def frame(kind: int, stream: int, payload: bytes = b"", flags: int = 0) -> bytes:
-    """Any frame, also one that no library would send."""
-    return (
-        len(payload).to_bytes(3, "big") + bytes([kind, flags]) + struct.pack("!I", stream) + payload
-    )
-
-
-class Client:
-    """One connection. What comes is kept until it is asked for.
-
-    Attributes:
-        reset: Codes by stream.
-        goaway: The code of the last one.
-    """
-
-    def __init__(self, stream: Any, *, reads: bool = True) -> None:
-        self.stream = stream
-        config = h2.config.H2Configuration(
-            client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False
-        )
-        self.h2 = h2.connection.H2Connection(config)
-        self.h2.initiate_connection()
-        self.reads = reads
-        self.body: dict[int, bytes] = {}
-        self.ended: set[int] = set()
-        self.status: dict[int, int] = {}
-        self.trailers: dict[int, list[tuple[bytes, bytes]]] = {}
-        self.reset: dict[int, int] = {}
-        self.goaway: int | None = None
-        self.closed = False
-
-    async def request(
-        self, path: str = "/", method: str = "GET", *, body: bytes | None = b"", more: Any = ()
-    ) -> int:
-        """Send a request; its body is to follow if it is ``None``."""
-        stream = self.h2.get_next_available_stream_id()
-        headers = [(":method", method), (":scheme", "http"), (":authority", "a"), (":path", path)]
-        self.h2.send_headers(stream, [*headers, *more], end_stream=body == b"")
-        if body:
-            self.h2.send_data(stream, body, end_stream=True)
-        await self.flush()
-        return stream
-
-    async def flush(self) -> None:
-        if data := self.h2.data_to_send():
-            await self.stream.send(data)
-
-    async def step(self) -> None:
-        try:
-            data = await self.stream.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
-            self.closed = True
-            return
-        for event in self.h2.receive_data(data):
-            self.take(event)
-        await self.flush()
-
-    def take(self, event: Any) -> None:
-        if isinstance(event, h2.events.ResponseReceived):
-            self.status[event.stream_id] = int(dict(event.headers)[b":status"])
-        elif isinstance(event, h2.events.DataReceived):
-            self.body[event.stream_id] = self.body.get(event.stream_id, b"") + event.data
-            if self.reads:
-                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.TrailersReceived):
-            self.trailers[event.stream_id] = list(event.headers)
-        elif isinstance(event, h2.events.StreamEnded):
-            self.ended.add(event.stream_id)
-        elif isinstance(event, h2.events.StreamReset):
-            self.reset[event.stream_id] = int(event.error_code)
-        elif isinstance(event, h2.events.ConnectionTerminated):
-            self.goaway = int(event.error_code)
-
-    async def until_over(self, *streams: int) -> None:
-        """Until these have ended or been reset."""
-        while not all(each in self.ended or each in self.reset for each in streams):
-            assert not self.closed, f"closed with {self.goaway}"
-            await self.step()
-
-    async def until_closed(self) -> None:
-        while not self.closed:
-            await self.step()
-
-    async def ask(self, path: str = "/", method: str = "GET", **more: Any) -> tuple[int, bytes]:
-        stream = await self.request(path, method, **more)
-        await self.until_over(stream)
-        return self.status[stream], self.body.get(stream, b"")
-
-
-class Raw:
-    """A connection on which frames are sent as they are, and those that come are looked at.
-
-    Attributes:
-        reset: Codes by stream.
-        status: By stream.
-        goaway: The code of the last one.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.reset: dict[int, int] = {}
-        self.status: dict[int, int] = {}
-        self.goaway: int | None = None
-        self.closed = False
-        self._data = b""
-        self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
-
-    def block(self, fields: Iterable[tuple[str, str]]) -> bytes:
-        return bytes(self._encoder.encode(list(fields)))
-
-    async def send(self, *frames: bytes) -> None:
-        await self.stream.send(b"".join(frames))
-
-    async def step(self) -> None:
-        try:
-            self._data += await self.stream.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
-            self.closed = True
-        while len(self._data) >= 9 + (size := int.from_bytes(self._data[:3], "big")):
-            kind, stream = self._data[3], int.from_bytes(self._data[5:9], "big")
-            payload, self._data = self._data[9 : 9 + size], self._data[9 + size :]
-            if kind == 1:
-                self.status[stream] = int(self._decoder.decode(payload)[0][1])
-            elif kind == 3:
-                self.reset[stream] = int.from_bytes(payload, "big")
-            elif kind == 7:
-                self.goaway = int.from_bytes(payload[4:8], "big")
-
-    async def until_over(self, stream: int) -> None:
-        while not (stream in self.reset or stream in self.status or self.closed):
-            await self.step()
-
-    async def until_closed(self) -> None:
-        while not self.closed:
-            await self.step()
-
-
-@asynccontextmanager
-async def raw(listener: Any) -> AsyncIterator[Raw]:
-    with anyio.fail_after(30):
-        async with listener.connect() as stream:
-            client = Raw(stream)
-            await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0))
-            yield client
-
-
-@asynccontextmanager
-async def connected(listener: Any, **more: Any) -> AsyncIterator[Client]:
-    with anyio.fail_after(30):
-        async with listener.connect() as stream:
-            client = Client(stream, **more)
-            await client.flush()
-            yield client
 
 
 @pytest.fixture
@@ -197,26 +51,6 @@ def serve(server: Any) -> Any:
             yield listener
 
     return serving
-
-
-async def body_of(receive: Any) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return body
-        body += message["body"]
-        if not message["more_body"]:
-            return body
-
-
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what it was asked."""
-    body = await body_of(receive)
-    fields = b"|".join(b"%b=%b" % each for each in scope["headers"])
-    start = f"{scope['http_version']} {scope['method']} {scope['raw_path'].decode()} ".encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": start + fields + b" " + body})
 
 
 async def test_answers_over_http2(serve: Any) -> None:
@@ -433,83 +267,6 @@ async def test_the_access_log_says_what_ended_an_answer(
 # Floods
 
 
-async def flood(listener: Any, pieces: Iterable[bytes], *, code: int | None = CALM) -> None:
-    """Send until the server ends the connection, which it has to do, and say why."""
-    async with raw(listener) as client:
-        async with anyio.create_task_group() as tasks:
-
-            async def send() -> None:
-                try:
-                    for piece in pieces:
-                        await client.send(piece)
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    pass
-
-            tasks.start_soon(send)
-            await client.until_closed()
-            tasks.cancel_scope.cancel()
-        assert client.goaway == code
-
-
-PSEUDO = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
-BLOCK = bytes.fromhex("838684410161")  # POST http / with the authority "a"
-
-
-def floods() -> dict[str, Iterable[bytes]]:
-    """Endless, each of them."""
-    streams = range(1, 200_001, 2)
-    return {
-        # bad input 27
-        "rapid-reset": (frame(1, n, BLOCK, 0x4) + frame(3, n, b"\0\0\0\x08") for n in streams),
-        # bad input 28
-        "made-to-reset-by-window": (
-            frame(1, n, BLOCK, 0x4) + frame(8, n, b"\x7f\xff\xff\xff") for n in streams
-        ),
-        "made-to-reset-by-header": (
-            frame(1, n, BLOCK + b"\x00\x01\x41\x01\x62", 0x5) for n in streams
-        ),
-        "made-to-reset-by-path": (
-            frame(1, n, bytes.fromhex("8386040141410161"), 0x5) for n in streams
-        ),
-        "made-to-reset-by-content": (
-            frame(1, n, BLOCK + b"\x0f\x0d\x015", 0x5) for n in streams  # a length, and no body
-        ),
-        "made-to-reset-by-more": (
-            frame(1, n, BLOCK, 0x5) + frame(0, n, b"x") for n in streams
-        ),
-        "made-to-reset-by-no-window": (
-            frame(1, n, BLOCK, 0x4) + frame(8, n, b"\0\0\0\0") for n in streams
-        ),
-        "made-to-reset-by-priority": (
-            frame(1, n, struct.pack("!IB", n, 1) + BLOCK, 0x25) for n in streams
-        ),
-        # bad input 29
-        "continuation-of-a-reset-stream": (
-            [frame(1, 1, BLOCK, 0x4) + frame(3, 1, b"\0\0\0\x08") + frame(1, 3, BLOCK)]
-            + [frame(9, 3, b"\x40\x01a\x01b") * 100 for _ in range(1000)]
-        ),
-        "continuation": (
-            frame(1, 1, BLOCK) + frame(9, 1, b"\x40\x01a\x01b" * 10) * 100 for _ in range(1000)
-        ),
-        "empty-continuation": (frame(1, 1, BLOCK) + frame(9, 1) * 1000 for _ in range(1000)),
-        "large-continuation": (frame(1, 1, BLOCK) + frame(9, 1, b"x" * 16_000) * 10 for _ in range(9)),
-        # bad input 31
-        "settings": (frame(4, 0, b"\0\x04\0\0\xff\xff") * 100 for _ in range(1000)),
-        "ping": (frame(6, 0, b"12345678") * 100 for _ in range(1000)),
-        "priority": (frame(2, n, b"\0\0\0\0\x10") * 100 for n in streams),
-        "empty-data": (
-            [frame(1, 1, BLOCK, 0x4)] + [frame(0, 1) * 100 for _ in range(1000)]
-        ),
-        "window-dribble": (frame(8, 0, b"\0\0\0\x01") * 100 for _ in range(1000)),
-        "window-dribble-of-a-stream": (
-            [frame(1, 1, BLOCK, 0x4)] + [frame(8, 1, b"\0\0\0\x01") * 100 for _ in range(1000)]
-        ),
-        "empty-headers": (frame(1, n, b"", 0x5) for n in streams),
-        "unknown": (frame(99, 0, b"x") * 100 for _ in range(1000)),
-        "oversized": iter([b"\xff\xff\xff\x00\x00\x00\x00\x00\x01", b"x" * 100_000]),
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize("name", sorted(floods()))
 async def test_floods_end_their_connection_and_no_other(serve: Any, name: str) -> None:
     # bad input 27, 28, 29, 31
@@ -620,69 +377,6 @@ async def test_headers_of_all_calls_together_are_bounded(serve: Any) -> None:
 
 
 # Broken requests
-
-
-def broken() -> dict[str, Any]:
-    pseudo = {":method": "POST", ":scheme": "http", ":authority": "a", ":path": "/"}
-
-    def those(**more: str) -> list[tuple[str, str]]:
-        return [*{**pseudo, **{f":{name}": value for name, value in more.items()}}.items()]
-
-    good = those()
-    return {
-        # bad input 32
-        "line-end-in-value": [*good, ("x", "a\r\nb: c")],
-        "nul-in-value": [*good, ("x", "a\0b")],
-        "line-end-in-name": [*good, ("x\r\ny", "a")],
-        "upper-case": [*good, ("X-A", "a")],
-        "connection": [*good, ("connection", "close")],
-        "transfer-encoding": [*good, ("transfer-encoding", "chunked")],
-        "te": [*good, ("te", "gzip")],
-        "te-list": [*good, ("te", "trailers, gzip")],
-        "keep-alive": [*good, ("keep-alive", "1")],
-        "proxy-connection": [*good, ("proxy-connection", "close")],
-        "upgrade": [*good, ("upgrade", "h2c")],
-        "line-feed-in-value": [*good, ("x", "a\nb: c")],
-        "blank-before-value": [*good, ("x", " a")],
-        "tab-behind-value": [*good, ("x", "a\t")],
-        "escape-in-value": [*good, ("x", "a\x1b[31mb")],
-        "delete-in-value": [*good, ("x", "a\x7f")],
-        "nul-in-cookie": [*good, ("cookie", "a=b\0")],
-        "empty-name": [*good, ("", "a")],
-        "blank-in-name": [*good, ("x y", "a")],
-        "colon-in-name": [*good, ("x:y", "a")],
-        "name-beyond-ascii": [*good, ("é", "a")],
-        "two-lengths": [*good, ("content-length", "1"), ("content-length", "1")],
-        "signed-length": [*good, ("content-length", "+1")],
-        "list-of-lengths": [*good, ("content-length", "1, 1")],
-        # bad input 33
-        "pseudo-behind": [*good[:-1], ("x", "a"), good[-1]],
-        "two-paths": [*good, (":path", "/b")],
-        "two-methods": [*good, (":method", "GET")],
-        "two-authorities": [*good, (":authority", "a")],
-        "unknown-pseudo": [*good, (":x", "a")],
-        "length-and-no-body": [*good, ("content-length", "5")],
-        "another-host": [*good, ("host", "b")],
-        "two-hosts": [*good, ("host", "a"), ("host", "a")],
-        "no-host": [each for each in good if each[0] != ":authority"],
-        "no-path": good[:-1],
-        "empty-path": those(path=""),
-        "empty-method": those(method=""),
-        "empty-authority": those(authority=""),
-        "response": [*good, (":status", "200")],
-        # bad input 36
-        "bad-path": those(path="@evil.example"),
-        "fragment": those(path="/a#b"),
-        "blank-in-path": those(path="/a b"),
-        "line-end-in-path": those(path="/a\r\nb"),
-        "bad-method": those(method="GE T"),
-        # bad input 35
-        "bad-authority": those(authority="u@a"),
-        "path-in-authority": those(authority="a/admin?"),
-        "bad-scheme": those(scheme="javascript"),
-        # bad input 34
-        "extended-connect": [*those(method="CONNECT"), (":protocol", "websocket")],
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(broken()))

@@ -42,7 +42,7 @@ _TLS: Final = 1 << 11
 _TLS_1_3: Final = 1 << 12
 _CERTIFICATE: Final = 1 << 13
 _VERSION_LINE_END: Final = len(" HTTP/1.1\r\n")
-_VERSIONS: Final = ("1.0", "1.1")
+_VERSIONS: Final = ("1.0", "1.1", "2")
 _BLANKS: Final = b" \t"
 
 # One line of an answer's fields. Whatever could end the line or begin another one is not in it.
@@ -255,7 +255,7 @@ class AsgiExchange:
             self._body = b"" if flags & 2 else bytes(here)
         else:
             self._more = True
-        self._chunked = scope["http_version"] == "1.1"
+        self._chunked = scope["http_version"] != "1.0"
         extensions = scope["extensions"]
         extensions[DISCONNECT] = {"subscribe": self.subscribe}
         extensions["http.response.trailers"] = {}

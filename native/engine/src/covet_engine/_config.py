@@ -22,6 +22,13 @@ class EngineConfig(PluginConfig):
     access_log: bool = Field(
         default=False, description="One JSON line per request on the logger 'covet.http.access'."
     )
+    http2: bool = Field(
+        default=False,
+        description="Speak HTTP/2 as well, to clients that begin with it; takes libnghttp2.",
+    )
+    max_streams: int = Field(
+        default=100, ge=1, le=10_000, description="Concurrent HTTP/2 streams of a connection."
+    )
     max_in_flight: int = Field(
         default=2048,
         ge=1,
@@ -163,4 +170,6 @@ def native_options(library: Library, config: EngineConfig, options: ServerOption
     native.write_timeout = options.write_timeout
     native.linger = options.linger
     native.access_log = config.access_log
+    native.http2 = config.http2
+    native.max_streams = config.max_streams
     return native

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,8 @@ from covet_kernel import ConfigurationError
 if TYPE_CHECKING:
     from covet_engine._native import FFI, Lib
 
+
+log = logging.getLogger("covet.engine")
 
 SYSTEMS = ("linux", "darwin", "freebsd", "netbsd", "dragonfly")
 """What systems are called that have epoll, or kqueue with events that a program makes by itself."""
@@ -58,3 +61,13 @@ def load() -> Library:
             "pip install --force-reinstall covet-engine; or use covet-hypercorn.",
         ) from error
     return Library(ffi, lib)
+
+
+@lru_cache(maxsize=1)
+def say_without_http2() -> None:
+    """Log that HTTP/2 is configured and cannot be spoken here: once, however many engines there are."""
+    log.warning(
+        "HTTP/2 is enabled, but libnghttp2 (1.43 or later) is not on this system: HTTP/1.1 alone is"
+        " spoken. Install it: libnghttp2-14 on Debian and Ubuntu, libnghttp2 elsewhere, or leave"
+        " http2 out."
+    )

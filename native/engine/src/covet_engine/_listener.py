@@ -14,7 +14,7 @@ import anyio
 from covet_engine._access import AccessLog
 from covet_engine._core import Core, Kind
 from covet_engine._exchange import Cancellable, Exchange, Target
-from covet_engine._library import Library
+from covet_engine._library import Library, say_without_http2
 from covet_engine._pool import Pool
 from covet_engine._routes import compile_everything, compile_routes
 from covet_engine._wait import Loop, current_loop
@@ -149,6 +149,8 @@ async def listen(
         clock = anyio.current_time() - monotonic()
         core.clock = clock if abs(clock) > _SAME else 0.0
         try:
+            if native.http2 and not library.lib.cv_engine_speaks_http2(core.engine):
+                say_without_http2()
             if tls is not None:
                 tls.secure(core.engine)
                 core.secure = True

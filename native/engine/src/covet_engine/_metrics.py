@@ -34,6 +34,11 @@ _COUNTERS = (
     ("tls.resumed", "tls_resumed", "", "Those of them that took up a session."),
     ("tls.failed", "tls_failed", "", "Handshakes of TLS that were not completed."),
     ("log.lost", "log_lost", "", "Lines of the access log that found no room."),
+    ("http2.connections", "http2_connections", "", "Connections of HTTP/2."),
+    ("http2.resets.received", "http2_resets", "", "Streams that clients have reset."),
+    ("http2.resets.sent", "http2_resets_sent", "", "Streams that the server has reset."),
+    ("http2.refused", "http2_refused", "", "Streams for which there was no room."),
+    ("http2.floods", "http2_floods", "", "Connections ended for too many frames without use."),
 )
 _GAUGES = (
     ("connections", "connections", "Connections that are open."),
