@@ -20,16 +20,17 @@ pytestmark = pytest.mark.once
 
 PAGE = ROOT / "docs" / "explanation" / "bad-inputs.md"
 
-ENGINE, PORTABLE, HTTP2, HTTP3, ASGI = "engine", "hypercorn", "HTTP/2", "HTTP/3", "ASGI"
+ENGINE, PORTABLE, ASGI = "engine", "hypercorn", "ASGI"
+ENGINE2, HTTP2, HTTP3 = "engine/2", "HTTP/2", "HTTP/3"
 SERVERS = frozenset({ENGINE, PORTABLE})
 ALL = SERVERS | {ASGI}
 
 # The ways that each row has to be tested by.
 APPLIES: dict[int, frozenset[str]] = {
     **dict.fromkeys(range(1, 27), SERVERS),
-    **dict.fromkeys(range(27, 35), frozenset({HTTP2, HTTP3})),
-    29: frozenset({HTTP2}),  # HTTP/3 has no frames that go on with headers
-    **dict.fromkeys(range(35, 37), ALL | {HTTP2, HTTP3}),
+    **dict.fromkeys(range(27, 35), frozenset({ENGINE2, HTTP2, HTTP3})),
+    29: frozenset({ENGINE2, HTTP2}),  # HTTP/3 has no frames that go on with headers
+    **dict.fromkeys(range(35, 37), ALL | {ENGINE2, HTTP2, HTTP3}),
     **dict.fromkeys(range(37, 55), ALL),
     40: SERVERS,  # the access log of another server is its own
     60: ALL,
@@ -56,6 +57,7 @@ _FIXTURES = {
     "plugins/http/tests": {"web": SERVERS, "entry": ALL},
 }
 _FILES = {
+    "native/engine/tests/test_http2": frozenset({ENGINE2}),
     "native/engine/tests": frozenset({ENGINE}),
     "plugins/grpc/tests/test_": frozenset({HTTP2}),
     "plugins/hypercorn/tests/test_http2": frozenset({HTTP2}),

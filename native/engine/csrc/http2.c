@@ -132,7 +132,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     cv_core *core = h->core;
     cv_http2_kit *kit = core->http2;
     int request = frame->cat == CV_NGHTTP2_REQUEST;
-    if (frame->hd.type != CV_FRAME_HEADERS)
+    if (frame->hd.type != CV_HTTP2_HEADERS)
         return 0;
     if (!kit->head)
         kit->head = malloc(cv_http2_head_size(&core->head_limits));
@@ -155,7 +155,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     cv_http2 *h = user;
     (void)session;
     (void)flags;
-    if (frame->hd.type == CV_FRAME_HEADERS && h->core->http2->head)
+    if (frame->hd.type == CV_HTTP2_HEADERS && h->core->http2->head)
         cv_http2_head_add(h->core->http2->head, name, name_size, value, value_size);
     return 0;
 }
@@ -167,7 +167,7 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 {
     cv_http2 *h = user;
     (void)session, (void)name, (void)name_size, (void)value, (void)value_size, (void)flags;
-    if (frame->hd.type == CV_FRAME_HEADERS && h->core->http2->head)
+    if (frame->hd.type == CV_HTTP2_HEADERS && h->core->http2->head)
         h->core->http2->head->verdict = CV_HTTP2_MALFORMED;
     return 0;
 }
@@ -193,7 +193,7 @@ static void headers(cv_http2 *h, cv_stream *s, const nghttp2_frame *frame)
         return;
     s->decoded = head->decoded;
     h->headers += head->decoded;
-    if (!(frame->hd.flags & CV_FRAME_END_STREAM))
+    if (!(frame->hd.flags & CV_HTTP2_END_STREAM))
         s->flags |= CV_S_BODY;
     if (h->running + 1 > core->options.max_streams ||
         h->headers > (uint64_t)HEADERS * core->options.max_header_bytes) {
@@ -202,7 +202,7 @@ static void headers(cv_http2 *h, cv_stream *s, const nghttp2_frame *frame)
         cv_stream_reset(h, s, CV_HTTP2_REFUSED_STREAM);
         return;
     }
-    if (frame->hd.flags & CV_FRAME_END_STREAM)
+    if (frame->hd.flags & CV_HTTP2_END_STREAM)
         s->flags |= CV_S_ENDED;
     if (verdict == CV_HTTP2_SOUND) {
         cv_stream_begin(h, s, head);
@@ -216,22 +216,22 @@ static void headers(cv_http2 *h, cv_stream *s, const nghttp2_frame *frame)
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     cv_http2 *h = user;
-    int ends = frame->hd.flags & CV_FRAME_END_STREAM;
+    int ends = frame->hd.flags & CV_HTTP2_END_STREAM;
     (void)session;
     cv_stream *s = frame->hd.stream_id ? stream_of(h, frame->hd.stream_id) : NULL;
     if (!s)
         return 0;
     switch (frame->hd.type) {
-    case CV_FRAME_HEADERS:
+    case CV_HTTP2_HEADERS:
         headers(h, s, frame);
         if (ends && frame->cat != CV_NGHTTP2_REQUEST)
             cv_stream_ended(h, s);
         break;
-    case CV_FRAME_DATA:
+    case CV_HTTP2_DATA:
         if (ends)
             cv_stream_ended(h, s);
         break;
-    case CV_FRAME_RST_STREAM:
+    case CV_HTTP2_RST_STREAM:
         s->flags |= CV_S_PEER;
         h->core->counters.http2_resets++;
         break;
@@ -261,10 +261,10 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
     int flood = cv_guard_sent(&h->guard, type, frame->hd.length, core->now);
     if (flood)
         h->flood = (uint8_t)flood;
-    if (type == CV_FRAME_RST_STREAM)
+    if (type == CV_HTTP2_RST_STREAM)
         core->counters.http2_resets_sent++;
-    if ((type == CV_FRAME_DATA || type == CV_FRAME_HEADERS) &&
-        (frame->hd.flags & CV_FRAME_END_STREAM)) {
+    if ((type == CV_HTTP2_DATA || type == CV_HTTP2_HEADERS) &&
+        (frame->hd.flags & CV_HTTP2_END_STREAM)) {
         /* The answer is whole: the rest of the request is not wanted (RFC 9113, 8.1). */
         cv_stream *s = stream_of(h, frame->hd.stream_id);
         if (s && !(s->flags & CV_S_ENDED))

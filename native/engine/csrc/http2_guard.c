@@ -44,7 +44,7 @@ void cv_guard_begin(cv_guard *guard, uint32_t max_block, cv_time now)
     memset(guard, 0, sizeof *guard);
     guard->max_block = max_block;
     guard->skip = PREFACE;
-    guard->kind = CV_FRAME_SETTINGS; /* of a preface: no body */
+    guard->kind = CV_HTTP2_SETTINGS; /* of a preface: no body */
     fill(&guard->resets, &resets, now);
     fill(&guard->control, &control, now);
     fill(&guard->windows, &windows, now);
@@ -54,32 +54,32 @@ static int begin_frame(cv_guard *guard, uint32_t size, int kind, int flags, cv_t
 {
     guard->kind = (uint8_t)kind;
     switch (kind) {
-    case CV_FRAME_HEADERS:
-    case CV_FRAME_PUSH_PROMISE:
+    case CV_HTTP2_HEADERS:
+    case CV_HTTP2_PUSH_PROMISE:
         guard->block = 0;
         guard->continuations = 0;
         guard->in_block = 1;
         /* fall through */
-    case CV_FRAME_CONTINUATION:
-        if (kind == CV_FRAME_CONTINUATION && ++guard->continuations > MAX_CONTINUATIONS)
+    case CV_HTTP2_CONTINUATION:
+        if (kind == CV_HTTP2_CONTINUATION && ++guard->continuations > MAX_CONTINUATIONS)
             return CV_FLOOD_HEADERS;
         guard->block += size;
         if (guard->block > guard->max_block)
             return CV_FLOOD_HEADERS;
-        if (flags & CV_FRAME_END_HEADERS)
+        if (flags & CV_HTTP2_END_HEADERS)
             guard->in_block = 0;
         return CV_FLOOD_NONE;
-    case CV_FRAME_RST_STREAM:
+    case CV_HTTP2_RST_STREAM:
         return spend(&guard->resets, &resets, now) ? CV_FLOOD_NONE : CV_FLOOD_RESETS;
-    case CV_FRAME_WINDOW_UPDATE:
+    case CV_HTTP2_WINDOW_UPDATE:
         return spend(&guard->windows, &windows, now) ? CV_FLOOD_NONE : CV_FLOOD_WINDOWS;
-    case CV_FRAME_DATA:
-        if (size || (flags & CV_FRAME_END_STREAM))
+    case CV_HTTP2_DATA:
+        if (size || (flags & CV_HTTP2_END_STREAM))
             return CV_FLOOD_NONE;
         break;
-    case CV_FRAME_SETTINGS:
-    case CV_FRAME_PING:
-        if (flags & CV_FRAME_ACK)
+    case CV_HTTP2_SETTINGS:
+    case CV_HTTP2_PING:
+        if (flags & CV_HTTP2_ACK)
             return CV_FLOOD_NONE;
         break;
     }
@@ -119,11 +119,11 @@ int cv_guard_received(cv_guard *guard, const uint8_t *at, size_t size, cv_time n
 
 int cv_guard_sent(cv_guard *guard, int kind, size_t size, cv_time now)
 {
-    if (kind == CV_FRAME_DATA) {
+    if (kind == CV_HTTP2_DATA) {
         guard->windows.left += (int64_t)(size * (ONE / BYTES_A_WINDOW));
         if (guard->windows.left > windows.most * ONE)
             guard->windows.left = windows.most * ONE;
-    } else if (kind == CV_FRAME_RST_STREAM && !spend(&guard->resets, &resets, now)) {
+    } else if (kind == CV_HTTP2_RST_STREAM && !spend(&guard->resets, &resets, now)) {
         return CV_FLOOD_RESETS;
     }
     return CV_FLOOD_NONE;
@@ -131,5 +131,5 @@ int cv_guard_sent(cv_guard *guard, int kind, size_t size, cv_time now)
 
 int cv_guard_is_within(const cv_guard *guard)
 {
-    return guard->in_block || guard->have || (guard->skip && guard->kind != CV_FRAME_DATA);
+    return guard->in_block || guard->have || (guard->skip && guard->kind != CV_HTTP2_DATA);
 }

@@ -13,22 +13,22 @@ typedef struct nghttp2_session_callbacks nghttp2_session_callbacks;
 typedef struct nghttp2_option nghttp2_option;
 
 enum cv_frame_kind {
-    CV_FRAME_DATA,
-    CV_FRAME_HEADERS,
-    CV_FRAME_PRIORITY,
-    CV_FRAME_RST_STREAM,
-    CV_FRAME_SETTINGS,
-    CV_FRAME_PUSH_PROMISE,
-    CV_FRAME_PING,
-    CV_FRAME_GOAWAY,
-    CV_FRAME_WINDOW_UPDATE,
-    CV_FRAME_CONTINUATION
+    CV_HTTP2_DATA,
+    CV_HTTP2_HEADERS,
+    CV_HTTP2_PRIORITY,
+    CV_HTTP2_RST_STREAM,
+    CV_HTTP2_SETTINGS,
+    CV_HTTP2_PUSH_PROMISE,
+    CV_HTTP2_PING,
+    CV_HTTP2_GOAWAY,
+    CV_HTTP2_WINDOW_UPDATE,
+    CV_HTTP2_CONTINUATION
 };
 
 enum cv_frame_flag {
-    CV_FRAME_END_STREAM = 0x1,
-    CV_FRAME_ACK = 0x1,
-    CV_FRAME_END_HEADERS = 0x4
+    CV_HTTP2_END_STREAM = 0x1,
+    CV_HTTP2_ACK = 0x1,
+    CV_HTTP2_END_HEADERS = 0x4
 };
 
 enum cv_http2_error { /* RFC 9113, 7 */
