@@ -24,8 +24,9 @@ SOURCES = {
     "chunked": [CSRC / "chunked.c", CSRC / "scan.c"],
     "engine": sorted(CSRC.glob("*.c")),
     "splits": sorted(CSRC.glob("*.c")),
+    "files": sorted(CSRC.glob("*.c")),
 }
-LONGEST = {"head": 700, "chunked": 400, "engine": 500, "splits": 700}  # bytes of one input
+LONGEST = {"head": 700, "chunked": 400, "engine": 500, "splits": 700, "files": 400}  # bytes of one input
 FEW = 200  # files of one corpus
 
 
