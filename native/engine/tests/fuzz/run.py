@@ -26,7 +26,13 @@ SOURCES = {
     "splits": sorted(CSRC.glob("*.c")),
     "files": sorted(CSRC.glob("*.c")),
 }
-LONGEST = {"head": 700, "chunked": 400, "engine": 500, "splits": 700, "files": 400}  # bytes of one input
+LONGEST = {
+    "head": 700,
+    "chunked": 400,
+    "engine": 500,
+    "splits": 700,
+    "files": 400,
+}  # bytes of one input
 FEW = 200  # files of one corpus
 
 
