@@ -97,16 +97,17 @@ def _compare(old: ByKind, new: ByKind, rendered: Rendered, *, whole: bool) -> It
     """Kind by kind; of a file alone it says nothing that there are other documents beside it."""
     for kind in old | new if whole else old:
         before, after = old.get(kind, {}), new.get(kind, {})
-        if not whole and len(after) > 1:
-            if not before.keys() <= after.keys():
-                raise ConfigurationError(
-                    "COVET-CONTRACT-WHICH",
-                    f"which document {', '.join(before)} is to be compared with is not clear.",
-                    valid=after,
-                    fix="Give the file the name of one of them, or give folders.",
-                )
-            after = {name: after[name] for name in before}
-        yield from compare(kind, before, after, rendered.comparers)
+        alone = not whole and len(after) > 1
+        if alone and not before.keys() <= after.keys():
+            raise ConfigurationError(
+                "COVET-CONTRACT-WHICH",
+                f"which document {', '.join(before)} is to be compared with is not clear.",
+                valid=after,
+                fix="Give the file the name of one of them, or give folders.",
+            )
+        for each in compare(kind, before, after, rendered.comparers):
+            if not alone or each.document in before:
+                yield each
 
 
 def as_data(finding: Finding) -> dict[str, Any]:

@@ -110,6 +110,73 @@ CODES: Final[Mapping[str, Code]] = {
     "reply-removed": Code(_B, "callers that wait for the answer"),
     "reply-added": Code(_C),
     "reply-address-changed": Code(_B, "callers that listen for answers at the old address"),
+    # Of GraphQL: what breaks are documents that callers send, or what they make of answers.
+    "graphql-type-removed": Code(_B, "documents that name the type"),
+    "graphql-type-added": Code(_C),
+    "graphql-type-kind-changed": Code(_B, "documents that use the type as what it was"),
+    "graphql-union-member-removed": Code(_B, "documents that select from it in this union"),
+    "graphql-union-member-added": Code(_R, "readers that know the old members only"),
+    "graphql-value-removed": Code(_B, "documents that name the value"),
+    "graphql-value-added": Code(_R, "readers that know the old values only"),
+    "graphql-input-value-added": Code(_C),
+    "graphql-input-field-required": Code(_B, "callers that leave it out, as they could"),
+    "graphql-input-field-added": Code(_C),
+    "graphql-interface-removed": Code(_B, "documents that select from it by the interface"),
+    "graphql-interface-added": Code(_R, "readers that know the interface's old types only"),
+    "graphql-field-removed": Code(_B, "documents that name the field"),
+    "graphql-field-added": Code(_C),
+    "graphql-field-type-changed": Code(_B, "documents and readers that go by the old type"),
+    "graphql-field-type-compatible": Code(_C),
+    "graphql-argument-required": Code(_B, "documents that leave it out, as they could"),
+    "graphql-argument-added": Code(_C),
+    "graphql-argument-removed": Code(_B, "documents that give it"),
+    "graphql-argument-type-changed": Code(_B, "documents that give the old type"),
+    "graphql-argument-type-compatible": Code(_C),
+    "graphql-default-changed": Code(_R, "documents that leave it out and rely on the old default"),
+    "graphql-default-added": Code(_C),
+    "graphql-directive-removed": Code(_B, "documents that use the directive"),
+    "graphql-directive-added": Code(_C),
+    "graphql-directive-narrowed": Code(_B, "documents that use it there, or twice"),
+    "graphql-directive-widened": Code(_C),
+    "graphql-deprecated": Code(_C),
+    # Of protobuf: what breaks is what is sent, or programs that are generated anew.
+    "proto-service-removed": Code(_B, "callers of the service"),
+    "proto-service-added": Code(_C),
+    "proto-method-removed": Code(_B, "callers of the method"),
+    "proto-method-added": Code(_C),
+    "proto-request-changed": Code(_B, "callers, which send the old message"),
+    "proto-response-changed": Code(_B, "callers, which read the old message"),
+    "proto-streaming-changed": Code(_B, "callers, which open the other kind of call"),
+    "proto-message-removed": Code(_B, "programs that are generated anew and use it"),
+    "proto-message-added": Code(_C),
+    "proto-enum-removed": Code(_B, "programs that are generated anew and use it"),
+    "proto-enum-added": Code(_C),
+    "proto-field-removed": Code(_B, "readers that use it: it is never set"),
+    "proto-input-field-removed": Code(_R, "callers that rely on its effect: it is ignored"),
+    "proto-number-not-reserved": Code(
+        _R, "callers with the old field, if another one ever gets its number"
+    ),
+    "proto-field-added": Code(_C),
+    "proto-field-required": Code(_B, "whoever leaves it out, or reads from who may"),
+    "proto-field-number-changed": Code(
+        _B, "everybody: what was sent is read as nothing, or as else"
+    ),
+    "proto-field-renamed": Code(_R, "JSON, and programs that are generated anew"),
+    "proto-field-type-changed": Code(_B, "everybody: what was sent cannot be read"),
+    "proto-field-type-alike": Code(
+        _R, "values that only the old type has; programs generated anew"
+    ),
+    "proto-field-repeated-changed": Code(_B, "everybody: one side reads one, the other many"),
+    "proto-field-presence-changed": Code(
+        _R, "who tells absent from empty; programs generated anew"
+    ),
+    "proto-field-oneof-changed": Code(_B, "everybody: setting it clears others, or does not"),
+    "proto-value-removed": Code(_B, "everybody who sends it or waits for it"),
+    "proto-value-number-changed": Code(_B, "everybody: what was sent is read as another value"),
+    "proto-value-renamed": Code(_R, "JSON, and programs that are generated anew"),
+    "proto-value-added": Code(_R, "readers that know the old values only"),
+    "proto-input-value-added": Code(_C),
+    "proto-deprecated": Code(_C),
 }
 """Every code that a comparer here gives."""
 

@@ -78,9 +78,9 @@ class Graphql(Plugin[GraphqlConfig]):
 
     def covet_contract_documents(self) -> Iterable[ContractDocument]:
         """The schema, as ``schema.graphql``."""
-        from covet_graphql._contract import compare, render
+        from covet_graphql._contract import render
 
-        yield ContractDocument(kind="graphql", render=render, compare=compare)
+        yield ContractDocument(kind="graphql", render=render)
 
     def covet_operations(self) -> Iterable[Operation]:
         """What takes requests."""

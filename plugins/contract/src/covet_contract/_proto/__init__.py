@@ -1,0 +1,1 @@
+"""Protobuf: what in new ``.proto`` files breaks programs that were generated from old ones."""
