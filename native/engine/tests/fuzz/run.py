@@ -25,6 +25,7 @@ SOURCES = {
     "engine": sorted(CSRC.glob("*.c")),
     "splits": sorted(CSRC.glob("*.c")),
     "files": sorted(CSRC.glob("*.c")),
+    "http2": sorted(CSRC.glob("*.c")),
 }
 LONGEST = {
     "head": 700,
@@ -32,6 +33,7 @@ LONGEST = {
     "engine": 500,
     "splits": 700,
     "files": 400,
+    "http2": 500,
 }  # bytes of one input
 FEW = 200  # files of one corpus
 
