@@ -112,19 +112,19 @@ static void validate(cv_file_reply *reply, cv_validators *v, double now)
     v->etag_size = (size_t)(to - reply->etag);
 }
 
-static size_t part_head(const cv_file_reply *reply, int index, char *into, size_t room)
+size_t cv_file_part_head(const cv_file_reply *reply, int index, char into[CV_FILE_HEAD])
 {
     const cv_range *range = &reply->ranges[index];
-    return (size_t)snprintf(into, room,
+    return (size_t)snprintf(into, CV_FILE_HEAD,
                             "%s--%s\r\ncontent-type: %s\r\ncontent-range: bytes %llu-%llu/%llu\r\n\r\n",
                             index ? "\r\n" : "", reply->boundary, reply->type,
                             (unsigned long long)range->first, (unsigned long long)range->last,
                             (unsigned long long)reply->size);
 }
 
-static size_t part_end(const cv_file_reply *reply, char *into, size_t room)
+size_t cv_file_part_end(const cv_file_reply *reply, char into[CV_FILE_HEAD])
 {
-    return (size_t)snprintf(into, room, "\r\n--%s--\r\n", reply->boundary);
+    return (size_t)snprintf(into, CV_FILE_HEAD, "\r\n--%s--\r\n", reply->boundary);
 }
 
 /* What a range asks for. Returns 0 if nothing of it is there. */
@@ -143,11 +143,11 @@ static int choose_range(const asked *is, const cv_validators *v, int64_t now, cv
     for (int i = 0; i < count; i++)
         reply->bytes += reply->ranges[i].last - reply->ranges[i].first + 1;
     if (count > 1) {
-        char text[512];
+        char text[CV_FILE_HEAD];
         cv_random_hex(reply->boundary, CV_BOUNDARY);
         for (int i = 0; i < count; i++)
-            reply->bytes += part_head(reply, i, text, sizeof text);
-        reply->bytes += part_end(reply, text, sizeof text);
+            reply->bytes += cv_file_part_head(reply, i, text);
+        reply->bytes += cv_file_part_end(reply, text);
     }
     return count > 0;
 }
@@ -264,7 +264,7 @@ static char *add_line(char *to, const char *name, const char *value)
     return add(to, "\r\n", 2);
 }
 
-static size_t write_head(const cv_core *core, const cv_file_reply *reply, uint32_t flags, char *into)
+size_t cv_file_head(const cv_file_reply *reply, char into[CV_FILE_HEAD])
 {
     const cv_folder *folder = reply->folder;
     char *to = into + cv_status_line(into, reply->status);
@@ -288,18 +288,19 @@ static size_t write_head(const cv_core *core, const cv_file_reply *reply, uint32
                           (unsigned long long)reply->ranges[0].first,
                           (unsigned long long)reply->ranges[0].last,
                           (unsigned long long)reply->size);
-        to += sprintf(to, "content-length: %llu\r\n", (unsigned long long)reply->bytes);
     }
-    to = cv_reply_end(core, to, 1, !!(flags & CV_X_CLOSE), !!(flags & CV_X_OLD));
     return (size_t)(to - into);
 }
 
 void cv_file_say(cv_core *core, cv_connection *c, cv_exchange *x, cv_file_reply *reply,
                  uint32_t flags)
 {
-    char text[CV_FOLDER_FIXED + 1024];
+    char text[CV_FILE_HEAD], *to = text + cv_file_head(reply, text);
     cv_file *file = reply->file;
-    cv_put_text(core, c, x, text, write_head(core, reply, flags, text));
+    if (reply->status != 304)
+        to += sprintf(to, "content-length: %llu\r\n", (unsigned long long)reply->bytes);
+    to = cv_reply_end(core, to, 1, !!(flags & CV_X_CLOSE), !!(flags & CV_X_OLD));
+    cv_put_text(core, c, x, text, (size_t)(to - text));
     cv_reply_count(core, reply->status);
     if (reply->status != 304 && !(flags & CV_X_HEAD_ONLY)) {
         if (!reply->count)
@@ -307,11 +308,11 @@ void cv_file_say(cv_core *core, cv_connection *c, cv_exchange *x, cv_file_reply 
         for (int i = 0; i < reply->count; i++) {
             const cv_range *range = &reply->ranges[i];
             if (reply->count > 1)
-                cv_put_text(core, c, x, text, part_head(reply, i, text, sizeof text));
+                cv_put_text(core, c, x, text, cv_file_part_head(reply, i, text));
             cv_put_span(core, c, x, file, range->first, range->last - range->first + 1);
         }
         if (reply->count > 1)
-            cv_put_text(core, c, x, text, part_end(reply, text, sizeof text));
+            cv_put_text(core, c, x, text, cv_file_part_end(reply, text));
     }
     cv_file_release(file);
 }

@@ -6,7 +6,11 @@
 #include "file.h"
 #include "file_ranges.h"
 
-enum { CV_ETAG = 64, CV_BOUNDARY = 32 };
+enum {
+    CV_ETAG = 64,
+    CV_BOUNDARY = 32,
+    CV_FILE_HEAD = CV_FOLDER_FIXED + 1024 /* bytes that hold all that is said of a file at once */
+};
 
 /* An answer that was decided on, before anything of it is said. */
 typedef struct cv_file_reply {
@@ -28,6 +32,12 @@ typedef struct cv_file_reply {
  * is asked as if there were no folder. `old`: HTTP/1.0. */
 int cv_file_decide(cv_core *core, const uint8_t *at, const cv_head *head, cv_match *match,
                    cv_file_reply *reply);
+
+/* Its status line and fields, without the length. Returns the size. */
+size_t cv_file_head(const cv_file_reply *reply, char into[CV_FILE_HEAD]);
+/* What stands before a range, where there are several, and behind the last. Returns the size. */
+size_t cv_file_part_head(const cv_file_reply *reply, int index, char into[CV_FILE_HEAD]);
+size_t cv_file_part_end(const cv_file_reply *reply, char into[CV_FILE_HEAD]);
 
 /* Say it, in the connection's turn, or to the exchange whose turn has not come. Lets go of the file. */
 void cv_file_say(cv_core *core, cv_connection *c, cv_exchange *x, cv_file_reply *reply,

@@ -100,7 +100,7 @@ static void free_stream(cv_http2 *h, cv_stream *s, int why)
     cv_core *core = h->core;
     cv_stream_detach(h, s, why);
     cv_stream_discard(h, s);
-    h->queued -= s->out.size;
+    h->queued -= s->out.size - s->filed;
     cv_queue_clear(&s->out, &core->budget);
     if (s->text)
         cv_budget_give(&core->budget, s->text, s->text_size);

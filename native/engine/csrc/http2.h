@@ -36,6 +36,9 @@ void cv_http2_end(cv_core *core, cv_connection *c, int why);
 void cv_http2_apply(cv_core *core, cv_connection *c, cv_exchange *x, const cv_reply *reply,
                     const uint8_t *payload);
 
+/* The same for bytes of a file; NULL: there is no memory for it. */
+void cv_http2_apply_file(cv_connection *c, cv_exchange *x, cv_file *file, const cv_file_part *part);
+
 /* Python no longer holds an exchange of this connection, which may be no more. */
 void cv_http2_left(cv_core *core, uint64_t connection);
 

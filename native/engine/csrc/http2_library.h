@@ -49,6 +49,7 @@ enum cv_http2_setting { /* RFC 9113, 6.5.2; RFC 9218, 2.1 */
 enum cv_nghttp2_number {
     CV_NGHTTP2_OLDEST = 0x012b00, /* 1.43.0 */
     CV_NGHTTP2_DEFERRED = -508,
+    CV_NGHTTP2_STREAM_FAILED = -521,
     CV_NGHTTP2_STREAM_FAILURE = -521, /* a callback's: this stream only */
     CV_NGHTTP2_FATAL = -900, /* below it the connection is lost */
     CV_NGHTTP2_FAILURE = -902, /* a callback's: the whole connection */

@@ -175,12 +175,26 @@ ssize_t cv_stream_frame(nghttp2_session *session, int32_t id, uint8_t *into, siz
     cv_stream *s = source->ptr;
     size_t done = 0;
     struct iovec piece;
+    cv_piece file;
     (void)session, (void)id;
-    while (done < size && cv_queue_pieces(&s->out, &piece, 1)) {
-        size_t part = piece.iov_len < size - done ? piece.iov_len : size - done;
-        memcpy(into + done, piece.iov_base, part);
+    while (done < size && s->out.size) {
+        size_t part = size - done;
+        if (cv_queue_file(&s->out, &file)) {
+            if (file.size < part)
+                part = (size_t)file.size;
+            if (cv_file_read(file.file, into + done, part, file.at) != (int64_t)part) {
+                core->counters.aborted++; /* it is shorter than what was promised */
+                return CV_NGHTTP2_STREAM_FAILED;
+            }
+            s->filed -= part;
+        } else {
+            cv_queue_pieces(&s->out, &piece, 1);
+            if (piece.iov_len < part)
+                part = piece.iov_len;
+            memcpy(into + done, piece.iov_base, part);
+            h->queued -= part;
+        }
         cv_queue_drop(&s->out, &core->budget, part);
-        h->queued -= part;
         done += part;
     }
     if (s->direct_size && done < size) {
@@ -212,17 +226,33 @@ static void overwhelmed(cv_http2 *h, cv_stream *s)
     cv_stream_reset(h, s, CV_HTTP2_INTERNAL_ERROR);
 }
 
+/* There is no memory for more of it. */
+static void give_up(cv_http2 *h, cv_stream *s)
+{
+    h->queued -= s->out.size - s->filed;
+    s->filed = 0;
+    cv_queue_clear(&s->out, &h->core->budget);
+    overwhelmed(h, s);
+}
+
 static void keep(cv_http2 *h, cv_stream *s, const void *bytes, size_t size)
 {
     if (!size)
         return;
-    if (cv_queue_add(&s->out, &h->core->budget, bytes, size) < 0) {
-        h->queued -= s->out.size;
-        cv_queue_clear(&s->out, &h->core->budget);
-        overwhelmed(h, s);
+    if (cv_queue_add(&s->out, &h->core->budget, bytes, size) < 0)
+        give_up(h, s);
+    else
+        h->queued += size;
+}
+
+static void keep_file(cv_http2 *h, cv_stream *s, cv_file *file, uint64_t at, uint64_t size)
+{
+    if (!size)
         return;
-    }
-    h->queued += size;
+    if (cv_queue_add_file(&s->out, &h->core->budget, file, at, size) < 0)
+        give_up(h, s);
+    else
+        s->filed += size;
 }
 
 void cv_stream_keep(cv_http2 *h, cv_stream *s)
@@ -289,6 +319,36 @@ void cv_stream_native(cv_http2 *h, cv_stream *s, const cv_answer *answer, uint32
     cv_stream_discard(h, s);
     respond(h, s, &head, body_size != 0);
     count_status(core, status);
+    cv_served_add(core, core->readable);
+}
+
+void cv_stream_file(cv_http2 *h, cv_stream *s, cv_file_reply *reply, uint32_t flags)
+{
+    cv_core *core = h->core;
+    lines head;
+    char text[CV_FILE_HEAD];
+    int body = reply->bytes && !(flags & CV_X_HEAD_ONLY);
+    begin_lines(&head, core->http2, reply->status);
+    add_head(&head, (const uint8_t *)text, cv_file_head(reply, text));
+    add_date(&head, core);
+    if (reply->status != 304)
+        add_length(&head, reply->bytes);
+    s->flags |= CV_S_LAST;
+    cv_stream_discard(h, s);
+    respond(h, s, &head, body);
+    if (body && !reply->count)
+        keep_file(h, s, reply->file, 0, reply->size);
+    for (int i = 0; body && i < reply->count; i++) {
+        const cv_range *range = &reply->ranges[i];
+        if (reply->count > 1)
+            keep(h, s, text, cv_file_part_head(reply, i, text));
+        keep_file(h, s, reply->file, range->first, range->last - range->first + 1);
+    }
+    if (body && reply->count > 1)
+        keep(h, s, text, cv_file_part_end(reply, text));
+    cv_file_release(reply->file);
+    set_write_timer(h, s);
+    count_status(core, reply->status);
     cv_served_add(core, core->readable);
 }
 
@@ -405,7 +465,7 @@ static void chunk(cv_http2 *h, cv_stream *s, cv_exchange *x, const uint8_t *body
 }
 
 /* More than was promised. */
-static int exceeds(const cv_exchange *x, size_t size)
+static int exceeds(const cv_exchange *x, uint64_t size)
 {
     return x->framing == CV_FRAMED_LENGTH && size > x->left;
 }
@@ -510,6 +570,28 @@ static void read_body(cv_http2 *h, cv_stream *s, cv_exchange *x)
         }
     }
     cv_stream_read(h, s);
+}
+
+void cv_http2_apply_file(cv_connection *c, cv_exchange *x, cv_file *file, const cv_file_part *part)
+{
+    cv_http2 *h = c->http2;
+    cv_stream *s = x->stream;
+    if (!file || exceeds(x, part->size)) {
+        cut(h, s, x, CV_FILE);
+        return;
+    }
+    if (x->framing == CV_FRAMED_NONE)
+        return;
+    if (x->framing == CV_FRAMED_LENGTH)
+        x->left -= part->size;
+    x->bytes += part->size;
+    if (s->direct_size)
+        cv_stream_keep(h, s);
+    if (!s->exchange)
+        return; /* there was no room for what came before */
+    keep_file(h, s, file, part->at, part->size);
+    set_write_timer(h, s);
+    resume(h, s);
 }
 
 void cv_http2_apply(cv_core *core, cv_connection *c, cv_exchange *x, const cv_reply *r,

@@ -176,6 +176,21 @@ static void native(cv_http2 *h, cv_stream *s, const uint8_t *text, const cv_head
     cv_stream_native(h, s, answer, flags);
 }
 
+static void native_file(cv_http2 *h, cv_stream *s, const uint8_t *text, const cv_head *head,
+                        cv_file_reply *reply)
+{
+    cv_core *core = h->core;
+    uint32_t flags = CV_X_NATIVE;
+    if (head->method == CV_METHOD_HEAD)
+        flags |= CV_X_HEAD_ONLY;
+    core->counters.requests++;
+    core->counters.native++;
+    if (core->log.size)
+        cv_request_log_native(core, h->connection, text, head, reply->status,
+                              flags & CV_X_HEAD_ONLY ? 0 : reply->bytes);
+    cv_stream_file(h, s, reply, flags);
+}
+
 /* Whether what comes of the body has to fit a block, and still may. */
 static int may_wait(const cv_http2 *h, const cv_stream *s, const cv_head *head,
                     const cv_match *match)
@@ -214,7 +229,10 @@ static int go_on(cv_http2 *h, cv_stream *s, uint8_t *text, uint32_t size)
     head.minor = CV_MINOR_OF_HTTP_2;
     cv_routes_find(core->routes, text, &head, &match);
     int ended = s->flags & CV_S_ENDED;
-    if (match.answer) {
+    cv_file_reply reply;
+    if (match.folder && cv_file_decide(core, text, &head, &match, &reply)) {
+        native_file(h, s, text, &head, &reply);
+    } else if (match.answer) {
         native(h, s, text, &head, &match);
     } else if (!ended && may_wait(h, s, &head, &match)) {
         if (keep_text(h, s, text, size) < 0)

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "file_answer.h"
 #include "http2.h"
 #include "http2_guard.h"
 #include "http2_head.h"
@@ -36,6 +37,7 @@ struct cv_stream {
     uint32_t owed; /* bytes of the connection's window that are not given back yet */
     cv_queue in; /* of the body, not yet Python's */
     cv_queue out; /* of the answer, not yet framed */
+    uint64_t filed; /* bytes of it that are in files */
     const uint8_t *direct; /* the same, not copied; only if `out` is empty */
     size_t direct_size;
     uint8_t *trailers; /* lines; from the budget */
@@ -54,7 +56,7 @@ struct cv_http2 {
     uint32_t streams;
     uint32_t running; /* in Python's hands, also those whose client is gone */
     uint64_t headers; /* bytes of all streams' headers */
-    uint64_t queued; /* bytes of all streams' `out` */
+    uint64_t queued; /* bytes of all streams' `out` that are in memory */
     cv_guard guard;
     uint8_t flood; /* enum cv_flood */
     uint8_t failed; /* the library can go on no more */
@@ -119,6 +121,8 @@ void cv_stream_discard(cv_http2 *h, cv_stream *s);
 /* http2_reply.c: answers. */
 
 void cv_stream_native(cv_http2 *h, cv_stream *s, const cv_answer *answer, uint32_t flags);
+/* A file's, of which it lets go. */
+void cv_stream_file(cv_http2 *h, cv_stream *s, cv_file_reply *reply, uint32_t flags);
 /* A status without a body. */
 void cv_stream_bare(cv_http2 *h, cv_stream *s, int status);
 /* The client stops sending its body: answer in Python's place, or tell it. */

@@ -448,7 +448,10 @@ static void apply_file(cv_core *core, const cv_reply *r, const uint8_t *payload)
     } else if (x->connection) {
         cv_connection *c = &core->connections[x->connection];
         cv_turn_begin(core, c);
-        part_of_file(core, c, x, file, &part);
+        if (x->stream)
+            cv_http2_apply_file(c, x, file, &part);
+        else
+            part_of_file(core, c, x, file, &part);
     }
     if (file)
         cv_file_release(file);

@@ -21,11 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import Memory, compiled, memory, request, serving
 from portable import portable
+from services.http2 import connected
 
 import covet_http as http
+from covet_engine import EngineConfig, EngineServer
 from covet_engine._folders import Folders
 from covet_engine._routes import compile_routes
-from covet_http import ServedFolder, StaticFolder
+from covet_http import ServedFolder, ServerOptions, StaticFolder
 
 pytest.importorskip("covet_engine._native", reason="the library is not built")
 
@@ -399,3 +401,68 @@ async def test_python_says_the_same_of_the_system(
         expected = route.folder.busy(route).reply
         assert (status, body) == (expected[0], expected[2])
         assert fields["retry-after"] == "1"
+
+
+HELD = [
+    ("/assets/app.js", {"accept-encoding": "br"}),
+    ("/assets/large.bin", {}),
+    ("/assets/large.bin", {"range": "bytes=7-150000"}),
+    ("/assets/large.bin", {"range": "bytes=0-99999,100001-100009,199999-"}),
+    ("/assets/docs/", {"if-modified-since": WHEN}),
+    ("/assets/nothing", {}),
+    ("/assets/app.js", {"if-match": '"x"'}),
+    ("/assets/docs", {}),
+    ("/assets/empty/none.txt", {}),
+    ("/file", {}),
+    ("/file", {"range": "bytes=0-99999,100001-"}),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_same_by_http2(public: Path, method: str) -> None:
+    @http.get("/file")
+    async def file() -> http.File:
+        return http.File(public / "large.bin")
+
+    async with compiled(file, http=static(public)) as application:
+        server = EngineServer(EngineConfig(http2=True))
+        async with server.listen([], ServerOptions(linger=0.05)) as listener:
+            listener.begin(application)
+            async with connected(listener) as client:
+                streams = [
+                    await client.request(target, method, more=list(headers.items()))
+                    for target, headers in HELD
+                ]
+                await client.until_over(*streams)
+                for stream, (target, headers) in zip(streams, HELD, strict=True):
+                    status, fields, body = await portable(application, method, target, headers)
+                    assert stream not in client.reset
+                    assert client.status[stream] == status
+                    found = client.body.get(stream, b"")
+                    marks = [re.findall(rb"--([0-9a-f]{32})", each) for each in (found, body)]
+                    for each in {*marks[0], *marks[1]}:
+                        found, body = found.replace(each, b""), body.replace(each, b"")
+                    assert found == body
+            core = listener._core
+            assert core.counters.files <= 128
+            asked_python = sum(target in ("/assets/docs", "/file") for target, _ in HELD)
+            assert core.counters.native == len(HELD) - asked_python
+
+
+async def test_a_stream_of_http2_ends_with_a_file_that_is_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(FILES["large.bin"])
+    async with compiled(http=static(tmp_path)) as application:
+        server = EngineServer(EngineConfig(http2=True))
+        async with server.listen([], ServerOptions(linger=0.05)) as listener:
+            listener.begin(application)
+            async with connected(listener, reads=False) as client:
+                stream = await client.request("/assets/large.bin")
+                while len(client.body.get(stream, b"")) < 60_000:
+                    await client.step()
+                os.truncate(path, 60_000)
+                client.h2.acknowledge_received_data(60_000, stream)
+                await client.flush()
+                await client.until_over(stream)
+                assert client.reset[stream] == 2
+                assert (await client.ask("/assets/nothing"))[0] == 404
