@@ -435,7 +435,7 @@ async def test_the_same_by_http2(public: Path, method: str) -> None:
                 ]
                 await client.until_over(*streams)
                 for stream, (target, headers) in zip(streams, HELD, strict=True):
-                    status, fields, body = await portable(application, method, target, headers)
+                    status, _, body = await portable(application, method, target, headers)
                     assert stream not in client.reset
                     assert client.status[stream] == status
                     found = client.body.get(stream, b"")
