@@ -33,6 +33,7 @@ APPLIES: dict[int, frozenset[str]] = {
     **dict.fromkeys(range(35, 37), ALL | {ENGINE2, HTTP2, HTTP3}),
     **dict.fromkeys(range(37, 55), ALL),
     40: SERVERS,  # the access log of another server is its own
+    **dict.fromkeys(range(55, 60), frozenset({PORTABLE})),
     60: ALL,
     63: frozenset({HTTP2}),
     70: ALL,
@@ -42,7 +43,6 @@ APPLIES: dict[int, frozenset[str]] = {
 ANYWHERE = frozenset({61, 62, 71, 73})
 # Rows that wait for a plugin, which brings the tests when it comes.
 WAITING: dict[int, str] = {
-    **dict.fromkeys(range(55, 60), "websocket"),
     **dict.fromkeys(range(64, 68), "jwt"),
     68: "oauth2",
     69: "sessions",

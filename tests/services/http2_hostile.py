@@ -142,5 +142,6 @@ def broken() -> dict[str, Any]:
         "path-in-authority": those(authority="a/admin?"),
         "bad-scheme": those(scheme="javascript"),
         # bad input 34
-        "extended-connect": [*those(method="CONNECT"), (":protocol", "websocket")],
+        "protocol-without-connect": [*those(), (":protocol", "websocket")],
+        "connect-to-a-bad-path": [*those(method="CONNECT", path="x"), (":protocol", "websocket")],
     }  # fmt: skip

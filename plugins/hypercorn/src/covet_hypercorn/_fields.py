@@ -17,6 +17,8 @@ _PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*\Z")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 _LENGTH = re.compile(rb"\d{1,18}\Z")
+# Method and protocol of a request for a WebSocket (RFC 8441, 4).
+WEBSOCKET: Final = (b"CONNECT", b"websocket")
 _SCHEMES: Final = frozenset((b"http", b"https"))
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":authority", b":path"))
 # About one connection of HTTP/1.1 (RFC 9114, 4.2).
@@ -35,9 +37,12 @@ def is_sound(pseudo: dict[bytes, bytes], headers: Sequence[Field]) -> bool:
         headers: The other fields, of which the order is kept.
     """
     method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    if not _METHOD.match(method) or b":protocol" in pseudo:
+    if not _METHOD.match(method):
         return False
-    if method != b"CONNECT":
+    extended = b":protocol" in pseudo
+    if extended and method != b"CONNECT":
+        return False
+    if method != b"CONNECT" or extended:
         asterisk = path == b"*" and method == b"OPTIONS"
         if not (_PATH.match(path) or asterisk) or pseudo.get(b":scheme") not in _SCHEMES:
             return False

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,14 +24,17 @@ from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
+from covet_http import judge_handshake
 from covet_hypercorn._budget import FloodError
 from covet_hypercorn._exchange import Exchange
-from covet_hypercorn._fields import answer_fields, is_sound, put_host
+from covet_hypercorn._fields import WEBSOCKET, answer_fields, is_sound, put_host
 from covet_hypercorn._frames import FrameGuard
-from covet_hypercorn._scope import make_scope
+from covet_hypercorn._scope import make_scope, make_websocket_scope
 
 if TYPE_CHECKING:
     from covet_hypercorn._connection import Connection
+    from covet_hypercorn._ws_channel import WebSocketChannel
+    from covet_hypercorn._ws_h2 import WebSocketExchange
 
 log = logging.getLogger("covet.hypercorn")
 
@@ -55,6 +60,7 @@ class _Stream:
     Attributes:
         id: Of the stream.
         answered: Whether its answer is whole, or its call has ended without one.
+        channel: The WebSocket that it carries, if it does.
         exchange: Runs the application.
         headers: Bytes that its headers take, decoded.
         unread: Bytes that have come and that the application has not taken.
@@ -64,7 +70,8 @@ class _Stream:
     """
 
     __slots__ = (
-        "answered", "exchange", "give_up", "head", "head_only", "headers", "id", "incomplete", "missing", "moved",
+        "answered", "channel", "exchange", "give_up", "head", "head_only", "headers", "id", "incomplete",
+        "missing", "moved",
         "over", "room", "started", "trailers", "unread",
     )  # fmt: skip
 
@@ -73,7 +80,8 @@ class _Stream:
     ) -> None:
         self.id = stream_id
         self.answered = False
-        self.exchange: Exchange
+        self.exchange: Exchange | WebSocketExchange
+        self.channel: WebSocketChannel | None = None
         self.head_only = head_only
         self.headers = headers
         self.unread = 0
@@ -113,6 +121,7 @@ class H2:
                 SettingCodes.MAX_CONCURRENT_STREAMS: listener.max_streams,
                 SettingCodes.MAX_HEADER_LIST_SIZE: listener.options.max_header_bytes,
                 SettingCodes.INITIAL_WINDOW_SIZE: _INITIAL_WINDOW,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
             },
         )
         # At once, and not only when the client has acknowledged the settings.
@@ -162,7 +171,10 @@ class H2:
 
     def is_due(self, now: float) -> bool:
         """Whether a client has not read a stream for too long."""
-        return any(now >= each.give_up for each in self._streams.values())
+        return any(
+            now >= each.give_up or (each.channel is not None and each.channel.is_due(now))
+            for each in self._streams.values()
+        )
 
     def expire(self, now: float) -> None:
         """Reset the streams that nobody reads."""
@@ -170,6 +182,8 @@ class H2:
             if now >= stream.give_up:
                 stream.give_up = _NEVER
                 self._connection.spawn(self._abandon, stream)
+            if stream.channel is not None:
+                stream.channel.expire(now)
 
     async def too_slow(self) -> None:
         """The client has paused for too long, within a body or between two requests."""
@@ -236,30 +250,66 @@ class H2:
             # their clients may open others before the task of the call has noticed.
             self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        if pseudo[b":method"] == b"CONNECT":
+        websocket = (pseudo[b":method"], pseudo.get(b":protocol")) == WEBSOCKET
+        if pseudo[b":method"] == b"CONNECT" and not websocket:
             self._h2.send_headers(stream_id, [(b":status", b"501")], end_stream=True)
             return
-        connection, listener = self._connection, self._listener
         method = pseudo[b":method"]
         stream = _Stream(stream_id, head_only=method == b"HEAD", headers=size, missing=missing)
-        scope = make_scope(connection, "2", method, pseudo[b":path"], put_host(pseudo, headers))
-        scope["extensions"]["http.response.trailers"] = {}
-
-        async def send(message: Any) -> None:
-            await self._send(stream, message)
-
-        async def taken(size: int) -> None:
-            await self._taken(stream, size)
-
-        stream.exchange = Exchange(
-            listener.calls, scope, send, logs=listener.access_log, taken=taken
-        )
+        headers = put_host(pseudo, headers)
+        if websocket:
+            refused, lines = judge_handshake("GET", "2", headers)
+            if refused or event.stream_ended is not None:
+                head = answer_fields(refused or HTTPStatus.BAD_REQUEST, lines)
+                self._h2.send_headers(stream_id, head, end_stream=True)
+                return
+        exchange = self._websocket if websocket else self._request
+        exchange(stream, pseudo, headers)
+        connection = self._connection
         self._streams[stream_id] = stream
         self._running += 1
         self._unanswered += 1
         self._headers += size
         connection.set_idle(False)
         connection.spawn(self._run, stream)
+
+    def _request(
+        self, stream: _Stream, pseudo: dict[bytes, bytes], headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        """The exchange of a request."""
+        connection, listener = self._connection, self._listener
+        scope = make_scope(connection, "2", pseudo[b":method"], pseudo[b":path"], headers)
+        scope["extensions"]["http.response.trailers"] = {}
+        stream.exchange = Exchange(
+            listener.calls,
+            scope,
+            partial(self._send, stream),
+            logs=listener.access_log,
+            taken=partial(self._taken, stream),
+        )
+
+    def _websocket(
+        self, stream: _Stream, pseudo: dict[bytes, bytes], headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        """The exchange of a WebSocket, which has no body that anybody waits for."""
+        # Few services have any.
+        from covet_hypercorn._ws_channel import WebSocketChannel
+        from covet_hypercorn._ws_h2 import H2Carrier, WebSocketExchange
+
+        connection, listener = self._connection, self._listener
+        carrier = H2Carrier(connection, partial(self._send, stream), partial(self._abandon, stream))
+        offers = b", ".join(v for name, v in headers if name == b"sec-websocket-extensions")
+        channel = WebSocketChannel(carrier, offers)
+        scope = make_websocket_scope(connection, "2", pseudo[b":path"], headers, channel)
+        stream.incomplete = False
+        stream.exchange = WebSocketExchange(
+            listener.calls,
+            scope,
+            channel,
+            taken=partial(self._taken, stream),
+            logs=listener.access_log,
+        )
+        stream.channel = channel
 
     async def _run(self, stream: _Stream) -> None:
         try:

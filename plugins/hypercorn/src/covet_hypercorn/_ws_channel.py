@@ -62,12 +62,14 @@ class WebSocketChannel(QueuedChannel):
         extensions: The client's ``Sec-WebSocket-Extensions``.
 
     Attributes:
+        finished: Set once nothing more is read or written.
         sent: Bytes of messages that were written.
         status: Of the answer to the handshake, 0 before it.
     """
 
     def __init__(self, carrier: Carrier, extensions: bytes) -> None:
         super().__init__()
+        self.finished = anyio.Event()
         self.sent = 0
         self.status = 0
         self._carrier = carrier
@@ -115,6 +117,7 @@ class WebSocketChannel(QueuedChannel):
         finally:
             self._answered.set()
             self.over()
+            self.finished.set()
 
     # Bytes in.
 
@@ -146,15 +149,20 @@ class WebSocketChannel(QueuedChannel):
             self._heard = monotonic()
         if framing.closed is not None:
             # Ours has been answered, or theirs is answered by now: nothing more goes out.
-            self.end(*framing.closed)
-            self.over()
-            self._carrier.finish()
+            self._finish(*framing.closed)
+
+    def _finish(self, code: int, reason: str) -> None:
+        self.end(code, reason)
+        self.over()
+        self.finished.set()
+        self._carrier.finish()
 
     def lost(self) -> None:
         """The connection is gone, or no longer of use."""
         self.end(_ABNORMAL, "")
         self.over()
         self._answered.set()
+        self.finished.set()
 
     @property
     def complete(self) -> bool:
@@ -231,6 +239,7 @@ class WebSocketChannel(QueuedChannel):
             return
         if now >= self._finish_by:
             self._finish_by = _NEVER
+            self.finished.set()
             self._carrier.finish()
         elif now >= self._pong_by:
             self.lost()
@@ -247,9 +256,7 @@ class WebSocketChannel(QueuedChannel):
         assert self._framing is not None
         assert self._framing.closed is not None
         await self._flush()
-        self.end(*self._framing.closed)
-        self.over()
-        self._carrier.finish()
+        self._finish(*self._framing.closed)
 
     # The end.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio.lowlevel
 from pydantic_core import from_json, to_json
@@ -135,14 +135,16 @@ class WebSocket:
         except ValueError:
             raise self._refuse(INVALID_DATA, "JSON is expected") from None
 
-    async def __aiter__(self) -> AsyncIterator[Text]:
+    def __aiter__(self) -> Self:
         """The messages until the WebSocket is closed, by whichever side; `close_code` says how."""
-        while True:
-            try:
-                message = await self.receive()
-            except WebSocketClosed:
-                return
-            yield message
+        return self
+
+    # No generator, which somebody would have to close.
+    async def __anext__(self) -> Text:
+        try:
+            return await self.receive()
+        except WebSocketClosed:
+            raise StopAsyncIteration from None
 
     # Messages out.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from hashlib import sha1
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import anyio
 from pydantic_core import from_json, to_json
@@ -125,14 +124,15 @@ class WebSocketSession:
         """The next message as JSON."""
         return from_json(await self.receive())
 
-    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+    def __aiter__(self) -> Self:
         """The messages until the server closes."""
-        while True:
-            try:
-                message = await self.receive()
-            except WebSocketClosed:
-                return
-            yield message
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except WebSocketClosed:
+            raise StopAsyncIteration from None
 
     async def frame(self) -> tuple[int, bytes, bool]:
         """The next frame but a close: opcode, payload and whether it is final.

@@ -205,10 +205,12 @@ class WebSocketSuite:
     Attributes:
         server: The id of the server plugin.
         plugins: Classes in place of those that are installed, by id.
+        tables: Configuration of plugins besides ``http``, by id.
     """
 
     server: str = "auto"
     plugins: Mapping[str, type[Plugin[Any]]] = MappingProxyType({})
+    tables: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
     def service(
         self, config: Mapping[str, Any] | None = None, **http: Any
@@ -220,7 +222,10 @@ class WebSocketSuite:
             http: The rest of ``[plugins.http]``.
         """
         # Servers look at their clocks as often as the shortest of these asks for.
-        tables = {"http": {"read_timeout": 0.2, **http, "websocket": dict(config or {})}}
+        tables = {
+            **self.tables,
+            "http": {"read_timeout": 0.2, **http, "websocket": dict(config or {})},
+        }
         return run_service(*HANDLERS, server=self.server, config=tables, plugins=self.plugins)
 
     @asynccontextmanager
@@ -465,7 +470,6 @@ class WebSocketSuite:
     # Bad input.
 
     async def test_bad_frames(self) -> None:
-        # bad inputs 55, 56 and 59
         async with self.service() as client:
             for frame, codes in BAD_FRAMES:
                 async with client.websocket("/echo") as socket:
@@ -531,7 +535,6 @@ class WebSocketServerSuite(WebSocketSuite):
 
     async def test_odd_offers_of_compression_are_passed_over(self) -> None:
         for offer in ODD_OFFERS:
-            # bad input 55
             headers = {"sec-websocket-extensions": offer}
             async with self.opened("/echo", {"compression": True}, headers=headers) as socket:
                 assert not socket.deflates, offer
@@ -539,7 +542,6 @@ class WebSocketServerSuite(WebSocketSuite):
                 assert await socket.receive() == "x"
 
     async def test_bombs(self) -> None:
-        # bad input 55
         config = {"compression": True, "max_message_bytes": 100_000}
         bomb = deflated(bytes(10_000_000))
         half = len(bomb) // 2
@@ -576,7 +578,6 @@ class WebSocketServerSuite(WebSocketSuite):
             await self.closed(socket, 1009)
 
     async def test_a_message_may_have_so_many_fragments(self) -> None:
-        # bad input 56
         async with self.opened("/echo", {"max_fragments": 3}) as socket:
             await socket.send_frame(TEXT, b"x", final=False)
             await socket.send_frame(CONTINUATION, b"x", final=False)
@@ -588,7 +589,6 @@ class WebSocketServerSuite(WebSocketSuite):
             await self.closed(socket, 1009)
 
     async def test_a_message_has_to_come_in_time(self) -> None:
-        # bad inputs 56 and 57
         for data in (
             frame_of(BINARY, b"xx", announced=1000),
             frame_of(TEXT, b"x", final=False),
@@ -600,7 +600,6 @@ class WebSocketServerSuite(WebSocketSuite):
                 await self.closed(socket, 1002)
 
     async def test_floods_of_control_frames(self) -> None:
-        # bad input 59
         for flood in (
             frame_of(PING, b"x") * 50,
             frame_of(PONG, b"x") * 50,
@@ -611,7 +610,6 @@ class WebSocketServerSuite(WebSocketSuite):
                 await self.closed(socket, 1008)
 
     async def test_broken_handshakes(self) -> None:
-        # bad input 58
         async with self.service() as client:
             for method, headers, status in BROKEN_HANDSHAKES:
                 lines = {**HANDSHAKE, **headers}
