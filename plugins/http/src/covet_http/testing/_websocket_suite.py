@@ -120,8 +120,7 @@ async def flood(socket: WebSocket) -> None:
     count = 0
     while socket.try_send(b"x" * 1000):
         count += 1
-    heard.say(("queued", socket.queued == count, socket.buffered == 1000 * count))
-    heard.say(("count", count))
+    heard.say(("flooded", count, socket.queued > 0, socket.buffered > 0))
     await socket.drained()
     heard.say("drained")
     await socket.send("end")
@@ -385,18 +384,31 @@ class WebSocketSuite:
     async def test_a_queue_has_an_end(self) -> None:
         config = {"max_queue_messages": 10, "max_queue_bytes": 1_000_000}
         async with self.opened("/flood", config) as socket:
-            await heard.until(("count", 10))
-            assert ("queued", True, True) in heard.lines
-            assert [await socket.receive() for _ in range(10)] == [b"x" * 1000] * 10
-            assert await socket.receive() == "end"
-            assert "drained" in heard.lines
+            await self.flooded(socket, 10)
+
+    async def flooded(self, socket: WebSocketSession, least: int) -> None:
+        """A queue that has been filled is emptied, and then goes on.
+
+        Args:
+            socket: Of the handler that does it.
+            least: Messages that go into the queue; more may be on their way.
+        """
+        while True:
+            message = await socket.receive()
+            if isinstance(message, str):
+                break
+            assert message == b"x" * 1000
+        assert message == "end"
+        said, count, queued, buffered = heard.lines[0]
+        assert said == "flooded"
+        assert count >= least
+        assert queued
+        assert buffered
+        assert heard.lines[1:] == ["drained"]
 
     async def test_a_queue_has_an_end_in_bytes(self) -> None:
         async with self.opened("/flood", {"max_queue_bytes": 5500}) as socket:
-            await heard.until(("count", 5))
-            for _ in range(5):
-                await socket.receive()
-            assert await socket.receive() == "end"
+            await self.flooded(socket, 5)
 
     async def test_a_slow_reader_can_be_closed(self) -> None:
         config = {"max_queue_messages": 10, "when_full": "close"}
@@ -618,8 +630,8 @@ class WebSocketServerSuite(WebSocketSuite):
                 async with client.connect() as connection:
                     await connection.send(head.encode("latin-1"))
                     answer = await connection.answer()
-                    assert answer.status == status, (headers, answer)
-                    if status == 426:
+                    assert answer.status in status, (headers, answer)
+                    if "sec-websocket-version" in headers:
                         assert answer.headers["sec-websocket-version"] == "13"
             async with client.websocket("/echo", subprotocols=("constructor",)) as socket:
                 assert socket.subprotocol is None
@@ -644,23 +656,23 @@ HANDSHAKE = {
 }
 """The fields of a sound one."""
 
-BROKEN_HANDSHAKES: tuple[tuple[str, Mapping[str, str], int], ...] = (
-    ("POST", {"content-length": "0"}, 400),
-    ("PUT", {}, 400),
-    ("GET", {"connection": "keep-alive"}, 400),
-    ("GET", {"connection": ""}, 400),
-    ("GET", {"sec-websocket-key": ""}, 400),
-    ("GET", {"sec-websocket-key": "AAAA"}, 400),
-    ("GET", {"sec-websocket-key": "!" * 24}, 400),
-    ("GET", {"sec-websocket-version": ""}, 426),
-    ("GET", {"sec-websocket-version": "8"}, 426),
-    ("GET", {"sec-websocket-version": "13, 8"}, 426),
-    ("GET", {"sec-websocket-protocol": "b" + " " * 20_000 + "x"}, 400),
-    ("GET", {"sec-websocket-protocol": "\xfc"}, 400),
-    ("GET", {"sec-websocket-protocol": "a, , b"}, 400),
-    ("GET", {"sec-websocket-protocol": "a/b"}, 400),
+BROKEN_HANDSHAKES: tuple[tuple[str, Mapping[str, str], set[int]], ...] = (
+    ("POST", {"content-length": "0"}, {400}),
+    ("PUT", {}, {400}),
+    ("GET", {"connection": "keep-alive"}, {400, 426}),
+    ("GET", {"connection": ""}, {400, 426}),
+    ("GET", {"sec-websocket-key": ""}, {400}),
+    ("GET", {"sec-websocket-key": "AAAA"}, {400}),
+    ("GET", {"sec-websocket-key": "!" * 24}, {400}),
+    ("GET", {"sec-websocket-version": ""}, {426}),
+    ("GET", {"sec-websocket-version": "8"}, {426}),
+    ("GET", {"sec-websocket-version": "13, 8"}, {426}),
+    ("GET", {"sec-websocket-protocol": "b" + " " * 20_000 + "x"}, {400}),
+    ("GET", {"sec-websocket-protocol": "\xfc"}, {400}),
+    ("GET", {"sec-websocket-protocol": "a, , b"}, {400}),
+    ("GET", {"sec-websocket-protocol": "a/b"}, {400}),
 )
-"""What is no handshake: method, other fields than those of a sound one, and the status."""
+"""What is no handshake: method, other fields than those of a sound one, and its statuses."""
 
 ODD_OFFERS = (
     "permessage-deflate; server_max_window_bits=99",
