@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "http2.h"
+#include "tls.h"
 
 void cv_turn_begin(cv_core *core, cv_connection *c)
 {
@@ -21,6 +22,8 @@ void cv_turn_end(cv_core *core)
     if (c->http2)
         cv_http2_write(core, c);
     cv_flush(core, c);
+    if (core->seal_size)
+        cv_tls_flush(core, c);
     core->current = NULL;
     cv_connection_settle(core, c);
 }

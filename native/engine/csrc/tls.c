@@ -269,6 +269,13 @@ int64_t cv_tls_write(cv_core *core, cv_connection *c, const struct iovec *pieces
     return (int64_t)taken;
 }
 
+void cv_tls_flush(cv_core *core, cv_connection *c)
+{
+    emit(core, c, c->tls);
+    if (c->tls->broken)
+        c->flags |= CV_C_BROKEN;
+}
+
 void cv_tls_writable(cv_core *core, cv_connection *c)
 {
     cv_secure *s = c->tls;
@@ -404,8 +411,7 @@ static int shake(cv_core *core, cv_connection *c, cv_secure *s)
         fail(core, c, s);
         return -1;
     }
-    emit(core, c, s);
-    s->state = CV_TLS_OPEN;
+    s->state = CV_TLS_OPEN; /* what is to be sent yet leaves with the first answer, or with the turn */
     core->counters.tls_accepted++;
     if (cv_ossl.SSL_session_reused(s->ssl))
         core->counters.tls_resumed++;
@@ -474,7 +480,6 @@ int64_t cv_tls_receive(cv_core *core, cv_connection *c, uint8_t *at, size_t room
         fail(core, c, s);
         return -1;
     }
-    emit(core, c, s);
     if (s->broken && !got) {
         *broken = 1;
         return -1;

@@ -66,12 +66,15 @@ struct cv_secure {
     uint8_t said; /* that nothing more comes */
 };
 
-/* Read, and shake hands before. Returns bytes put at `at`; 0: the client sends no more; -1: none now, or
+/* Read, and shake hands before. Only in the connection's turn. Returns bytes put at `at`; 0: the client sends no more; -1: none now, or
  * with *broken set the connection is. */
 int64_t cv_tls_receive(cv_core *core, cv_connection *c, uint8_t *at, size_t room, int *broken);
 
 /* As cv_transport has it. */
 int64_t cv_tls_write(cv_core *core, cv_connection *c, const struct iovec *pieces, int count);
+
+/* At the end of a turn: send what was written besides answers. */
+void cv_tls_flush(cv_core *core, cv_connection *c);
 
 /* The transport takes bytes again. */
 void cv_tls_writable(cv_core *core, cv_connection *c);

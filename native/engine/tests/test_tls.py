@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 import pytest
 import trustme
+import websocket_client
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
@@ -420,3 +421,49 @@ async def test_sslscan_finds_nothing_to_complain_of(shop: Shop) -> None:
     assert {each.get("supported") for each in found.iter("compression")} <= {"0"}
     assert {each.get("supported") for each in found.iter("fallback")} <= {"1"}
     assert {each.get("vulnerable") for each in found.iter("heartbleed")} == {"0"}
+
+
+async def test_files_are_sent_over_tls(shop: Shop, tmp_path: Path) -> None:
+    large = bytes(n % 253 for n in range(1_000_000))
+    (tmp_path / "large.bin").write_bytes(large)
+    (tmp_path / "small.txt").write_bytes(b"small")
+    static = {"static": {"/assets": {"folder": str(tmp_path)}}}
+    async with serving("engine", engine={"tls": shop.tls}, http=static) as service:
+        context = shop.trust()
+
+        def read_slowly() -> list[bytes]:
+            asked = b"GET /assets/%b HTTP/1.1\r\nhost: a\r\nconnection: %b\r\n\r\n"
+            with connected(service.port, context, buffer=4096) as stream:
+                for name, connection in (
+                    (b"large.bin", b"keep-alive"), (b"small.txt", b"keep-alive"), (b"large.bin", b"close"),
+                ):  # fmt: skip
+                    stream.sendall(asked % (name, connection))
+                return [each.body for each in read_answers(until_closed(stream))]
+
+        assert await in_thread(read_slowly) == [large, b"small", large]
+
+
+async def test_websockets_are_spoken_over_tls(shop: Shop) -> None:
+    seen = []
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["scheme"])
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+    async with (
+        listening("engine", echo, config={"tls": shop.tls}) as (_, port),
+        await anyio.connect_tcp(
+            "127.0.0.1", port, ssl_context=shop.trust(), tls_hostname="localhost", tls=True,
+            tls_standard_compatible=False,
+        ) as stream,
+    ):  # fmt: skip
+        client = websocket_client.Client(stream, websocket_client.protocol())
+        assert (await client.open()).status_code == 101
+        for size in (0, 1, 70_000, 300_000):
+            await client.send(b"m" * size)
+            assert await client.receive() == b"m" * size
+        await client.close()
+    assert seen == ["wss"]

@@ -269,6 +269,25 @@ async def test_the_protocol_is_http(web: Any, authority: Authority) -> None:
         assert (await connection.answer()).status == 200
 
 
+async def test_requests_know_that_they_are_safe(web: Any, authority: Authority) -> None:
+    @http.get("/url")
+    def url(request: http.Request) -> str:
+        return f"{request.caller.scheme} {request.secure}"
+
+    hsts = {"http": {"security": {"hsts_max_age": 600}}}
+    async with run_service(
+        url,
+        server=web.server,
+        config={web.server: {"tls": authority.server()}, **hsts},
+        client={"tls": authority.trust()},
+    ) as client:
+        answer = await client.get("/url")
+        assert answer.json() == "https True"
+        for path in ("/url", "/nowhere"):
+            answer = await client.get(path)
+            assert answer.headers["strict-transport-security"].startswith("max-age=600"), path
+
+
 async def test_a_certificate_may_be_optional(web: Any, authority: Authority) -> None:
     tls = {**authority.server(), "client_ca": str(authority.path), "clients": "optional"}
     async with serve(web, tls, authority.trust()) as client:
