@@ -132,6 +132,8 @@ def test_every_option_of_the_library_is_set() -> None:
         "block_size": 17_000,
         "arena_size": 18_000_000,
         "work": 19,
+        "http2": True,
+        "max_streams": 21,
         "max_files": 20,
         "max_unread": 20,
         "compress_keeps_out": True,
