@@ -6,11 +6,14 @@ other does. protobuf is not a requirement: such a class is known by what it has.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import InstanceOf
 
 from covet_operations._annotations import peel
+
+
+_INSTANCE_OF: Final[Any] = InstanceOf  # of classes that nobody knows before
 
 
 def is_message(annotation: Any) -> bool:
@@ -27,4 +30,4 @@ def is_message(annotation: Any) -> bool:
 def as_instance(annotation: Any) -> Any:
     """What pydantic is told of such a class: its instances, unseen."""
     base, _ = peel(annotation)
-    return InstanceOf[base]
+    return _INSTANCE_OF[base]
