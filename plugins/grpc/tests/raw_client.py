@@ -6,7 +6,7 @@ import http.client
 import socket
 from collections.abc import Iterable
 from struct import pack
-from typing import Any
+from typing import Any, Self
 
 import h2.config
 import h2.connection
@@ -33,46 +33,91 @@ class Answered(dict[bytes, bytes]):
     reset: int | None = None
 
 
-def exchange(
-    port: int,
-    path: str,
-    pieces: Iterable[bytes],
-    headers: Lines | None = None,
-    *,
-    content_type: bytes = b"application/grpc",
-    method: bytes = b"POST",
-) -> Answered:
-    """Send these pieces of a body, each in a frame of its own, and read the whole answer."""
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
-    connection.initiate_connection()
-    connection.increment_flow_control_window(1 << 24)
-    answered = Answered()
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as sock:
+class Client:
+    """One connection of HTTP/2, with several calls on it.
+
+    Args:
+        port: Of the service.
+
+    Attributes:
+        answers: What has come, by stream.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self._ended: set[int] = set()
+        self.answers: dict[int, Answered] = {}
+        self._h2.initiate_connection()
+        # Of all streams together, so that one that is not read holds up no other.
+        self._h2.increment_flow_control_window(1 << 24)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._sock.close()
+
+    def call(
+        self,
+        path: str,
+        *pieces: bytes,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        content_type: bytes = b"application/grpc",
+        method: bytes = b"POST",
+    ) -> int:
+        """Send a request whose body is these pieces, each in a frame of its own; its stream."""
+        stream = self._h2.get_next_available_stream_id()
         head = [
             (b":method", method), (b":scheme", b"http"), (b":path", path.encode()),
             (b":authority", b"127.0.0.1"), (b"content-type", content_type), (b"te", b"trailers"),
-            *(headers or ()),
+            *headers,
         ]  # fmt: skip
-        connection.send_headers(1, head)
+        self.answers[stream] = Answered()
+        self._h2.send_headers(stream, head)
         for piece in pieces:
-            connection.send_data(1, piece)
-        connection.end_stream(1)
-        sock.sendall(connection.data_to_send())
-        while True:
-            data = sock.recv(65536)
+            self._h2.send_data(stream, piece)
+        self._h2.end_stream(stream)
+        self._sock.sendall(self._h2.data_to_send())
+        return stream
+
+    def answer(self, stream: int) -> Answered:
+        """The whole answer of a stream, of which everything is read."""
+        while stream not in self._ended:
+            data = self._sock.recv(65536)
             assert data, "the connection ended without an answer"
-            for event in connection.receive_data(data):
-                if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-                    answered.update(event.headers)
-                elif isinstance(event, h2.events.DataReceived):
-                    answered.body += event.data
-                    connection.acknowledge_received_data(event.flow_controlled_length, 1)
-                elif isinstance(event, h2.events.StreamReset):
-                    answered.reset = int(event.error_code)
-                    return answered
-                elif isinstance(event, h2.events.StreamEnded):
-                    return answered
-            sock.sendall(connection.data_to_send())
+            for event in self._h2.receive_data(data):
+                self._take(event, stream)
+            if stream not in self._ended:
+                self._sock.sendall(self._h2.data_to_send())
+        return self.answers[stream]
+
+    def reset(self, stream: int) -> None:
+        """Give a stream up."""
+        self._h2.reset_stream(stream, 8)
+        self._sock.sendall(self._h2.data_to_send())
+
+    def _take(self, event: Any, wanted: int) -> None:
+        if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+            self.answers[event.stream_id].update(event.headers)
+        elif isinstance(event, h2.events.DataReceived):
+            self.answers[event.stream_id].body += event.data
+            if event.stream_id == wanted:
+                # Nobody reads the others, whose windows stay as they are.
+                self._h2.acknowledge_received_data(event.flow_controlled_length, wanted)
+        elif isinstance(event, h2.events.StreamReset):
+            self.answers[event.stream_id].reset = int(event.error_code)
+            self._ended.add(event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            self._ended.add(event.stream_id)
+
+
+def exchange(
+    port: int, path: str, pieces: Iterable[bytes], headers: Lines | None = None, **more: bytes
+) -> Answered:
+    """One request on a connection of its own, and its answer. ``more`` is that of `Client.call`."""
+    with Client(port) as client:
+        return client.answer(client.call(path, *pieces, headers=headers or (), **more))  # type: ignore[arg-type]
 
 
 def call(

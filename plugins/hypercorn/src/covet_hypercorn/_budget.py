@@ -43,6 +43,8 @@ class Budget:
 RESETS = (500, 50.0)
 # Frames that ask for work or an answer and carry nothing for the application.
 CONTROL = (1000, 200.0)
-# Windows opened further: free for as much as is sent, one for so many bytes.
+# Windows opened further: free for as much as is sent, one for so many bytes, and for each request, which
+# costs more than they do: clients of gRPC open those of stream and connection whatever is answered.
 WINDOWS = (2000, 50.0)
 BYTES_A_WINDOW = 512
+WINDOWS_A_STREAM = 6

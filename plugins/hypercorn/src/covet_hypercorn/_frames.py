@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from covet_hypercorn._budget import BYTES_A_WINDOW, CONTROL, RESETS, WINDOWS, Budget, FloodError
+from covet_hypercorn._budget import (
+    BYTES_A_WINDOW,
+    CONTROL,
+    RESETS,
+    WINDOWS,
+    WINDOWS_A_STREAM,
+    Budget,
+    FloodError,
+)
 
 _PREFACE: Final = 24
 _HEADER: Final = 9
@@ -99,6 +107,7 @@ class FrameGuard:
     def _header_block(self, kind: int, flags: int, length: int) -> None:
         if kind != _CONTINUATION:
             self._block, self._continuations = 0, 0
+            self._windows.earn(WINDOWS_A_STREAM)
         else:
             self._continuations += 1
         self._block += length

@@ -12,7 +12,6 @@ from pydantic import InstanceOf
 
 from covet_operations._annotations import peel
 
-
 _INSTANCE_OF: Final[Any] = InstanceOf  # of classes that nobody knows before
 
 
