@@ -12,6 +12,7 @@ enum {
     MAX_CONTINUATIONS = 16,
     MAX_FRAME = 16384, /* what we announce (RFC 9113, 4.2) */
     BYTES_A_WINDOW = 512, /* sent: a WINDOW_UPDATE for so many is no small step */
+    WINDOWS_A_STREAM = 6, /* a request costs more than they do, and clients of gRPC send some with each */
 };
 
 /* The same limits as the portable server has. */
@@ -24,6 +25,13 @@ static void fill(cv_allowance *allowance, const rate *rate, cv_time now)
 {
     allowance->left = rate->most * ONE;
     allowance->at = now;
+}
+
+static void earn(cv_guard *guard, int64_t amount)
+{
+    guard->windows.left += amount;
+    if (guard->windows.left > windows.most * ONE)
+        guard->windows.left = windows.most * ONE;
 }
 
 static int spend(cv_allowance *allowance, const rate *rate, cv_time now)
@@ -59,6 +67,7 @@ static int begin_frame(cv_guard *guard, uint32_t size, int kind, int flags, cv_t
         guard->block = 0;
         guard->continuations = 0;
         guard->in_block = 1;
+        earn(guard, WINDOWS_A_STREAM * ONE);
         /* fall through */
     case CV_HTTP2_CONTINUATION:
         if (kind == CV_HTTP2_CONTINUATION && ++guard->continuations > MAX_CONTINUATIONS)
@@ -120,9 +129,7 @@ int cv_guard_received(cv_guard *guard, const uint8_t *at, size_t size, cv_time n
 int cv_guard_sent(cv_guard *guard, int kind, size_t size, cv_time now)
 {
     if (kind == CV_HTTP2_DATA) {
-        guard->windows.left += (int64_t)(size * (ONE / BYTES_A_WINDOW));
-        if (guard->windows.left > windows.most * ONE)
-            guard->windows.left = windows.most * ONE;
+        earn(guard, (int64_t)(size * (ONE / BYTES_A_WINDOW)));
     } else if (kind == CV_HTTP2_RST_STREAM && !spend(&guard->resets, &resets, now)) {
         return CV_FLOOD_RESETS;
     }

@@ -17,7 +17,7 @@ from covet_kernel.testing import run_kernel
 # What tests share beside fixtures.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from grpc_served import CLASSES, CONFIG, Messages, Served, compile_protos
+from grpc_served import CLASSES, CONFIG, ENOUGH, Messages, Served, compile_protos, on
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +39,14 @@ def protos(tmp_path_factory: pytest.TempPathFactory) -> Messages:
     return compile_protos(folder)
 
 
-@pytest.fixture(scope="module", params=["asyncio", "trio"])
+@pytest.fixture(scope="module", params=ENOUGH)
 def served(request: pytest.FixtureRequest, protos: Messages) -> Iterator[Served]:
-    """The library on both event loops."""
+    """The library behind a server on an event loop."""
     logging.getLogger("covet.grpc").setLevel(logging.ERROR)
+    server, _, backend = request.param.partition("/")
     with (
-        start_blocking_portal(request.param) as portal,
-        portal.wrap_async_context_manager(run_kernel(CLASSES, CONFIG)) as kernel,
+        start_blocking_portal(backend) as portal,
+        portal.wrap_async_context_manager(run_kernel(*on(server))) as kernel,
     ):
         port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
         library = kernel.assembly.nodes["library"].plugin

@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_library import Library
 from grpc_tools import protoc
 
+from covet_engine import Engine
 from covet_grpc import Grpc
 from covet_http import Http
 from covet_hypercorn import Hypercorn
@@ -19,6 +20,7 @@ from covet_kernel import Kernel, Plugin
 from covet_kernel.contracts import Operation
 from covet_operations import Operations, operations_of
 
+SERVERS: dict[str, Any] = {"engine": Engine, "hypercorn": Hypercorn}
 CLASSES: dict[str, Any] = {
     "operations": Operations, "http": Http, "hypercorn": Hypercorn, "grpc": Grpc, "library": Library,
 }  # fmt: skip
@@ -27,6 +29,20 @@ CONFIG: dict[str, Any] = {
     "hypercorn": {"http2": True},
     "grpc": {"compression": "gzip", "web": {"origins": ["https://shop.example"]}},
 }
+EVERYWHERE = ["engine/asyncio", "engine/trio", "hypercorn/asyncio", "hypercorn/trio"]
+"""Both servers on both event loops."""
+ENOUGH = ["engine/asyncio", "hypercorn/trio"]
+"""Each of them once, for what depends on neither."""
+
+
+def on(server: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Classes and configuration of a library behind this server."""
+    classes, config = {**CLASSES}, {**CONFIG}
+    del classes["hypercorn"], config["hypercorn"]
+    return (
+        {**classes, server: SERVERS[server]},
+        {**config, "http": {"port": 0, "server": server}, server: {"http2": True}},
+    )
 
 
 class Messages:

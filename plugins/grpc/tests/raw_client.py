@@ -46,6 +46,7 @@ class Client:
     def __init__(self, port: int) -> None:
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ended: set[int] = set()
         self.answers: dict[int, Answered] = {}
         self._h2.initiate_connection()
@@ -91,6 +92,12 @@ class Client:
             if stream not in self._ended:
                 self._sock.sendall(self._h2.data_to_send())
         return self.answers[stream]
+
+    def open_windows(self, times: int) -> None:
+        """Open the connection's window by a byte, so many times."""
+        for _ in range(times):
+            self._h2.increment_flow_control_window(1)
+        self._sock.sendall(self._h2.data_to_send())
 
     def reset(self, stream: int) -> None:
         """Give a stream up."""

@@ -7,7 +7,10 @@ import queue
 import uuid
 
 import grpc
-from grpc_served import Served
+import pytest
+from grpc_served import EVERYWHERE, Served
+
+pytestmark = pytest.mark.parametrize("served", EVERYWHERE, indirect=True, scope="module")
 
 
 def test_a_unary_call_is_answered(served: Served, channel: grpc.Channel) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_served import Served
+from grpc_served import EVERYWHERE, Served
 from grpc_status import rpc_status
+
+pytestmark = pytest.mark.parametrize("served", EVERYWHERE, indirect=True, scope="module")
 
 
 def refused(call: Any, *args: Any, **more: Any) -> grpc.RpcError:

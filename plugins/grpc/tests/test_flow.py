@@ -11,10 +11,13 @@ from typing import Any
 import anyio
 import grpc
 import grpc.aio
-from grpc_served import Served
+import pytest
+from grpc_served import EVERYWHERE, Served
 from raw_client import Client, exchange, frame
 
 BIG = 3_000_000
+
+pytestmark = pytest.mark.parametrize("served", EVERYWHERE, indirect=True, scope="module")
 
 
 def test_large_messages_go_both_ways(served: Served, channel: grpc.Channel) -> None:
@@ -61,6 +64,17 @@ def test_answers_are_compressed_for_who_takes_them(served: Served, channel: grpc
     plain = exchange(served.port, "/library.v1.Books/Echo", [data])
     assert b"grpc-encoding" not in plain
     assert plain.body[:1] == b"\0"
+
+
+def test_windows_that_are_opened_with_every_call_are_no_flood(served: Served) -> None:
+    """As clients of gRPC do, whatever is answered."""
+    said = frame(served.make("SayRequest", text="a").SerializeToString())
+    with Client(served.port) as client:
+        client.open_windows(1800)
+        for _ in range(120):
+            client.open_windows(6)
+            answered = client.answer(client.call("/library.v1.Books/Say", said))
+            assert answered[b"grpc-status"] == b"0"
 
 
 def test_many_calls_share_a_connection(served: Served, channel: grpc.Channel) -> None:

@@ -19,6 +19,8 @@ from covet_operations import Internal, Invalid, OperationError, TooLarge
 LIMIT = 1000
 MESSAGES = st.lists(st.binary(max_size=80), max_size=6)
 
+pytestmark = pytest.mark.once
+
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """The data, cut at these places."""

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from anyio.from_thread import start_blocking_portal
-from grpc_served import CLASSES, CONFIG, plugin_of
+from grpc_served import CLASSES, CONFIG, ENOUGH, on, plugin_of
 from grpc_tools import protoc
 
 import covet_grpc
@@ -96,13 +96,15 @@ def service_of(messages: Any) -> type[Plugin[None]]:
     return plugin_of(*bound.values())
 
 
-@pytest.fixture(scope="module", params=["asyncio", "trio"])
+@pytest.fixture(scope="module", params=ENOUGH)
 def stub(request: pytest.FixtureRequest, generated: Any) -> Iterator[Any]:
     messages, stub_class = generated
-    classes = {**CLASSES, "library": service_of(messages)}
+    server, _, backend = request.param.partition("/")
+    classes, config = on(server)
+    classes["library"] = service_of(messages)
     with (
-        start_blocking_portal(request.param) as portal,
-        portal.wrap_async_context_manager(run_kernel(classes, CONFIG)) as kernel,
+        start_blocking_portal(backend) as portal,
+        portal.wrap_async_context_manager(run_kernel(classes, config)) as kernel,
     ):
         address = kernel.require(HTTP).urls[0].removeprefix("http://")
         with grpc.insecure_channel(address) as channel:

@@ -21,6 +21,8 @@ from covet_kernel.contracts import Operation
 from covet_kernel.testing import assembly_of
 from covet_operations import Operations, preview
 
+pytestmark = pytest.mark.once
+
 
 def schema_of(*functions: Callable[..., Any], lock: Lock | None = None) -> Schema:
     """The messages of functions, each bound as ``test.v1.Service/<Name>``."""

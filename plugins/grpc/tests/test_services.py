@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from grpc_served import CLASSES, CONFIG, Served
+from grpc_served import ENOUGH, SERVERS, Served, on
 
 from covet_grpc._services._files import message_class
 from covet_http import HTTP
@@ -46,13 +46,15 @@ async def _fail() -> None:
     raise RuntimeError("not asked")
 
 
-@pytest.fixture(scope="module", params=["asyncio", "trio"])
+@pytest.fixture(scope="module", params=ENOUGH)
 def told(request: pytest.FixtureRequest, protos: Any) -> Iterator[Served]:
     """A library that tells of itself."""
-    config = {**CONFIG, "grpc": {"reflection": True, "health_interval": 0.02}}
+    server, _, backend = request.param.partition("/")
+    classes, config = on(server)
+    config = {**config, "grpc": {"reflection": True, "health_interval": 0.02}}
     with (
-        start_blocking_portal(request.param) as portal,
-        portal.wrap_async_context_manager(run_kernel({**CLASSES, "sick": Sick}, config)) as kernel,
+        start_blocking_portal(backend) as portal,
+        portal.wrap_async_context_manager(run_kernel({**classes, "sick": Sick}, config)) as kernel,
     ):
         port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
         yield Served(port, kernel.assembly.nodes["sick"].plugin, protos, portal, kernel)  # type: ignore[arg-type]
@@ -152,13 +154,14 @@ def test_nobody_is_told_unless_that_is_wanted(served: Served, channel: grpc.Chan
     assert served.port
 
 
-async def test_a_watch_ends_with_the_service(protos: Any) -> None:
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_watch_ends_with_the_service(protos: Any, server: str) -> None:
     """Nothing keeps a service from stopping; who watches is told why."""
     heard: list[int] = []
     begun = anyio.Event()
 
     async with anyio.create_task_group() as tasks:
-        async with run_kernel(CLASSES, CONFIG) as kernel:
+        async with run_kernel(*on(server)) as kernel:
             port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
 
             def watch() -> None:

@@ -10,19 +10,21 @@ import anyio.from_thread
 import anyio.to_thread
 import grpc
 import pytest
-from grpc_served import CLASSES, CONFIG, Messages, Served
+from grpc_served import SERVERS, Messages, Served, on
 
 from covet_http import HTTP
 from covet_kernel.testing import run_kernel
 
+pytestmark = pytest.mark.parametrize("server", SERVERS)
 
-async def test_a_call_in_flight_is_answered(protos: Messages) -> None:
+
+async def test_a_call_in_flight_is_answered(protos: Messages, server: str) -> None:
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     begun = anyio.Event()
     said: list[str] = []
 
     async with anyio.create_task_group() as tasks:
-        async with run_kernel(CLASSES, CONFIG) as kernel:
+        async with run_kernel(*on(server)) as kernel:
             served = served_by(kernel, protos)
 
             def chat() -> None:
@@ -52,13 +54,15 @@ async def test_a_call_in_flight_is_answered(protos: Messages) -> None:
     assert said == ["ONE", "TWO"]
 
 
-async def test_a_stream_without_an_end_is_told_that_the_service_stops(protos: Messages) -> None:
+async def test_a_stream_without_an_end_is_told_that_the_service_stops(
+    protos: Messages, server: str
+) -> None:
     begun = anyio.Event()
     caught: list[Any] = []
 
     async with anyio.create_task_group() as tasks:
         with pytest.raises(ExceptionGroup, match="in flight"):
-            async with run_kernel(CLASSES, CONFIG, kernel={"drain_timeout": 0.1}) as kernel:
+            async with run_kernel(*on(server), kernel={"drain_timeout": 0.1}) as kernel:
                 served = served_by(kernel, protos)
 
                 def watch() -> None:
