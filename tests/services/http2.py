@@ -29,6 +29,7 @@ class Client:
     """One connection. What comes is kept until it is asked for.
 
     Attributes:
+        fields: Of each answer, by stream.
         reset: Codes by stream.
         interim: Statuses before the final one, by stream.
         goaway: The code of the last one.
@@ -46,17 +47,26 @@ class Client:
         self.ended: set[int] = set()
         self.status: dict[int, int] = {}
         self.trailers: dict[int, list[tuple[bytes, bytes]]] = {}
+        self.fields: dict[int, list[tuple[bytes, bytes]]] = {}
         self.reset: dict[int, int] = {}
         self.interim: dict[int, int] = {}
         self.goaway: int | None = None
         self.closed = False
 
     async def request(
-        self, path: str = "/", method: str = "GET", *, body: bytes | None = b"", more: Any = ()
+        self,
+        path: str = "/",
+        method: str = "GET",
+        *,
+        body: bytes | None = b"",
+        more: Any = (),
+        authority: str = "a",
     ) -> int:
         """Send a request; its body is to follow if it is ``None``."""
         stream = self.h2.get_next_available_stream_id()
-        headers = [(":method", method), (":scheme", "http"), (":authority", "a"), (":path", path)]
+        headers = [
+            (":method", method), (":scheme", "http"), (":authority", authority), (":path", path),
+        ]  # fmt: skip
         self.h2.send_headers(stream, [*headers, *more], end_stream=body == b"")
         if body:
             self.h2.send_data(stream, body, end_stream=True)
@@ -79,6 +89,7 @@ class Client:
 
     def take(self, event: Any) -> None:
         if isinstance(event, h2.events.ResponseReceived):
+            self.fields[event.stream_id] = list(event.headers)
             self.status[event.stream_id] = int(dict(event.headers)[b":status"])
         elif isinstance(event, h2.events.InformationalResponseReceived):
             self.interim[event.stream_id] = int(dict(event.headers)[b":status"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from memory import compiled, request, serving
 from portable import portable
 from pydantic import BaseModel, Field
+from services.http2 import Client
 
 import covet_http as http
 from covet_operations import Conflict, NotFound, RateLimited, operation
@@ -210,8 +211,9 @@ def test_the_same_answers(backend: str, requests: list[Any]) -> None:
     async def main() -> None:
         config = {"max_body_bytes": 1000}
         async with compiled(*OPERATIONS, http=config) as application:
-            async with serving(application) as engine:
+            async with serving(application, engine={"http2": True}) as engine:
                 connection = engine.connect()
+                streams = Client(engine.listener.connect())
                 for method, path, query, body, kind, more in requests:
                     given = {"Content-Length": str(len(body))}
                     given |= {"Content-Type": kind} if kind else {}
@@ -234,9 +236,22 @@ def test_the_same_answers(backend: str, requests: list[Any]) -> None:
                         )
                     assert answer.status == status
                     assert answer.body == expected
-                    assert {k: v for k, v in answer.headers.items() if k not in OURS} == {
-                        k: v for k, v in fields.items() if k not in OURS
-                    }
+                    said = {k: v for k, v in fields.items() if k not in OURS}
+                    assert {k: v for k, v in answer.headers.items() if k not in OURS} == said
+
+                    # And over HTTP/2.
+                    asked = [(name.lower(), value) for name, value in {**given, **more}.items()]
+                    stream = await streams.request(
+                        path + query, method, body=body, more=asked, authority="localhost"
+                    )
+                    with anyio.fail_after(30):
+                        await streams.until_over(stream)
+                    assert streams.status[stream] == status
+                    assert streams.body.get(stream, b"") == expected
+                    found = {k.decode(): v.decode() for k, v in streams.fields[stream]}
+                    assert {k: v for k, v in found.items() if k not in {*OURS, ":status"}} == said
+                    length = answer.headers.get("content-length")
+                    assert found.get("content-length") == length
 
     anyio.run(main, backend=backend)
 
