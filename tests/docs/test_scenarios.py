@@ -14,6 +14,7 @@ SCENARIOS = [page for page in pages() if is_scenario(page.read_text("utf-8"))]
 
 
 @pytest.mark.once
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", SCENARIOS, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_following_the_page_works(page: Path, tmp_path: Path) -> None:
     play(page.read_text("utf-8"), tmp_path)

@@ -19,7 +19,8 @@ from e2e.service import (
     free_port,
 )
 
-PATIENCE = 100.0
+pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
+PATIENCE = 300.0
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 # A whole number may be written 13.0 in JSON Schema; strict models want 13.
 STRICT = "positive_data_acceptance"
@@ -57,14 +58,12 @@ def generate(service: Service, folder: Path, left_out: str, examples: int, *more
     assert "Traceback" not in service.output
 
 
-@pytest.mark.once
 def test_the_bookshop(tmp_path: Path) -> None:
     folder = copy_example(tmp_path / "bookshop")
     with bookshop(folder, "asyncio", CONTRACT) as service:
         generate(service, tmp_path, STRICT, 20)
 
 
-@pytest.mark.once
 def test_inputs_and_answers_of_every_kind(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("kinds.py"), tmp_path / "kinds.py")
     path, port = tmp_path / "covet.toml", free_port()

@@ -395,7 +395,7 @@ def test_a_real_server_does_not_start_what_is_wrong(folder: Path) -> None:
             "COVET_PLUGINS__HTTP__PROT": "1",
         },
         capture_output=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert ran.returncode != 0

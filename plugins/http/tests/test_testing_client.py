@@ -432,7 +432,7 @@ async def test_each_answer_is_shown_to_whoever_asked(http_server: str) -> None:
 
 
 async def test_a_connection_that_the_server_closed_while_idle_is_not_used(http_server: str) -> None:
-    config = {"http": {"keep_alive_timeout": 0.02}}
+    config = {"http": {"keep_alive_timeout": 0.5}}
     async with run_service(find, server=http_server, config=config) as client:
         assert (await client.get("/books/1")).status == 200
         (waiting,) = client._idle
