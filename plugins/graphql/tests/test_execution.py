@@ -154,7 +154,7 @@ def same(ours: Any, theirs: Any) -> bool:
 @pytest.mark.once
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("share", [0.0, 0.2])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**64))
 def test_answers_are_those_of_graphql_core(backend: str, share: float, seed: int) -> None:
     dice = Random(seed)

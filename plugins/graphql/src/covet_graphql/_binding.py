@@ -16,6 +16,8 @@ MUTATION: Final = "Mutation"
 SUBSCRIPTION: Final = "Subscription"
 LOADER: Final = "loader"
 """In place of a type: an operation that loads many values at once, and is no field."""
+ENTITY: Final = "entity"
+"""In place of a type: an operation that finds a model by its key, for a gateway."""
 
 
 class GraphqlBinding(TransportBinding):
@@ -27,6 +29,7 @@ class GraphqlBinding(TransportBinding):
         field: Its name in the schema.
         nullable: Whether it may be null; ``None``: as the annotation says.
         complexity: What it costs, without what is selected below it.
+        entity: The model that an `ENTITY` finds.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"unary", "server_stream"})
@@ -36,6 +39,7 @@ class GraphqlBinding(TransportBinding):
     field: str
     nullable: bool | None = None
     complexity: int = 1
+    entity: type | None = None
 
     def check(self, operation: Operation) -> Iterable[str]:
         if not is_name(self.field):

@@ -33,7 +33,7 @@ class GraphqlConfig(PluginConfig):
     introspection: bool = Field(
         False, description="Whether clients may ask for the schema; tools and the page need it."
     )
-    graphiql: bool = Field(
+    explorer: bool = Field(
         False, description="Whether browsers that ask for the path get a page to try queries on."
     )
     max_query_length: PositiveInt = Field(

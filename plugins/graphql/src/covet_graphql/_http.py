@@ -111,6 +111,11 @@ class Endpoint:
         return _sent(answer, media_type, status)
 
     async def _get(self, request: http.Request) -> http.Content:
+        if self._config.explorer and not request.query_string and wants_page(request):
+            from covet_graphql._explorer import POLICY, page
+
+            request.response.set("content-security-policy", POLICY)
+            return http.Content(page(self._config.path, self._config.stream_path), "text/html")
         media_type = self._media_type(request)
         if media_type is None:
             return _not_acceptable()
@@ -168,6 +173,11 @@ class Endpoint:
     def _media_type(request: http.Request) -> str | None:
         line = request.header_list(b"accept")
         return chosen(line.decode("latin-1"))
+
+
+def wants_page(request: http.Request) -> bool:
+    """Whether a browser asks for something to look at."""
+    return b"text/html" in request.header_list(b"accept")
 
 
 def held(*functions: Any) -> object:

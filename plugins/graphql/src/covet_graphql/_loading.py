@@ -37,7 +37,7 @@ class Loading(Generic[V]):
     """A value that comes with the next batch. Returned from a field it costs no task; it can be awaited.
 
     Args:
-        loaded: The loader's part of the request.
+        batch: The keys it is loaded with.
         key: Whose value it is.
     """
 
@@ -54,6 +54,7 @@ class Loading(Generic[V]):
 
     @property
     def batch(self) -> _Batch:
+        """The keys it is loaded with."""
         return self._batch
 
     def value(self) -> V:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Concatenate, Final, NewType, TypeAlias, TypeVar
 
-from covet_graphql._binding import LOADER, MUTATION, PROTOCOL, QUERY, SUBSCRIPTION, GraphqlBinding
+from covet_graphql._binding import (
+    ENTITY,
+    LOADER,
+    MUTATION,
+    PROTOCOL,
+    QUERY,
+    SUBSCRIPTION,
+    GraphqlBinding,
+)
 from covet_graphql._loading import Loader
 from covet_graphql._names import camel
 from covet_kernel.contracts import Effect, Record
@@ -20,6 +28,7 @@ _Loads: TypeAlias = Callable[Concatenate[list[K], ...], Awaitable[Sequence[V]]]
 METHOD: Final = "__covet_graphql_field__"
 INTERFACE: Final = "__covet_graphql_interface__"
 NAMED: Final = "__covet_graphql_name__"
+KEYS: Final = "__covet_graphql_keys__"
 
 
 ID = NewType("ID", str)
@@ -147,6 +156,44 @@ def loader(*, deadline: float | None = None) -> Callable[[_Loads[K, V]], Loader[
             deadline=deadline,
             of=LOADER,
             field=function.__name__,
+        )
+        return mark(binding, effect="read")(function)
+
+    return decorate
+
+
+def key(*fields: str) -> Callable[[C], C]:
+    """Make a model an entity that other subgraphs may refer to, by these fields.
+
+    Args:
+        fields: Their names in the schema; each argument of several with blanks between them is a key.
+    """
+
+    def decorate(cls: C) -> C:
+        setattr(cls, KEYS, (cls.__qualname__, fields))
+        return cls
+
+    return decorate
+
+
+def entity(of: type, *, deadline: float | None = None) -> Callable[[F], F]:
+    """Make a function find a model by its key, for the gateway of a federation.
+
+    It takes the fields of the key, and returns the model or ``None``.
+
+    Args:
+        of: The model, which has a `key`.
+        deadline: Seconds a call may take.
+    """
+
+    def decorate(function: F) -> F:
+        binding = GraphqlBinding(
+            protocol=PROTOCOL,
+            address=f"{ENTITY} {of.__name__}",
+            deadline=deadline,
+            of=ENTITY,
+            field=function.__name__,
+            entity=of,
         )
         return mark(binding, effect="read")(function)
 

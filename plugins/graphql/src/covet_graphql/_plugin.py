@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import covet_http as http
 from covet_graphql._binding import GraphqlBinding
 from covet_graphql._codec import codec
 from covet_graphql._config import GraphqlConfig
@@ -31,6 +33,7 @@ class Graphql(Plugin[GraphqlConfig]):
 
     def __init__(self, config: GraphqlConfig) -> None:
         super().__init__(config)
+        self._directory = Path()
         self._subscriptions = Subscriptions()
         self._endpoint = Endpoint(config)
         self._sockets = SocketEndpoint(config, self._endpoint)
@@ -40,6 +43,7 @@ class Graphql(Plugin[GraphqlConfig]):
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         """Have a schema for every phase."""
         pipeline = ctx.require(OPERATIONS)
+        self._directory = ctx.directory
         trusted = None
         if self.config.trusted_documents:
             from covet_graphql._persisted import read_trusted
@@ -71,16 +75,24 @@ class Graphql(Plugin[GraphqlConfig]):
         trusted: dict[str, str] | None,
     ) -> Service:
         # The library takes longer to import than everything else in a small service.
-        from covet_graphql._schema import build
+        from covet_graphql._making import served
         from covet_graphql._service import Service
 
-        return Service(build(endpoints), pipeline, self.config, trusted)
+        made = served(endpoints, self.config, self._directory)
+        return Service(made, pipeline, self.config, trusted)
+
+    def covet_http_fixed(self) -> Iterable[http.Fixed]:
+        """The files of the page."""
+        if self.config.explorer:
+            from covet_graphql._explorer import files
+
+            yield from files(self.config)
 
     def covet_contract_documents(self) -> Iterable[ContractDocument]:
         """The schema, as ``schema.graphql``."""
         from covet_graphql._contract import render
 
-        yield ContractDocument(kind="graphql", render=render)
+        yield ContractDocument(kind="graphql", render=partial(render, config=self.config))
 
     def covet_operations(self) -> Iterable[Operation]:
         """What takes requests."""

@@ -20,7 +20,7 @@ from graphql import (
     GraphQLString,
 )
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from covet_graphql._marks import ID, Scalar
 
@@ -115,3 +115,8 @@ def names_of_members(kind: type[Enum]) -> dict[Any, str]:
         except TypeError:  # a value that cannot be hashed is only known by its member
             continue
     return found
+
+
+def plain_json(value: Any) -> Any:
+    """What JSON holds of a value."""
+    return from_json(to_json(value, fallback=str))

@@ -16,8 +16,10 @@ from graphql import (
     validate_schema,
 )
 
-from covet_graphql._binding import LOADER, MUTATION, QUERY, SUBSCRIPTION, GraphqlBinding
+from covet_graphql._binding import ENTITY, LOADER, MUTATION, QUERY, SUBSCRIPTION, GraphqlBinding
 from covet_graphql._call import FieldCall
+from covet_graphql._federation import Federation
+from covet_graphql._fields import OperationField, run_field
 from covet_graphql._loading import Batch
 from covet_graphql._resolvers import Resolver
 from covet_graphql._types import CODE, Given, Types
@@ -29,40 +31,6 @@ if TYPE_CHECKING:
     from covet_graphql._run import Run
 
 ROOTS: Final = (QUERY, MUTATION, SUBSCRIPTION)
-
-
-class OperationField:
-    """A field that is an operation: everything around an operation is around it.
-
-    Attributes:
-        endpoint: The operation at this field.
-    """
-
-    __slots__ = ("endpoint",)
-
-    def __init__(self, endpoint: Endpoint[GraphqlBinding]) -> None:
-        self.endpoint = endpoint
-
-    def __call__(self, source: Any, arguments: Mapping[str, Any], run: Run) -> Any:
-        endpoint = self.endpoint
-        call = FieldCall(endpoint.operation, endpoint.binding, run, arguments, source)
-        return run_field(endpoint, call, run)
-
-
-async def run_field(endpoint: Endpoint[GraphqlBinding], call: FieldCall, run: Run) -> Any:
-    """Run an operation for a field, within the time of the request it is part of.
-
-    Raises:
-        OperationError: It failed.
-    """
-    call.principal = run.principal
-    call.deadline = run.caller.deadline
-    try:
-        return await endpoint.run(call)
-    finally:
-        if call.principal is not None:
-            # One request has one caller: the next field need not find out again.
-            run.principal = call.principal
 
 
 class Served:
@@ -135,8 +103,12 @@ class Served:
         return print_schema(self.schema)
 
 
-def build(endpoints: Sequence[Endpoint[GraphqlBinding]]) -> Served:
+def build(endpoints: Sequence[Endpoint[GraphqlBinding]], *, federated: bool = False) -> Served:
     """The schema that operations and their models make.
+
+    Args:
+        endpoints: The operations.
+        federated: Whether it is a subgraph of a federation.
 
     Raises:
         ConfigurationError: A type of theirs is nothing a schema can say, or two fields have one name.
@@ -152,16 +124,24 @@ def build(endpoints: Sequence[Endpoint[GraphqlBinding]]) -> Served:
                 "there is no query, and a schema needs one.",
                 fix="Decorate an operation that reads with @graphql.query().",
             )
-        made = {
-            name: GraphQLObjectType(name, fields) if fields else None
-            for name, fields in roots.items()
-        }
-        more = types.complete()
-        schema = GraphQLSchema(made[QUERY], made[MUTATION], made[SUBSCRIPTION], types=more)
+        federation = Federation(types, endpoints) if federated else None
+        if federation is not None:
+            # What it is without them is what it tells of itself.
+            federation.describe(_schema_of(types, roots))
+            roots[QUERY] |= federation.fields()
+        schema = _schema_of(types, roots)
     except (TypeError, GraphQLError) as error:
         raise _cause(error) from error
     _check(schema)
     return Served(schema, types.resolvers, types.costs, types.classes, endpoints)
+
+
+def _schema_of(types: Types, roots: Mapping[str, dict[str, GraphQLField]]) -> GraphQLSchema:
+    made = {
+        name: GraphQLObjectType(name, fields) if fields else None for name, fields in roots.items()
+    }
+    more = types.complete()
+    return GraphQLSchema(made[QUERY], made[MUTATION], made[SUBSCRIPTION], types=more)
 
 
 def _check(schema: GraphQLSchema) -> None:
@@ -176,7 +156,7 @@ def _add(
     types: Types, roots: dict[str, dict[str, GraphQLField]], endpoint: Endpoint[GraphqlBinding]
 ) -> None:
     binding = endpoint.binding
-    if binding.of == LOADER:
+    if binding.of in (LOADER, ENTITY):
         return
     if isinstance(binding.of, type):
         owner = binding.of
@@ -192,13 +172,6 @@ def _add(
             place=endpoint.operation.name,
             valid=[*ROOTS],
             fix="Name the class itself: @graphql.resolver(Book).",
-        )
-    if binding.field in fields:
-        raise ConfigurationError(
-            CODE,
-            f"two operations are {binding.address}.",
-            place=endpoint.operation.name,
-            fix="Give one another name.",
         )
     fields[binding.field] = _made(types, endpoint, binding.of)
 

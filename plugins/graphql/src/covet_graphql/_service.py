@@ -17,6 +17,7 @@ from covet_graphql._documents import (
     is_subscription,
 )
 from covet_graphql._errors import failed, refused
+from covet_graphql._fields import run_field
 from covet_graphql._persisted import Persisted
 from covet_graphql._request import (
     Answer,
@@ -26,7 +27,7 @@ from covet_graphql._request import (
     of_operation,
 )
 from covet_graphql._run import Run
-from covet_graphql._schema import Served, run_field
+from covet_graphql._schema import Served
 from covet_kernel.contracts import Call
 from covet_operations import Internal, OperationError, Pipeline
 

@@ -34,7 +34,6 @@ from graphql import (
     GraphQLUnionType,
 )
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
 
 from covet_graphql._loading import Load, Loading
 from covet_graphql._marks import Method, Scalar, Union
@@ -54,7 +53,7 @@ from covet_graphql._models import (
 )
 from covet_graphql._names import camel, is_name
 from covet_graphql._resolvers import MethodField, Read, Resolver
-from covet_graphql._scalars import BUILT_IN, JSON, KNOWN, VOID, names_of_members, scalar
+from covet_graphql._scalars import BUILT_IN, JSON, KNOWN, VOID, names_of_members, plain_json, scalar
 from covet_kernel import ConfigurationError
 
 _LISTS: Final = (list, tuple, set, frozenset, Sequence, Collection, Iterable)
@@ -222,7 +221,7 @@ class Types:
         if found is None:
             name = name_of(kind)
             self._take(name, kind, name)
-            values = {each.name: GraphQLEnumValue(_plain_json(each.value)) for each in kind}
+            values = {each.name: GraphQLEnumValue(plain_json(each.value)) for each in kind}
             found = GraphQLEnumType(name, values, description=describe(kind))
             found.extensions["covet"] = names_of_members(kind)
             self._leaves[kind] = found
@@ -322,6 +321,20 @@ class Types:
     def _method(
         self, owner: str, said: Method, function: Callable[..., Any], place: str
     ) -> GraphQLField:
+        made, given, returned = self.method(said, function)
+        self.resolvers[owner, said.name] = made
+        if said.complexity != 1:
+            self.costs[owner, said.name] = said.complexity
+        text = inspect.getdoc(function)
+        return GraphQLField(
+            self.output(returned, place),
+            args=self.arguments(given, place),
+            description=" ".join(text.partition("\n\n")[0].split()) if text else None,
+        )
+
+    @staticmethod
+    def method(said: Method, function: Callable[..., Any]) -> tuple[MethodField, list[Given], Any]:
+        """What resolves a method that is a field, what it takes of the client, and what it gives."""
         hints = typing.get_type_hints(function, include_extras=True)
         given: list[Given] = []
         load = ""
@@ -335,15 +348,8 @@ class Types:
                 Given(parameter.name, annotation, required, None if required else parameter.default)
             )
         adapters = {each.name: TypeAdapter(each.type) for each in given}
-        self.resolvers[owner, said.name] = MethodField(function, adapters, load)
-        if said.complexity != 1:
-            self.costs[owner, said.name] = said.complexity
-        text = inspect.getdoc(function)
-        return GraphQLField(
-            self.output(_returned(hints.get("return", Any)), place),
-            args=self.arguments(given, place),
-            description=" ".join(text.partition("\n\n")[0].split()) if text else None,
-        )
+        made = MethodField(function, adapters, load)
+        return made, given, _returned(hints.get("return", Any))
 
     def _input_object(self, base: type) -> GraphQLInputObjectType:
         found = self._inputs.get(base)
@@ -448,10 +454,6 @@ def _default_of(default: Any, annotation: Any) -> GraphQLDefaultInput | None:
     if isinstance(default, list | tuple) and not default:
         return GraphQLDefaultInput([])
     return None
-
-
-def _plain_json(value: Any) -> Any:
-    return from_json(to_json(value, fallback=str))
 
 
 def _unknown(base: Any, place: str) -> ConfigurationError:
