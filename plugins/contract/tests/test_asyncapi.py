@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncapi_shop import CHANGES, PLACED, Placed, Room, Shop, documents
+from npm_judge import judged as judged_by_npm
 from pydantic import ValidationError
-from services.embedded_postgres import NotFetchedError
-from services.node import node, packages
 
 import covet_http as http
 from covet_http import Http
@@ -28,8 +25,6 @@ from covet_operations import (
     operation,
     operations_of,
 )
-
-NPM = Path(__file__).with_name("npm")
 
 
 class Nothing(Plugin[None]): ...
@@ -58,22 +53,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What the parser of AsyncAPI's own people finds in a good document and in a bad one."""
     text = documents(tmp_path_factory.mktemp("good"), Shop, Keys)["asyncapi.json"]
     bad = text.replace('"action": "receive"', '"action": "take"', 1)
-    try:
-        program, modules = node(), packages(NPM)
-    except NotFetchedError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
-    done = subprocess.run(
-        [program, str(NPM / "judge.mjs"), str(modules)],
-        input=json.dumps([text, bad]),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = judged_by_npm("asyncapi.mjs", [text, bad])
     return found
 
 
