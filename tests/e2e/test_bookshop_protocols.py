@@ -21,8 +21,6 @@ CHANGES = {
 MORE = """
 [plugins.grpc]
 
-[plugins.contract]
-
 [plugins.hypercorn]
 http2 = true
 """
