@@ -28,10 +28,3 @@ def server(request: pytest.FixtureRequest) -> str:
     """The id of each HTTP server in turn."""
     name: str = request.param
     return name
-
-
-@pytest.fixture(params=["hypercorn"])
-def socket_server(request: pytest.FixtureRequest) -> str:
-    """The id of each HTTP server that speaks WebSocket, in turn."""
-    name: str = request.param
-    return name

@@ -73,8 +73,8 @@ async def test_graphql_sse(script: Path, server: str) -> None:
     assert found["single"]["invalid"]["items"] == []
 
 
-async def test_graphql_ws(script: Path, socket_server: str) -> None:
-    async with listening(socket_server) as url:
+async def test_graphql_ws(script: Path, server: str) -> None:
+    async with listening(server) as url:
         found = (await clients(script, url, "ws"))["ws"]
         await until(lambda: len(shop.ENDED) == 6)
     check_streams(found)

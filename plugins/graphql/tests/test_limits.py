@@ -150,4 +150,7 @@ async def test_documents_that_are_kept_are_bounded() -> None:
     for each in range(50):
         documents.get(f"query Q{each} {{ a }}")
     assert len(documents._kept) == 5
+    for each in range(30):
+        documents.get(f"query L{each} {{ a }} #" + "x" * 40_000)
+    assert sum(map(len, documents._kept)) <= 250_000
     assert documents.get("query Q49 { a }") is documents.get("query Q49 { a }")

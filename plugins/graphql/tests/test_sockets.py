@@ -17,7 +17,6 @@ from covet_graphql._socket import _credentials
 from covet_http import WebSocketClosed
 from covet_http.testing import WebSocketSession
 
-SERVER = "hypercorn"
 PROTOCOL = ("graphql-transport-ws",)
 ARRIVALS = "subscription { arrivals { id } }"
 ENDLESS = "subscription { arrivals(pause: 3600) { id } }"
@@ -25,7 +24,7 @@ ENDLESS = "subscription { arrivals(pause: 3600) { id } }"
 
 @asynccontextmanager
 async def socket(
-    server: str = SERVER, init: Any = None, subprotocols: tuple[str, ...] = PROTOCOL, **config: Any
+    server: str = "auto", init: Any = None, subprotocols: tuple[str, ...] = PROTOCOL, **config: Any
 ) -> AsyncIterator[WebSocketSession]:
     async with (
         serving(server=server, **config) as client,
@@ -48,8 +47,8 @@ async def closed(session: WebSocketSession) -> tuple[int | None, str]:
     return session.close_code, session.close_reason
 
 
-async def test_a_conversation(socket_server: str) -> None:
-    async with socket(socket_server) as session:
+async def test_a_conversation(server: str) -> None:
+    async with socket(server) as session:
         assert session.subprotocol == PROTOCOL[0]
         await session.send_json({"type": "ping", "payload": {"a": 1}})
         assert await session.receive_json() == {"type": "pong", "payload": {"a": 1}}
@@ -78,8 +77,8 @@ async def test_a_conversation(socket_server: str) -> None:
         ]
 
 
-async def test_a_client_ends_an_operation(socket_server: str) -> None:
-    async with socket(socket_server) as session:
+async def test_a_client_ends_an_operation(server: str) -> None:
+    async with socket(server) as session:
         await subscribe(session, "a", ENDLESS)
         await session.receive_json()
         await session.send_json({"id": "a", "type": "complete"})
@@ -90,8 +89,8 @@ async def test_a_client_ends_an_operation(socket_server: str) -> None:
 
 
 @pytest.mark.parametrize("politely", [True, False])
-async def test_a_client_that_leaves_ends_its_sources(socket_server: str, politely: bool) -> None:
-    async with serving(server=socket_server) as client:
+async def test_a_client_that_leaves_ends_its_sources(server: str, politely: bool) -> None:
+    async with serving(server=server) as client:
         async with client.websocket("/graphql", subprotocols=PROTOCOL) as session:
             await session.send_json({"type": "connection_init"})
             for name in ("a", "b"):
@@ -149,16 +148,16 @@ async def test_a_client_of_another_protocol_is_told_so() -> None:
             assert (await closed(session))[0] == 4406
 
 
-async def test_a_client_that_does_not_greet_is_not_waited_for(socket_server: str) -> None:
+async def test_a_client_that_does_not_greet_is_not_waited_for(server: str) -> None:
     # bad input 61
-    async with socket(socket_server, init=False, init_timeout=0.01) as session:
+    async with socket(server, init=False, init_timeout=0.01) as session:
         await session.send_json({"type": "ping"})
         assert (await closed(session))[0] == 4408
 
 
-async def test_operations_of_one_socket_are_bounded(socket_server: str) -> None:
+async def test_operations_of_one_socket_are_bounded(server: str) -> None:
     # bad input 61
-    async with socket(socket_server, max_subscriptions=3) as session:
+    async with socket(server, max_subscriptions=3) as session:
         for each in range(300):
             await subscribe(session, str(each), ENDLESS)
         got = [await session.receive_json() for _ in range(300)]
@@ -176,7 +175,7 @@ async def test_what_is_shown_behind_the_handshake_counts_if_nothing_was_before()
     ):
         headers = {"authorization": header} if header else {}
         async with (
-            serving(server=SERVER) as client,
+            serving() as client,
             client.websocket("/graphql", subprotocols=PROTOCOL, headers=headers) as session,
         ):
             payload = {"authorization": said} if said else None
@@ -188,7 +187,7 @@ async def test_what_is_shown_behind_the_handshake_counts_if_nothing_was_before()
 
 
 async def test_a_page_of_another_site_cannot_open_one() -> None:
-    async with serving(server=SERVER) as client:
+    async with serving() as client:
         headers = {"origin": "https://evil.example"}
         raw = await client.get(
             "/graphql",

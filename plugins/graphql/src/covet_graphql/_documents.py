@@ -28,7 +28,10 @@ from covet_graphql._plan import Plan, condition_variables
 from covet_graphql._request import BadRequestError
 from covet_graphql._schema import Served
 
-_MOST_PLANS: Final = 16
+_MOST_PLANS: Final = 4
+"""Of one document: each combination of the variables of ``@skip`` and ``@include`` is another."""
+_MOST_TEXT: Final = 250_000
+"""Characters of all documents that are kept: each of them costs some 300 bytes once it is parsed."""
 _MOST_FAULTS: Final = 10
 _NONE: Final = VariableValues({}, {})
 
@@ -128,6 +131,7 @@ class Documents:
         self._served = served
         self._config = config
         self._kept: OrderedDict[str, Document] = OrderedDict()
+        self._text = 0
         self._rules = list(specified_rules)
         if not config.introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
@@ -145,8 +149,9 @@ class Documents:
             return found
         found = self._read(text)
         kept[text] = found
-        if len(kept) > self._config.max_documents:
-            kept.popitem(last=False)
+        self._text += len(text)
+        while len(kept) > self._config.max_documents or self._text > _MOST_TEXT:
+            self._text -= len(kept.popitem(last=False)[0])
         return found
 
     def _read(self, text: str) -> Document:
