@@ -16,6 +16,8 @@ from typing import Any
 
 import anyio
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 import covet_http as http
 from covet_http import Message, StartupFailedError
@@ -41,6 +43,13 @@ async def who(request: http.Request) -> list[str | None]:
 
 @http.get("/closed/")
 async def closed() -> None: ...
+
+
+@http.websocket("/rooms/{room}")
+async def room(socket: http.WebSocket, room: int) -> None:
+    await socket.accept()
+    async for message in socket:
+        await socket.send(f"{room}: {message}")
 
 
 @http.get("/slow")
@@ -353,10 +362,13 @@ def exchange(port: int, raw: bytes) -> tuple[int, bytes]:
 
 
 SERVERS = {
-    "uvicorn": ("uvicorn", "service:app", "--port", "{port}", "--log-level", "warning"),
+    "uvicorn": (
+        "uvicorn", "service:app", "--port", "{port}", "--log-level", "warning",
+        "--ws", "websockets-sansio",
+    ),
     "hypercorn": ("hypercorn", "service:app", "--bind", "127.0.0.1:{port}"),
     "hypercorn-trio": ("hypercorn", "service:app", "--bind", "127.0.0.1:{port}", "-k", "trio"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.once
@@ -382,6 +394,18 @@ def test_a_real_server(server: str, folder: Path) -> None:
             # bad input 38
             status, said = get(target)
             assert (status, b"location:" in said.lower()) == (404, False)
+        with connect(f"ws://127.0.0.1:{port}/rooms/3") as ws:
+            for text in ("a", "b" * 100_000):
+                ws.send(text)
+                assert ws.recv() == f"3: {text}"
+        for path, origin, refused in (
+            ("/none", None, {403, 404}),
+            ("/rooms/3", "https://x", {403}),
+        ):
+            with pytest.raises(InvalidStatus) as raised:
+                with connect(f"ws://127.0.0.1:{port}{path}", origin=origin):  # type: ignore[arg-type]
+                    pass
+            assert raised.value.response.status_code in refused
 
 
 @pytest.mark.once

@@ -41,9 +41,10 @@ from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._unversioned import unversioned
 from covet_http._websocket._handshake import HandshakeRequest
+from covet_http._websocket._open import WebSocketCounts
 from covet_http._websocket._socket import WebSocket
 from covet_kernel import Command, ConfigurationError, Context, Plugin, Serving, installed
-from covet_kernel.contracts import KEY_VALUE, Capability, Interceptor, Operation, Record
+from covet_kernel.contracts import KEY_VALUE, Capability, Interceptor, Metric, Operation, Record
 from covet_operations import (
     OPERATIONS,
     Codec,
@@ -103,6 +104,7 @@ class Http(Plugin[HttpConfig]):
         self._document = ServedDocument(config)
         self._contract: Contract | None = None
         self._directory = Path()
+        self._websocket_counts = WebSocketCounts()
 
     @property
     def implies(self) -> Sequence[str]:
@@ -134,6 +136,10 @@ class Http(Plugin[HttpConfig]):
 
             operations += configured(self.config.static, self._directory)
         return operations
+
+    def covet_metrics(self) -> Iterable[Metric]:
+        """What is counted of WebSockets, whatever the server."""
+        return self._websocket_counts.metrics()
 
     def covet_commands(self) -> Iterable[Command]:
         from covet_http._openapi._command import openapi_command
@@ -254,7 +260,8 @@ class Http(Plugin[HttpConfig]):
         from covet_http._websocket._compile import WebSockets
 
         config, cors = self.config.websocket, self.config.cors
-        return WebSockets(serving, pipeline, decoding, problems, config, cors)
+        counts = self._websocket_counts
+        return WebSockets(serving, pipeline, decoding, problems, config, cors, counts)
 
     def _begin_contract(self) -> Contract | None:
         """What checks the answers of the phase that begins; what broke it before stays known."""

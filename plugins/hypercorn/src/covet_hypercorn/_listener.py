@@ -299,8 +299,8 @@ def _address(raw: Any) -> Address:
 
 async def unavailable(scope: Scope, receive: Receive, send: Send) -> None:
     """What requests hear that arrived for an application that is going away."""
-    if scope["type"] == "http":
-        headers = [(b"content-length", b"0"), (b"retry-after", b"1")]
-        start: Message = {"type": "http.response.start", "status": 503, "headers": headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": b""})
+    kind = "websocket.http" if scope["type"] == "websocket" else "http"
+    headers = [(b"content-length", b"0"), (b"retry-after", b"1")]
+    start: Message = {"type": f"{kind}.response.start", "status": 503, "headers": headers}
+    await send(start)
+    await send({"type": f"{kind}.response.body", "body": b""})

@@ -77,7 +77,7 @@ class RequestIds:
         return os.urandom(16).hex().encode("ascii")
 
     def bind(self, operation: Operation, binding: Binding) -> Layer | None:
-        if binding.protocol != "http":
+        if binding.protocol not in ("http", "websocket"):
             return None
 
         def begin(call: Call) -> None:

@@ -14,7 +14,7 @@ from covet_http._router import Router
 from covet_http._websocket._binding import WebSocketBinding
 from covet_http._websocket._config import WebSocketConfig
 from covet_http._websocket._dispatch import WebSocketDispatcher
-from covet_http._websocket._open import OpenWebSockets
+from covet_http._websocket._open import OpenWebSockets, WebSocketCounts
 from covet_http._websocket._origins import Origins
 from covet_http._websocket._route import WebSocketRoute
 from covet_kernel import ConfigurationError
@@ -38,6 +38,7 @@ class WebSockets:
         problems: Renders errors.
         config: What they may cost; the defaults unless given.
         cors: Whose pages may read answers, and open WebSockets.
+        counts: What is counted of all phases.
 
     Raises:
         ConfigurationError: Two have one path; several conflicts as one group.
@@ -51,10 +52,11 @@ class WebSockets:
         problems: Problems,
         config: WebSocketConfig | None,
         cors: CorsConfig | None,
+        counts: WebSocketCounts | None = None,
     ) -> None:
         config = config or WebSocketConfig()
         self._limits = config.channel_limits
-        self._open = OpenWebSockets(config.max_connections, config.close_timeout)
+        self._open = OpenWebSockets(config.max_connections, config.close_timeout, counts)
         self._problems = problems
         self._everywhere = (*config.origins, *(cors.origins if cors is not None else ()))
         self._origins: dict[tuple[str, ...], Origins] = {}

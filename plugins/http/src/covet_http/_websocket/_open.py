@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from covet_http._websocket._closed import GOING_AWAY, SERVICE_RESTART
+from covet_http._websocket._closed import GOING_AWAY, NORMAL, SERVICE_RESTART
+from covet_kernel.contracts import Metric
 from covet_operations import Endpoint, Unavailable
 
 if TYPE_CHECKING:
@@ -16,11 +18,72 @@ if TYPE_CHECKING:
     from covet_http._websocket._handshake import HandshakeRequest
 
 
+_OWN: Final = 3000
+
+
+class WebSocketCounts:
+    """What is counted of all phases.
+
+    Attributes:
+        open: How many handlers run.
+        closed: How many WebSockets have ended, by the code they were closed with.
+        refused: Handshakes that no handler has accepted.
+        crowded: Handshakes for which there was no room.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.closed: dict[int, int] = {}
+        self.refused = 0
+        self.crowded = 0
+
+    def note(self, request: HandshakeRequest, channel: Channel) -> None:
+        """One has ended."""
+        if not request.websocket.accepted:
+            self.refused += 1
+            return
+        code = channel.close_code or NORMAL
+        # Of an application's own codes there are thousands, and a client chooses among them.
+        code = min(_OWN, code)
+        self.closed[code] = self.closed.get(code, 0) + 1
+
+    def metrics(self) -> Iterable[Metric]:
+        """The same, as they are asked for."""
+        yield Metric(
+            name="http.websockets",
+            kind="gauge",
+            read=lambda: [((), float(self.open))],
+            help="Handlers of WebSockets that run.",
+        )
+        yield Metric(
+            name="http.websockets.closed",
+            kind="counter",
+            labels=("code",),
+            read=lambda: [((str(code),), float(n)) for code, n in sorted(self.closed.items())],
+            help="WebSockets that have ended, by the code they were closed with.",
+        )
+        for name, count, said in (
+            ("refused", lambda: self.refused, "Handshakes that no handler has accepted."),
+            ("crowded", lambda: self.crowded, "Handshakes for which there was no room."),
+        ):
+            yield Metric(
+                name=f"http.websockets.{name}",
+                kind="counter",
+                read=partial(_alone, count),
+                help=said,
+            )
+
+
+def _alone(count: Callable[[], int]) -> list[tuple[tuple[str, ...], float]]:
+    return [((), float(count()))]
+
+
 class OpenWebSockets:
     """Knows every WebSocket whose handler runs.
 
     Args:
         max_connections: How many there may be.
+        counts: What is counted whatever the phase.
         close_timeout: Seconds a handler has to end once its WebSocket is closed. Then its operation's
             ``on_disconnect`` decides: it is cancelled, told, or left alone.
 
@@ -28,7 +91,10 @@ class OpenWebSockets:
         draining: Whether the phase ends: handshakes are refused.
     """
 
-    def __init__(self, max_connections: int, close_timeout: float) -> None:
+    def __init__(
+        self, max_connections: int, close_timeout: float, counts: WebSocketCounts | None = None
+    ) -> None:
+        self._counts = counts or WebSocketCounts()
         self._most = max_connections
         self._patience = close_timeout
         self._open: dict[HandshakeRequest, tuple[Channel, Endpoint[Any]]] = {}
@@ -56,8 +122,10 @@ class OpenWebSockets:
         if self.draining:
             raise Unavailable("the service is stopping")
         if len(self._open) >= self._most:
+            self._counts.crowded += 1
             raise Unavailable("there are too many WebSockets")
         self._open[request] = channel, endpoint
+        self._counts.open += 1
         channel.on_closed = lambda: self._closing(request)
         if channel.close_code is not None:
             self._closing(request)
@@ -65,6 +133,8 @@ class OpenWebSockets:
             yield
         finally:
             channel.on_closed = None
+            self._counts.note(request, channel)
+            self._counts.open -= 1
             del self._open[request]
             self._closed.pop(request, None)
 
