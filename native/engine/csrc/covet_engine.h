@@ -364,7 +364,7 @@ int cv_routes_set_answer(cv_routes *routes, int leaf, const char *method, int an
 typedef struct cv_folder_options {
     const char *path; /* of the folder; it may lead through links, what is below may not */
     const char *index; /* of a folder below it: a relative name */
-    const char *fallback; /* Python answers where nothing is found, with this file or with 404 */
+    const char *fallback; /* what clients get that want a page, where nothing is found */
     const char *cache, *page_cache; /* Cache-Control of files, and of the index */
     const char *fields; /* of every answer, as in CV_REPLY */
     size_t fields_size;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "date.h"
+#include "file_accept.h"
 #include "file_codings.h"
 #include "file_conditions.h"
 #include "file_name.h"
@@ -160,9 +161,17 @@ static int instead(const asked *is, cv_match *match, int answer)
     return 0;
 }
 
-static int missing(const asked *is, cv_match *match)
+/* What browsers get that go to a page which is no file. */
+static enum cv_lookup find_fallback(const asked *is, char name[CV_FILE_NAME], cv_file_reply *reply)
 {
-    return *is->folder->fallback ? 0 : instead(is, match, is->folder->missing);
+    cv_span accept = is->conditions.accept;
+    int wants = cv_accepts_page(is->at + accept.at, accept.size);
+    if (wants <= 0)
+        return wants < 0 ? CV_TROUBLE : CV_MISSING;
+    strcpy(name, is->folder->fallback);
+    reply->cache = is->folder->page_cache;
+    enum cv_lookup found = find_variant(is, name, reply);
+    return found == CV_IS_FOLDER ? CV_MISSING : found;
 }
 
 /* The file that answers, and as what. Returns CV_IS_FOLDER where a slash is missing. */
@@ -198,18 +207,20 @@ int cv_file_decide(cv_core *core, const uint8_t *at, const cv_head *head, cv_mat
     if ((head->flags & CV_HEAD_QUERY) && !folder->queries)
         return 0;
     enum cv_name_kind kind = cv_file_name(at + path.at, path.size, folder->hidden, name);
-    if (kind == CV_NAME_UNSAFE)
-        return missing(&is, match);
     if (kind == CV_NAME_LONG || !cv_conditions_read(at, head, &is.conditions))
         return 0;
     cv_span codings = is.conditions.accept_encoding;
     if (folder->precompressed && codings.at)
         is.coding_count = cv_codings_read(at + codings.at, codings.size, is.codings);
-    switch (find_answer(&is, kind, name, reply)) {
+    enum cv_lookup found =
+        kind == CV_NAME_UNSAFE ? CV_MISSING : find_answer(&is, kind, name, reply);
+    if (found == CV_MISSING && *folder->fallback)
+        found = find_fallback(&is, name, reply);
+    switch (found) {
     case CV_FOUND:
         break;
     case CV_MISSING:
-        return missing(&is, match);
+        return instead(&is, match, folder->missing);
     case CV_TOO_MANY:
         return instead(&is, match, folder->busy);
     case CV_IS_FOLDER:

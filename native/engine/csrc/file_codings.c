@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "file_accept.h"
 #include "head.h"
 
 enum {
@@ -22,22 +23,6 @@ const cv_coding_name cv_coding_names[CV_CODINGS] = {
 static int is_blank(uint8_t byte)
 {
     return byte == ' ' || byte == '\t';
-}
-
-/* A weight of up to three decimals, or -1. */
-static int weight_of(const uint8_t *at, size_t size)
-{
-    if (size == 0 || size > 5 || (at[0] != '0' && at[0] != '1') || (size > 1 && at[1] != '.'))
-        return -1;
-    int weight = 0, unit = WHOLE / 10;
-    for (size_t i = 2; i < size; i++, unit /= 10) {
-        if (at[i] < '0' || at[i] > '9')
-            return -1;
-        weight += (at[i] - '0') * unit;
-    }
-    if (at[0] == '0')
-        return weight;
-    return weight == 0 ? WHOLE : -1;
 }
 
 static int is_named(const uint8_t *at, size_t size, const char *name)
@@ -86,7 +71,7 @@ static int read_member(const uint8_t *at, const uint8_t *end, int weights[PLACES
             stop++;
         if (end - stop < 3 || (*stop | 0x20) != 'q' || stop[1] != '=')
             return 0;
-        weight = weight_of(stop + 2, (size_t)(end - stop - 2));
+        weight = cv_weight_read(stop + 2, (size_t)(end - stop - 2));
         if (weight < 0)
             return 0;
     }

@@ -7,7 +7,7 @@
 #include "answers.h"
 #include "head.h"
 
-enum { SUFFIX = 32 };
+enum { SUFFIX = 32, NAME = 255 /* bytes of an index or fallback */ };
 
 static char *copy(const char *text, int *failed)
 {
@@ -49,7 +49,8 @@ int cv_folder_make(cv_folder *folder, const cv_folder_options *o)
         !is_value(o->page_cache) ||
         !cv_fields_are_ready((const uint8_t *)o->fields, o->fields_size))
         return -1;
-    if (o->fields_size + strlen(o->cache) + strlen(o->page_cache) > CV_FOLDER_FIXED)
+    if (o->fields_size + strlen(o->cache) + strlen(o->page_cache) > CV_FOLDER_FIXED ||
+        strlen(o->index) > NAME || strlen(o->fallback) > NAME)
         return -2;
     int failed = 0;
     folder->path = copy(o->path, &failed);

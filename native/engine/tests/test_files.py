@@ -28,6 +28,7 @@ from covet_engine import EngineConfig, EngineServer
 from covet_engine._folders import Folders
 from covet_engine._routes import compile_routes
 from covet_http import ServedFolder, ServerOptions, StaticFolder
+from covet_http._static import wants_page
 
 pytest.importorskip("covet_engine._native", reason="the library is not built")
 
@@ -196,6 +197,31 @@ CODINGS = st.one_of(
     st.lists(CODING, max_size=5).map(",".join),
     st.sampled_from(["gzip, deflate, br, zstd", "br", "gzip," * 40, "x" * 1100, "gzip;q=0.5, br"]),
 )
+MEDIA = st.sampled_from(
+    [
+        *("text/html", "text/*", "*/*", "application/octet-stream", "application/*", "TEXT/Html"),
+        *("*/html", "image/png", "text", "text/", "/html", "text /html", "text/ html"),
+        *("text/html/x", "text/html ", "text/\u00e4", ""),
+    ]
+)
+PARAMETERS = st.lists(
+    st.sampled_from(
+        ["q=1", "q=0", "q=0.5", "Q=0.501", "q = 0.7", "q=", "q=2", "charset=x", "level=1", "", "q"]
+    ),
+    max_size=3,
+).map(lambda each: "".join(f";{one}" for one in each))
+ACCEPT = st.one_of(
+    st.lists(st.tuples(MEDIA, PARAMETERS).map("".join), max_size=5).map(", ".join),
+    st.sampled_from(
+        [
+            *(
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                'text/html;x="a,b"',
+            ),
+            *("text/html," * 70, "," * 70 + "text/html", f"text/html, {'x' * 5000}"),
+        ]
+    ),
+)
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
@@ -206,7 +232,7 @@ HEADERS = st.fixed_dictionaries(
         "If-Modified-Since": DATE,
         "If-Unmodified-Since": DATE,
         "Accept-Encoding": CODINGS,
-        "Accept": st.sampled_from(["*/*", "text/html", "text/html;q=0.5, */*;q=0.1", "image/png"]),
+        "Accept": ACCEPT,
     },
 )
 METHOD = st.sampled_from(["GET", "GET", "GET", "HEAD", "POST", "OPTIONS", "BREW"])
@@ -251,6 +277,15 @@ def test_the_same_answers(portal: tuple[Any, Memory], requests: list[Any]) -> No
     blocking.call(ask_all)
 
 
+@settings(max_examples=150)
+@given(ACCEPT)
+def test_who_wants_a_page(portal: tuple[Any, Memory], accept: str) -> None:
+    blocking, running = portal
+    headers = {"Accept": accept.strip(" \t")}
+    status, _ = blocking.call(same, running, "GET", "/pages/chapters/7", headers)
+    assert status == (200 if wants_page(headers["Accept"]) else 404)
+
+
 async def test_python_is_not_asked(public: Path) -> None:
     asked = [
         ("/assets/app.js", {}, 200),
@@ -263,8 +298,12 @@ async def test_python_is_not_asked(public: Path) -> None:
         ("/assets/app.js", {"If-Match": '"x"'}, 412),
         ("/assets/nothing.js", {}, 404),
         ("/assets/..%2fx", {}, 404),
+        ("/pages/chapters/7", {"Accept": "text/html, */*;q=0.8"}, 200),
+        ("/pages/none.js", {"Accept": "*/*"}, 404),
     ]
-    async with compiled(http=static(public)) as application, serving(application) as running:
+    config = static(public)
+    config["static"]["/pages"] = {"folder": str(public), "fallback": "index.html"}
+    async with compiled(http=config) as application, serving(application) as running:
         for number, (target, headers, status) in enumerate(asked, 1):
             answer = await running.ask(target, headers=lines(headers))
             assert answer.status == status

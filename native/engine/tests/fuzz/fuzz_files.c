@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "escape.h"
+#include "file_accept.h"
 #include "file_codings.h"
 #include "file_conditions.h"
 #include "file_name.h"
@@ -86,6 +87,8 @@ static void read_parts(const uint8_t *at, size_t size)
     PROMISE(count >= 0 && count <= CV_CODINGS);
     for (int i = 1; i < count; i++)
         PROMISE(codings[i] != codings[i - 1] && codings[i] != codings[0]);
+    int page = cv_accepts_page(at, size);
+    PROMISE(page >= -1 && page <= 1);
     int64_t seconds = 0;
     if (cv_http_date_read(at, size, 1800000000, &seconds))
         PROMISE(seconds >= INT64_C(-62135596800) && seconds < INT64_C(253402300800));

@@ -183,7 +183,7 @@ class ServedFolder:
     """A folder for servers that send its files themselves: `Route.folder`.
 
     The path's parameter, or nothing, names the file. What a server cannot say by itself it leaves to
-    the route: a missing slash, ranges beyond the end, the fallback, and names that it cannot read.
+    the route: a missing slash, ranges beyond the end, and names that it cannot read.
 
     Attributes:
         options: What is served, and how.
