@@ -497,7 +497,7 @@ static void what_cannot_be_sent_is_refused(void) /* bad input 39 */
                          "a: b\n\r\n",    " a: b\r\n",       "Date: x\r\n",
                          "connection: x\r\n", "TE: trailers\r\n",
                          "Transfer-Encoding: chunked\r\n", "a: b\x7f\r\n",
-                         "Content-Length: 3\r\n", "keep-alive: x\r\n", "upgrade: h2c\r\n"};
+                         "Content-Length: 3\r\n", "keep-alive: x\r\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK(answer(routes, 200, bad[i], "", "") == -1);
         CHECK(cv_routes_add_template(routes, 200, bad[i], strlen(bad[i])) == -1);
