@@ -146,7 +146,7 @@ def compile_anew(python: Path) -> None:
 
 def bookshop(arguments: Sequence[str]) -> None:
     """Serve the bookshop; ends as ``covet run`` ends."""
-    needed = sorted({*closure("covet"), *closure("covet-graphql")})
+    needed = sorted({*closure("covet"), *closure("covet-graphql"), *closure("covet-grpc")})
     if sys.platform.startswith("linux") and not lacking():
         # Served by the native engine where it can be compiled, by the portable server elsewhere.
         needed = sorted({*needed, *natives()})

@@ -6,10 +6,13 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
+import grpc
 import pytest
-from grpc_served import CLASSES, CONFIG, compile_protos, plugin_of
+from grpc_served import CLASSES, CONFIG, Messages, compile_protos, plugin_of
 
 import covet_grpc
+from covet_http import HTTP
 from covet_kernel import ConfigurationError
 from covet_kernel.testing import assembly_of, run_kernel
 from covet_operations import ContractView, preview
@@ -96,3 +99,28 @@ async def test_what_cannot_be_said_is_told_once(tmp_path: Path) -> None:
     (error,) = caught.value.exceptions
     assert isinstance(error, ConfigurationError)
     assert error.code == "COVET-GRPC-TYPE"
+
+
+async def test_messages_may_be_made_by_the_first_call(tmp_path: Path, protos: Messages) -> None:
+    """Then a lock that is wrong stops no start, and fails the call."""
+    config = {**CONFIG, "grpc": {"build": "on first request", "health": False}}
+    path = tmp_path / "grpc.lock.json"
+    assert run(tmp_path, "lock") == 0
+    right = path.read_text()
+    path.write_text(right.replace('"title"', '"heading"'))
+
+    def say(port: int) -> str:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            takes, gives = protos("library.v1.SayRequest"), protos("library.v1.SayResponse")
+            stub = channel.unary_unary(
+                "/library.v1.Books/Say", takes.SerializeToString, gives.FromString
+            )
+            return str(stub(takes(text="hello"), timeout=30).value)
+
+    async with run_kernel(CLASSES, config, directory=tmp_path) as kernel:
+        port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
+        with pytest.raises(grpc.RpcError) as caught:
+            await anyio.to_thread.run_sync(say, port)
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        path.write_text(right)
+        assert await anyio.to_thread.run_sync(say, port) == "hello"

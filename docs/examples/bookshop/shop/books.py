@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 import covet_graphql as graphql
+import covet_grpc as grpc
 import covet_http as http
 from covet_kernel.contracts import SqlDatabase, SqlSession
 from covet_operations import operation
@@ -26,6 +27,7 @@ ADD = """
 
 @http.get("/books", versions="*")
 @graphql.query("searchBooks")
+@grpc.unary("bookshop.v1.Books/SearchBooks")
 async def find_books(
     db: SqlDatabase,
     dialect: Dialect,

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 import covet_graphql as graphql
+import covet_grpc as grpc
 import covet_http as http
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
@@ -28,6 +29,7 @@ SELL = """
 @operation(transaction="write", errors=(NoSuchBook, OutOfStock))
 @http.post("/orders", status=201, location="/orders/{id}", idempotency="optional")
 @graphql.mutation()
+@grpc.unary("bookshop.v1.Orders/PlaceOrder")
 async def place_order(
     db: SqlSession,
     dialect: Dialect,

@@ -33,6 +33,10 @@ class GrpcConfig(PluginConfig):
         default=Path("grpc.lock.json"),
         description="Holds the numbers of fields, beside covet.toml; 'covet grpc lock' writes it.",
     )
+    build: Literal["at start", "on first request"] = Field(
+        default="at start",
+        description="When messages are made. The first call then waits, and what is wrong is found by it.",
+    )
     max_receive_bytes: int = Field(
         default=4 * 1024 * 1024, ge=1, description="Bytes a message may have that comes in."
     )

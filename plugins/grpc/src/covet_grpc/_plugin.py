@@ -88,15 +88,16 @@ class Grpc(Plugin[GrpcConfig]):
         """Compile a phase's services, once."""
         if self._begun is serving:
             return
-        from covet_grpc._compile import compile_services
+        from covet_grpc._compile import Messages, compile_services
 
         assert self._pipeline is not None
         path = self._directory / self.config.lock
+        messages = Messages(serving, self._pipeline, path, self._log)
         self._services = ()
-        schema, services = compile_services(serving, self._pipeline, self.config, path, self._log)
-        self._services, self._begun = services, serving
-        names = [each.name for each in services]
+        self._services = compile_services(serving, self._pipeline, self.config, messages)
+        self._begun = serving
+        names = [each.name for each in self._services]
         if self._health is not None:
             self._health.begin(serving, names)
-        if self._reflection is not None and schema is not None:
-            self._reflection.begin(schema.all_files(), names)
+        if self._reflection is not None and names:
+            self._reflection.begin(messages.schema.all_files(), names)

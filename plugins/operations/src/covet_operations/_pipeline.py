@@ -140,6 +140,10 @@ class Pipeline:
         """Whether a call of an operation without credentials is let in, for schemas."""
         return self._plans[serving].is_anonymous(operation)
 
+    def failed(self, serving: Serving) -> bool:
+        """Whether a phase does not assemble; why is reported already."""
+        return bool(self._plans[serving].errors)
+
     @property
     def newest(self) -> Serving:
         """The newest phase. Whoever is asked by another plugin, and not told which, compiles this one."""
