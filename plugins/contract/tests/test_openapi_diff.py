@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from edits import edited
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from covet_contract import compare
 from covet_contract._openapi._diff import compare_documents
+from covet_kernel import ConfigurationError
 from covet_operations import Finding, Severity
 
 pytestmark = pytest.mark.once
@@ -528,3 +532,48 @@ def test_any_two_schemas_can_be_compared(one: Any, two: Any) -> None:
 
     assert compared(document(one), document(one)) == []
     assert all(each.problem for each in compared(document(one), document(two)))
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_any_edit_of_a_document_can_be_compared(data: st.DataObject) -> None:
+    """Whatever is cut out of a document or put into it: no traceback, and no change of itself."""
+    new = edited(OLD, data)
+    assert compared(new, copy.deepcopy(new)) == []
+    assert all(each.problem for each in compared(OLD, new))
+    assert all(each.problem for each in compared(new, OLD))
+
+
+def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
+    def document(kind: str) -> str:
+        depth = 400
+        text = '{"type":"array","items":' * depth + json.dumps({"type": kind}) + "}" * depth
+        parameter = '{"name":"a","in":"query","schema":' + text + "}"
+        operation = '{"parameters":[' + parameter + '],"responses":{}}'
+        return '{"openapi":"3.1.1","paths":{"/a":{"get":' + operation + "}}}"
+
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        compare("openapi", {"a": document("string")}, {"a": document("integer")})
+
+
+def test_schemas_that_branch_at_each_step_are_looked_at_once() -> None:
+    """Thirty schemas with two ways to the next are a billion ways to the last."""
+    schemas = {
+        f"S{number}": {
+            "type": "object",
+            "properties": {"a": ref(f"S{number + 1}"), "b": ref(f"S{number + 1}")},
+        }
+        for number in range(30)
+    }
+
+    def document(kind: str) -> Document:
+        last = {"S30": {"type": kind}}
+        return changed(
+            lambda d: (
+                d["components"].update(schemas={**d["components"]["schemas"], **schemas, **last}),
+                book(d).update(any=ref("S0")),
+            )[0]
+        )
+
+    (found,) = compared(document("string"), document("integer"))
+    assert found.place == "/components/schemas/S30/type"

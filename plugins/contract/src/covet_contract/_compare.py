@@ -40,9 +40,10 @@ def compare(
         old = dict.fromkeys(new, *old.values())
     try:
         return [*_in_order(run(old, new))]
-    except ValueError as error:
-        name = getattr(error, "document", "") or " or ".join(dict.fromkeys((*old, *new)))
-        raise unreadable(name, "is no such document", error) from None
+    except (ValueError, RecursionError) as error:
+        name = " or ".join(dict.fromkeys((*old, *new)))
+        cause = ValueError("nested too deeply") if isinstance(error, RecursionError) else error
+        raise unreadable(name, "is no such document", cause) from None
 
 
 def _in_order(found: Iterable[Finding]) -> Iterator[Finding]:

@@ -71,9 +71,8 @@ class Shape:
     def types(self) -> set[str]:
         """The JSON types it allows."""
         given = self.words.get("type")
-        types = (
-            {given} if isinstance(given, str) else {*given} if isinstance(given, list) else set()
-        )
+        listed = given if isinstance(given, list) else [given]
+        types = {each for each in listed if isinstance(each, str)}
         values = self.values
         if not types and values is not None:
             types = {_type_of(each) for each in values}

@@ -47,9 +47,9 @@ class _Diff:
         yield from self._webhooks("webhooks", self._old, self._new, "webhook")
 
     def _servers(self) -> Iterator[Finding]:
-        kept = {each.table().get("url") for each in self._both.items(self._new, "servers")}
+        kept = {str(each.table().get("url")) for each in self._both.items(self._new, "servers")}
         for each in self._both.items(self._old, "servers"):
-            url = each.table().get("url")
+            url = str(each.table().get("url"))
             if url not in kept:
                 yield found("server-removed", each.pointer, "servers", f"{url} is gone")
 
