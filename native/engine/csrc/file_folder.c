@@ -111,6 +111,12 @@ int cv_media_types_add(cv_media_types *types, const char *suffix, const char *ty
         types->other = made;
         return 0;
     }
+    int64_t known = cv_names_find(&types->suffixes, (const uint8_t *)suffix, size);
+    if (known >= 0) {
+        free(types->types[known]);
+        types->types[known] = made;
+        return 0;
+    }
     if (cv_names_add(&types->suffixes, (const uint8_t *)suffix, size, types->count) < 0) {
         free(made);
         return -3;

@@ -754,11 +754,64 @@ static void defaults_may_lead_to_routes(void)
     cv_routes_free(routes);
 }
 
+static cv_folder_options folder_options(void)
+{
+    return (cv_folder_options){.path = "/nowhere", .index = "i", .fallback = "", .cache = "",
+                               .page_cache = "", .fields = "", .precompressed = 1};
+}
+
+static void folders_are_declared(void)
+{
+    cv_routes *routes = cv_routes_new();
+    cv_folder_options good = folder_options(), bad = good;
+    CHECK(cv_routes_add_folder(routes, &good) == 0);
+    static const char *const names[] = {"/x", "a/", "a//b", "..", "a/../b", "./a", "a/."};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        bad = good;
+        bad.index = names[i];
+        CHECK(cv_routes_add_folder(routes, &bad) == -1);
+        bad = good;
+        bad.fallback = names[i];
+        CHECK(cv_routes_add_folder(routes, &bad) == -1);
+    }
+    bad = good;
+    bad.path = "";
+    CHECK(cv_routes_add_folder(routes, &bad) == -1);
+    bad = good;
+    bad.cache = "a\r\nb";
+    CHECK(cv_routes_add_folder(routes, &bad) == -1);
+    bad = good;
+    bad.fields = "date: x\r\n";
+    bad.fields_size = 9;
+    CHECK(cv_routes_add_folder(routes, &bad) == -1);
+    bad = good;
+    bad.missing = 99;
+    CHECK(cv_routes_add_folder(routes, &bad) == -1);
+    CHECK(cv_routes_add_folder(routes, NULL) == -1 && cv_routes_add_folder(NULL, &good) == -1);
+    CHECK(cv_routes_add_type(routes, "js", "a/b") == -1);
+    CHECK(cv_routes_add_type(routes, ".js", "") == -1);
+    CHECK(cv_routes_add_type(routes, ".js", "a\nb") == -1);
+    CHECK(cv_routes_add_type(NULL, ".js", "a/b") == -1);
+    int leaf = path(routes, "/files/{}", "p");
+    CHECK(cv_routes_set_folder(routes, leaf, "GET", 1, 3) == -1);
+    CHECK(cv_routes_set_folder(routes, leaf, "GET", 0, 65536) == -1);
+    CHECK(cv_routes_set_folder(routes, leaf, "GET", 0, 3) == 0);
+    CHECK(lead(routes, "GET", "/files/a", NULL, NULL) == 3);
+    CHECK(lead(routes, "HEAD", "/files/a", NULL, NULL) == 3);
+    CHECK(lead(routes, "POST", "/files/a", NULL, NULL) < 0);
+    cv_routes_free(routes);
+}
+
 /* Build a table, giving up where memory is missing. */
 static void build(cv_routes *routes)
 {
     int one = answer(routes, 200, "vary: a\r\n", "body", "\"tag\"");
     cv_routes_add_template(routes, 200, "a: b\r\n", 6);
+    cv_folder_options given = folder_options();
+    cv_routes_add_type(routes, "", "a/b");
+    cv_routes_add_type(routes, ".c", "a/c");
+    cv_routes_set_folder(routes, path(routes, "/files/{}", "p"), "GET",
+                         cv_routes_add_folder(routes, &given), 7);
     for (int i = 0; i < 20; i++) {
         char text[32];
         snprintf(text, sizeof text, "/p%d/{}/q%d", i, i);
@@ -781,6 +834,7 @@ static int is_whole(const cv_routes *routes)
         snprintf(text, sizeof text, "/plain%d", i);
         whole &= is_found(routes, text, 100 + i, "");
     }
+    whole &= lead(routes, "GET", "/files/x", NULL, NULL) == 7;
     return whole;
 }
 
@@ -836,6 +890,7 @@ int main(void)
     large_tables_and_long_paths();
     only_allowed_hosts_are_answered();
     defaults_may_lead_to_routes();
+    folders_are_declared();
     memory_may_be_missing_anywhere();
     a_table_lives_while_it_is_held();
     return failures != 0;
