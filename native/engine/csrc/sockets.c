@@ -234,7 +234,8 @@ void cv_sockets_ready(cv_core *core, cv_connection *c, const cv_ready *ready)
     if (cv_ready_writable(ready)) {
         if (c->tls)
             cv_tls_writable(core, c);
-        cv_connection_writable(core, c);
+        if (!cv_tls_waits(c)) /* else nothing can be, and files would be read in vain */
+            cv_connection_writable(core, c);
     }
     if (c->interest & CV_WANT_READ && cv_ready_readable(ready)) {
         if (!cv_sockets_read(core, c, failed))

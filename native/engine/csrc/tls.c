@@ -14,7 +14,7 @@
 
 enum {
     RECORD = 16 * 1024, /* plain text of a record, at most */
-    BATCH = 32 * 1024, /* of plain text encrypted before any of it is sent */
+    BATCH = 64 * 1024, /* of plain text encrypted before any of it is sent */
     SEALED_MOST = 256 * 1024, /* more waits of a client that makes us answer and does not read */
     HANDSHAKE_BYTE = 22,
     TURN = 64 * 1024 /* bytes read of one connection before others get a turn */
@@ -212,11 +212,14 @@ static int64_t encrypt(cv_core *core, cv_secure *s, const struct iovec *pieces, 
         size -= skip;
         skip = 0;
         while (size && done < BATCH) {
-            size_t part = RECORD - gathered;
+            int final = i + 1 == count;
+            size_t part = gathered ? RECORD - gathered : BATCH - done;
             if (part > size)
                 part = size;
-            int last = i + 1 == count && part == size;
-            /* Small pieces share a record; those that fill one are not copied. */
+            if (!gathered && !final && part > RECORD)
+                part -= part % RECORD;
+            int last = final && part == size;
+            /* Small pieces share a record; those that fill some are not copied. */
             if (gathered || (part < RECORD && !last)) {
                 memcpy(joined + gathered, at, part);
                 gathered += part;
@@ -279,12 +282,17 @@ void cv_tls_flush(cv_core *core, cv_connection *c)
 void cv_tls_writable(cv_core *core, cv_connection *c)
 {
     cv_secure *s = c->tls;
-    if (c->out.size || c->fd < 0)
-        return; /* it is sent along with the queue */
+    if (c->fd < 0)
+        return;
     send_sealed(core, c, s);
     if (s->broken)
         c->flags |= CV_C_BROKEN;
     c->flags |= CV_C_WROTE;
+    if (s->plain && !cv_tls_waits(c) && !s->broken) {
+        uint32_t plain = s->plain;
+        s->plain = 0;
+        cv_connection_left(core, c, plain);
+    }
 }
 
 size_t cv_tls_drain(cv_core *core, cv_connection *c, uint8_t *into, size_t size)

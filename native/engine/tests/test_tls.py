@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -467,3 +468,41 @@ async def test_websockets_are_spoken_over_tls(shop: Shop) -> None:
             assert await client.receive() == b"m" * size
         await client.close()
     assert seen == ["wss"]
+
+
+async def test_clients_that_are_cut_off_anywhere_leave_nothing_behind(shop: Shop) -> None:
+    async with serving("engine", engine={"tls": shop.tls}) as service:
+        context = shop.trust()
+
+        def cut(after: int) -> None:
+            """Reset, or end politely, behind so many bytes of what the client has to say."""
+            into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = context.wrap_bio(into, out, server_hostname="localhost")
+            with socket.create_connection(("127.0.0.1", service.port), PATIENCE) as raw:
+                said = 0
+                while said < after:
+                    try:
+                        client.do_handshake()
+                        client.write(HELLO % after)
+                    except ssl.SSLWantReadError:
+                        pass
+                    piece = out.read(after - said)
+                    raw.sendall(piece)
+                    said += len(piece)
+                    if said < after and not piece:
+                        into.write(raw.recv(1 << 14))
+                if after % 3:
+                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
+        def cut_all() -> None:
+            for after in range(1, 900, 9):
+                cut(after)
+
+        before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+        await in_thread(cut_all)
+        with anyio.fail_after(PATIENCE):
+            while count("connections"):
+                await anyio.sleep(0.01)
+        assert await in_thread(ask, service.port, context) == b'"1"'
+        if before:
+            assert len(os.listdir("/proc/self/fd")) <= before + 2
