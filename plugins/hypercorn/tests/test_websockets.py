@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from hypothesis import given, settings
@@ -215,3 +216,33 @@ async def test_cancelled_at_any_moment_nothing_is_left() -> None:
 
         assert await cancel_at_every_await(round_trip) > 3
         await round_trip()
+
+
+async def test_what_is_cancelled_loses_nothing() -> None:
+    class Impatient(Plugin[None]):
+        @http.websocket("/")
+        async def gather(self, socket: http.WebSocket) -> None:
+            await socket.accept()
+            got: list[Any] = []
+            cancelled = 0
+            while len(got) < 10:
+                for wait in (socket.receive, socket.ping, socket.drained):
+                    with anyio.CancelScope() as scope:
+                        scope.cancel()
+                        if isinstance(message := await wait(), str):
+                            got.append(message)
+                    cancelled += scope.cancelled_caught
+                await anyio.lowlevel.checkpoint()
+            assert cancelled
+            await socket.send(" ".join(got))
+
+        def covet_operations(self) -> Any:
+            return operations_of(self)
+
+    async with (
+        run_service(Impatient, server="hypercorn") as client,
+        client.websocket("/") as ws,
+    ):
+        for number in range(10):
+            await ws.send(str(number))
+        assert await ws.receive() == "0 1 2 3 4 5 6 7 8 9"
