@@ -309,7 +309,7 @@ int cv_engine_submit(cv_engine *engine, const uint8_t *replies, size_t size);
 /* Whether this request still waits for its answer. */
 int cv_engine_is_current(const cv_engine *engine, uint64_t handle);
 
-/* What waits for a channel's client: bytes, and 2^40 times the messages (a few more than there are, of
+/* What waits for a channel's client: bytes of messages as they are sent, and 2^40 times the messages (a few more than there are, of
  * those that have just left); 0 where there is none. */
 uint64_t cv_engine_waiting(const cv_engine *engine, uint64_t handle);
 

@@ -593,7 +593,10 @@ uint64_t cv_engine_waiting(const cv_engine *engine, uint64_t handle)
     if (x->generation != (uint32_t)(handle >> 32) || x->state != CV_CHANNEL || !x->connection)
         return 0;
     const cv_queue *out = &core->connections[x->connection].out;
-    return out->size | (uint64_t)out->marks << 40;
+    int64_t size = (int64_t)out->size - out->around;
+    /* What is around the first one may have left before it. */
+    uint64_t bytes = size > 0 ? (uint64_t)size : out->size != 0;
+    return bytes | (uint64_t)out->marks << 40;
 }
 
 uint32_t cv_engine_broadcast(cv_engine *engine, const uint64_t *handles, uint32_t count, int flags,

@@ -97,9 +97,9 @@ static int lists_protocols(const uint8_t *at, const cv_head *head)
 int cv_handshake_read(const uint8_t *at, const cv_head *head)
 {
     cv_span value;
-    if (!(head->flags & CV_HEAD_UPGRADE) || !is_wanted(at, head))
+    if (!(head->flags & CV_HEAD_UPGRADES) || !is_wanted(at, head))
         return 0;
-    if (head->method != CV_METHOD_GET || head->flags & (CV_HEAD_CHUNKED | CV_HEAD_EXPECT) ||
+    if (!(head->flags & CV_HEAD_UPGRADE) || head->method != CV_METHOD_GET || head->flags & (CV_HEAD_CHUNKED | CV_HEAD_EXPECT) ||
         (head->flags & CV_HEAD_LENGTH && head->content_length))
         return -400;
     int found = single(at, head, NAME("sec-websocket-version"), &value);

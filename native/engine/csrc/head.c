@@ -387,6 +387,8 @@ static int cv_finish(struct cv_reader *reader, const uint8_t *end)
     head->fields = (uint16_t)reader->fields;
     if ((seen & CV_SEEN_CLOSE) == 0 && (seen & (CV_SEEN_MINOR | CV_SEEN_KEEP)) != 0)
         head->flags |= CV_HEAD_KEEP_ALIVE;
+    if ((seen & CV_SEEN_MINOR) != 0 && (seen & CV_SEEN_UPGRADE) != 0)
+        head->flags |= CV_HEAD_UPGRADES;
     if ((seen & CV_SEEN_MINOR) != 0 && (seen & CV_SEEN_WISH) != 0 && (seen & CV_SEEN_UPGRADE) != 0)
         head->flags |= CV_HEAD_UPGRADE;
     return 1;

@@ -37,6 +37,7 @@ enum cv_head_flag {
     CV_HEAD_AUTHORIZATION = 1 << 7, /* an Authorization field is there */
     CV_HEAD_CONDITIONAL = 1 << 8, /* an If-None-Match field is there */
     CV_HEAD_JSON = 1 << 9, /* the first Content-Type is "application/json" */
+    CV_HEAD_UPGRADES = 1 << 14, /* an Upgrade field is there, whatever Connection says; HTTP/1.1 only */
     CV_HEAD_CODED = 1 << 10, /* a Content-Encoding field is there, or a second Content-Type */
     /* Not of the head, but of what it came by; only in cv_request. */
     CV_HEAD_TLS = 1 << 11,

@@ -10,6 +10,7 @@ struct cv_chunk {
     uint64_t from, to; /* those that wait */
     uint32_t size; /* of `bytes` */
     uint32_t marks;
+    int64_t around;
     cv_shared *shared; /* whose bytes they are instead */
     uint8_t bytes[];
 };
@@ -113,12 +114,14 @@ int cv_queue_add_shared(cv_queue *queue, cv_budget *budget, cv_shared *shared, u
     return 0;
 }
 
-void cv_queue_mark(cv_queue *queue, uint32_t marks)
+void cv_queue_mark(cv_queue *queue, uint32_t marks, int64_t around)
 {
     if (!queue->last)
         return;
     queue->last->marks += marks;
     queue->marks += marks;
+    queue->last->around += around;
+    queue->around += around;
 }
 
 void cv_queue_splice(cv_queue *queue, cv_queue *from)
@@ -132,9 +135,11 @@ void cv_queue_splice(cv_queue *queue, cv_queue *from)
     queue->last = from->last;
     queue->size += from->size;
     queue->marks += from->marks;
+    queue->around += from->around;
     from->first = from->last = NULL;
     from->size = 0;
     from->marks = 0;
+    from->around = 0;
 }
 
 int cv_queue_pieces(const cv_queue *queue, struct iovec *pieces, int max)
@@ -162,6 +167,7 @@ static void drop_first(cv_queue *queue, cv_budget *budget)
     if (chunk->file)
         cv_file_release(chunk->file);
     queue->marks -= chunk->marks;
+    queue->around -= chunk->around;
     cv_shared_release(chunk->shared, budget);
     cv_budget_give(budget, chunk, sizeof *chunk + chunk->size);
 }

@@ -13,6 +13,7 @@ typedef struct cv_queue {
     cv_chunk *first, *last;
     uint64_t size; /* bytes waiting */
     uint32_t marks; /* at least as many as were set and have not left */
+    int64_t around; /* of `size`, what is around what was marked */
 } cv_queue;
 
 /* Bytes that are still in a file. */
@@ -43,8 +44,9 @@ int cv_queue_file(const cv_queue *queue, cv_piece *piece);
 /* The same with those of `shared` behind its first `from`, which are not copied. */
 int cv_queue_add_shared(cv_queue *queue, cv_budget *budget, cv_shared *shared, uint32_t from);
 
-/* Set marks behind the last byte. They leave with it, or a few bytes later. */
-void cv_queue_mark(cv_queue *queue, uint32_t marks);
+/* Set marks behind the last byte. They leave with it, or a few bytes later, and so does what is said to be
+ * around what they mark. */
+void cv_queue_mark(cv_queue *queue, uint32_t marks, int64_t around);
 
 /* Everything of `from` goes behind what is in `queue`. */
 void cv_queue_splice(cv_queue *queue, cv_queue *from);

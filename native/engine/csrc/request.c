@@ -456,7 +456,7 @@ static int head_step(cv_core *core, cv_connection *c)
     step = read_head(core, c, &head, &match);
     if (step != CV_STEP_ON)
         return step;
-    int asked = head.flags & CV_HEAD_UPGRADE ? cv_handshake_read(input(core, c), &head) : 0;
+    int asked = head.flags & CV_HEAD_UPGRADES ? cv_handshake_read(input(core, c), &head) : 0;
     if (asked < 0) {
         core->counters.malformed++;
         cv_connection_refuse(core, c, -asked);

@@ -24,6 +24,7 @@ typedef struct cv_websocket {
     uint64_t unread_bytes;
     uint32_t window, controls; /* control frames, since when */
     uint32_t marked; /* messages of this turn */
+    int64_t around; /* bytes of this turn that are not theirs, or are no longer */
     uint8_t key[4];
     uint8_t opcode; /* of the message under way; 0: none */
     uint8_t in_frame, fin;

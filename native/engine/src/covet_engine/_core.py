@@ -197,6 +197,8 @@ class Core:
             len(message),
             left_out,
         )
+        if self._waiting:
+            self.wake()
         return self.ffi.unpack(left_out, number) if number else []
 
     def flush_soon(self) -> None:

@@ -54,6 +54,7 @@ static void check_bad_handshakes(void)
          "sec-websocket-version: 13\r\nsec-websocket-key: short==\r\n\r\n", 400},
         {"GET /plain HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
          "sec-websocket-version: 13\r\n\r\n", 400},
+        {"GET /plain HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n\r\n", 400},
         {"GET /plain HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
          "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZ!==\r\n\r\n", 400},
     };
@@ -72,7 +73,6 @@ static void check_bad_handshakes(void)
     }
     /* What only looks like one is an ordinary request. */
     static const char *const plain[] = {
-        "GET /plain HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n\r\n",
         "GET /plain HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websockets\r\n\r\n",
         "GET /plain HTTP/1.0\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
     };
@@ -472,7 +472,7 @@ static void check_slow(void)
         drain(&quick);
     }
     CHECK(quick.size == 8 * 30004 && counters()->messages_left_out == 5);
-    CHECK(cv_engine_waiting(engine, handles[0]) == (3 * 30004 | UINT64_C(3) << 40));
+    CHECK(cv_engine_waiting(engine, handles[0]) == (3 * 30000 | UINT64_C(3) << 40));
     op(handles[0], CV_DRAIN);
     hear(&h);
     CHECK(h.drained == 0);

@@ -444,6 +444,7 @@ class WebSocketSuite:
     async def test_the_client_closes(self) -> None:
         async with self.opened("/echo") as socket:
             await socket.send("last")
+            assert await socket.receive() == "last"
             await socket.close(4000, "bye")
             assert socket.close_code == 4000
             await heard.until(("closed", 4000, "bye"))
