@@ -33,7 +33,7 @@ APPLIES: dict[int, frozenset[str]] = {
     **dict.fromkeys(range(35, 37), ALL | {ENGINE2, HTTP2, HTTP3}),
     **dict.fromkeys(range(37, 55), ALL),
     40: SERVERS,  # the access log of another server is its own
-    **dict.fromkeys(range(55, 60), frozenset({PORTABLE})),
+    **dict.fromkeys(range(55, 60), SERVERS),
     60: ALL,
     63: frozenset({HTTP2}),
     70: ALL,

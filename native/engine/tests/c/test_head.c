@@ -469,9 +469,9 @@ static void test_connection(void)
         {"GET / HTTP/1.0\r\nConnection: Keep-Alive, Upgrade\r\nUpgrade: x\r\n\r\n",
          CV_HEAD_KEEP_ALIVE},
         {GET HOST "Connection: Upgrade\r\n\r\n", CV_HEAD_KEEP_ALIVE},
-        {GET HOST "Upgrade: websocket\r\n\r\n", CV_HEAD_KEEP_ALIVE},
+        {GET HOST "Upgrade: websocket\r\n\r\n", CV_HEAD_KEEP_ALIVE | CV_HEAD_UPGRADES},
         {GET HOST "Upgrade: websocket\r\nConnection: keep-alive, upgrade\r\n\r\n",
-         CV_HEAD_KEEP_ALIVE | CV_HEAD_UPGRADE},
+         CV_HEAD_KEEP_ALIVE | CV_HEAD_UPGRADE | CV_HEAD_UPGRADES},
         {GET HOST "Expect: 100-Continue\r\n\r\n", CV_HEAD_KEEP_ALIVE | CV_HEAD_EXPECT},
         {"GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", 0},
     };
