@@ -1,4 +1,4 @@
-"""The bookshop with a guard: what the shop serves, on gRPC as well, and orders for those who may.
+"""The bookshop with a guard: orders are for those who may, and some searches never come to an end.
 
 A service has it in its folder; tests do not import it.
 """
@@ -29,11 +29,6 @@ from covet_operations import Unauthenticated
 SLOW = "search_slowly"
 
 
-def grpc(method: str) -> GrpcBinding:
-    """A method of the shop's service."""
-    return GrpcBinding(protocol="grpc", address=f"shop.v1.Shop/{method}", kind="unary")
-
-
 class Tokens:
     """Knows ann, who may order, and bob, who may not."""
 
@@ -59,13 +54,12 @@ class Slowness:
 
 
 class Guarded(Shop):  # type: ignore[misc]
-    """The shop's own operations, declared once, with what stands around them here."""
+    """The shop's own operations, with what stands around them here."""
 
     def covet_operations(self) -> Iterable[Operation]:
         for each in super().covet_operations():
             if each.name.endswith(".find_books"):
-                more = grpc("SearchBooks")
-                yield each.replaced(effect="read", bindings=(*each.bindings, more))
+                yield each
                 yield each.replaced(
                     name=f"shop.{SLOW}",
                     effect="read",
@@ -80,12 +74,15 @@ class Guarded(Shop):  # type: ignore[misc]
                             of="Query",
                             field="searchSlowly",
                         ),
-                        grpc("SearchSlowly"),
+                        GrpcBinding(
+                            protocol="grpc",
+                            address="bookshop.v1.Books/SearchSlowly",
+                            kind="unary",
+                        ),
                     ),
                 )
             elif each.name.endswith(".place_order"):
-                more = grpc("PlaceOrder")
-                yield each.replaced(requires=("orders:write",), bindings=(*each.bindings, more))
+                yield each.replaced(requires=("orders:write",))
             else:
                 yield each
 

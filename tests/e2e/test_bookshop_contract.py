@@ -27,6 +27,7 @@ def test_others_read_its_documents(folder: Path) -> None:
     contract = folder / "contract"
     names = {each.name for each in contract.iterdir()}
     assert names >= {"openapi-1.json", "openapi-2.json", "schema.graphql"}
+    assert "service Books" in (contract / "bookshop" / "v1" / "bookshop.proto").read_text("utf-8")
     for name in ("openapi-1.json", "openapi-2.json"):
         validate(json.loads((contract / name).read_text("utf-8")))
     schema = build_schema((contract / "schema.graphql").read_text("utf-8"))

@@ -19,8 +19,6 @@ CHANGES = {
     "port = 8000": 'port = 8000\nserver = "hypercorn"',
 }
 MORE = """
-[plugins.grpc]
-
 [plugins.hypercorn]
 http2 = true
 """

@@ -111,24 +111,25 @@ class Grpc:
         self._channel = channel
         made = folder / "descriptors.out"
         command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", "--include_imports"]
-        command += [f"--descriptor_set_out={made}", "shop/v1/shop.proto"]
+        command += [f"--descriptor_set_out={made}", "bookshop/v1/bookshop.proto"]
         subprocess.run(command, check=True, timeout=60)
         self._pool = descriptor_pool.DescriptorPool()
         for file in descriptor_pb2.FileDescriptorSet.FromString(made.read_bytes()).file:
             self._pool.AddSerializedFile(file.SerializeToString())
 
     def search(self, *, slow: bool = False, **given: Any) -> Data:
-        return self._called("SearchSlowly" if slow else "SearchBooks", given)
+        return self._called("Books", "SearchSlowly" if slow else "SearchBooks", given)
 
     def order(self, lines: list[Data], token: str = "") -> Data:
-        return self._called("PlaceOrder", {"lines": lines}, token)
+        return self._called("Orders", "PlaceOrder", {"lines": lines}, token)
 
-    def _called(self, name: str, given: Data, token: str = "") -> Data:
-        method = self._pool.FindServiceByName("shop.v1.Shop").FindMethodByName(name)
+    def _called(self, service: str, name: str, given: Data, token: str = "") -> Data:
+        service = f"bookshop.v1.{service}"
+        method = self._pool.FindServiceByName(service).FindMethodByName(name)
         takes = message_factory.GetMessageClass(method.input_type)
         gives = message_factory.GetMessageClass(method.output_type)
         call: Any = self._channel.unary_unary(
-            f"/shop.v1.Shop/{name}",
+            f"/{service}/{name}",
             request_serializer=takes.SerializeToString,
             response_deserializer=gives.FromString,
         )
