@@ -29,6 +29,13 @@ def counters(listener: Any) -> Any:
     return listener._core.counters
 
 
+def pass_time(listener: Any, seconds: float) -> None:
+    """Let so much time pass for its timeouts."""
+    core = listener._core
+    core.lib.cv_engine_advance(core.engine, seconds)
+    core.wake()
+
+
 async def hello(scope: Any, receive: Any, send: Any) -> None:
     """Answers 200 ``ok`` without reading the body."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
