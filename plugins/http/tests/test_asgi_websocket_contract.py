@@ -6,6 +6,8 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
+
 from covet_http import (
     CHANNEL,
     HTTP_SERVER,
@@ -19,6 +21,8 @@ from covet_http import (
 from covet_http.testing import WebSocketSuite
 from covet_hypercorn import Hypercorn, HypercornServer
 from covet_kernel import Context
+
+pytestmark = pytest.mark.once
 
 
 class Plain(HypercornServer):

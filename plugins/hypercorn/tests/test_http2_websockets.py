@@ -26,6 +26,8 @@ from covet_http.testing import (
     WebSocketSession,
 )
 
+pytestmark = pytest.mark.once
+
 _LEFT = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
