@@ -46,6 +46,13 @@ static void hand_out(cv_core *core, cv_connection *c, cv_websocket *ws, uint32_t
     else
         ws->unread++;
     ws->unread_bytes += size;
+    ws->handed = (uint32_t)core->counters.polls;
+}
+
+/* Whether Python has not yet been able to answer what came before: the end waits for one poll. */
+static int is_fresh(const cv_core *core, const cv_websocket *ws)
+{
+    return ws->handed == (uint32_t)core->counters.polls;
 }
 
 /* The end */
@@ -171,7 +178,8 @@ static int control_step(cv_core *core, cv_connection *c, cv_websocket *ws, const
     uint32_t size = (uint32_t)frame->size;
     if (raw_size(c) < frame->head + size)
         return CV_STEP_HUNGRY;
-    if (frame->opcode == CV_FRAME_CLOSE && ws->exchange && cv_events_full(core))
+    if (frame->opcode == CV_FRAME_CLOSE && ws->exchange &&
+        (cv_events_full(core) || is_fresh(core, ws)))
         return CV_STEP_BUSY;
     if (is_flood(core, ws))
         return fail(core, c, CV_CLOSE_POLICY);
@@ -203,7 +211,7 @@ static int frame_step(cv_core *core, cv_connection *c, cv_websocket *ws)
     if (found == 0)
         return CV_STEP_HUNGRY;
     if (found < 0)
-        return fail(core, c, CV_CLOSE_PROTOCOL);
+        return is_fresh(core, ws) ? CV_STEP_BUSY : fail(core, c, CV_CLOSE_PROTOCOL);
     if (frame.opcode & 8)
         return control_step(core, c, ws, &frame);
     int begins = frame.opcode != CV_FRAME_CONTINUATION;

@@ -23,6 +23,7 @@ typedef struct cv_websocket {
     uint32_t unread; /* messages that Python has not taken */
     uint64_t unread_bytes;
     uint32_t window, controls; /* control frames, since when */
+    uint32_t handed; /* number of the poll that handed out the last message, or a piece of it */
     uint32_t marked; /* messages of this turn */
     int64_t around; /* bytes of this turn that are not theirs, or are no longer */
     uint8_t key[4];
