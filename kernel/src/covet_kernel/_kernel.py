@@ -276,7 +276,7 @@ class Kernel:
                 now = anyio.current_time()
                 for node in [node for node in batch.active if node.due <= now]:
                     self._overrun(node, batch)
-                if now >= report_at:
+                if now >= report_at and batch.active:
                     report_at = now + every
                     log.warning("still waiting for plugins to %s:\n%s", batch.what, batch.report())
         self._batch = None
