@@ -33,6 +33,7 @@ class Work:
 
     Attributes:
         answer: The body as JSON, to be compared as data: servers differ in spaces.
+        handshake: What makes each connection a WebSocket; the request is a frame then.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Work:
     answer: Any
     body: bytes = b""
     fields: tuple[str, ...] = FIELDS
+    handshake: bytes = b""
 
     @property
     def request(self) -> bytes:
@@ -176,6 +178,10 @@ class Generator:
         answer.write_bytes(body)
         command = [str(self.folder / "load"), "--core", str(LOAD_CORE), "--port", str(port)]
         command += ["--request", str(request), "--body", str(answer)]
+        if work.handshake:
+            handshake = self.folder / f"{work.name}.handshake"
+            handshake.write_bytes(work.handshake)
+            command += ["--handshake", str(handshake)]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         return command

@@ -2,6 +2,7 @@
  *
  *     load --port 8000 --request FILE --body FILE [--status 200] [--host 127.0.0.1] [--core 1]
  *          [--connections 64] [--depth 1] [--seconds 5] [--warm-up 1] [--pid N]... [--rate N] [--hold]
+ *          [--handshake FILE]
  *
  * Every connection sends `depth` requests at once and the next as many when all are answered (a closed
  * loop). With --rate the requests of all connections together keep to a schedule, and latency counts
@@ -14,6 +15,9 @@
  *
  * The CPU clocks of the processes given by --pid are read at the very ends of the window in which
  * answers are counted. The result is one JSON object.
+ *
+ * --handshake is sent first on each connection and answered 101: a WebSocket. A request is a masked frame
+ * then, and the body the frame that has to come back, every byte of it.
  *
  * --hold opens the connections one by one, makes one request on each, says {"held": N}, keeps them
  * until standard input ends, and says how many the server has kept: {"kept": N}.
@@ -71,7 +75,7 @@ static struct {
     int port, core, connections, depth, status;
     double seconds, warm_up, rate;
     bool hold;
-    text request, body;
+    text request, body, handshake;
     int pids[MAX_PIDS], pid_count;
 } given = {.host = "127.0.0.1", .core = -1, .connections = 64, .depth = 1, .status = 200,
            .seconds = 5, .warm_up = 1};
@@ -182,6 +186,8 @@ field(const uint8_t *head, size_t head_size, const char *name, size_t *size)
 static size_t
 learn(const uint8_t *bytes, size_t size)
 {
+    if (given.handshake.size)
+        fail("another message than the one that was sent");
     const uint8_t *end = memmem(bytes, size, "\r\n\r\n", 4);
     if (!end) {
         if (size > 16384)
@@ -389,6 +395,29 @@ dial(void)
     return fd;
 }
 
+/* Have the connection be a WebSocket, if that is what is wanted. */
+static void
+shake(int fd)
+{
+    if (!given.handshake.size)
+        return;
+    struct timeval patience = {.tv_sec = 5};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (send(fd, given.handshake.bytes, given.handshake.size, MSG_NOSIGNAL)
+        != (ssize_t)given.handshake.size)
+        fail("sending: %s", strerror(errno));
+    char head[4096];
+    size_t size = 0;
+    while (!memmem(head, size, "\r\n\r\n", 4)) {
+        ssize_t got = recv(fd, head + size, sizeof head - size, 0);
+        if (got <= 0)
+            fail("no answer to a handshake: %.*s", (int)size, head);
+        size += (size_t)got;
+    }
+    if (memcmp(head, "HTTP/1.1 101 ", 13) || memcmp(head + size - 4, "\r\n\r\n", 4))
+        fail("not the answer to a handshake alone: %.*s", (int)size, head);
+}
+
 static text
 contents(const char *path)
 {
@@ -435,6 +464,8 @@ arguments(int argc, char **argv)
             given.request = contents(value);
         else if (!strcmp(name, "--body"))
             given.body = contents(value);
+        else if (!strcmp(name, "--handshake"))
+            given.handshake = contents(value);
         else if (!strcmp(name, "--pid") && given.pid_count < MAX_PIDS)
             given.pids[given.pid_count++] = atoi(value);
         else
@@ -490,6 +521,7 @@ hold(connection *all)
     for (int i = 0; i < given.connections; i++) {
         struct timeval patience = {.tv_sec = 5};
         all[i].fd = dial();
+        shake(all[i].fd);
         setsockopt(all[i].fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         all[i].awaited = 1;
         if (send(all[i].fd, given.request.bytes, given.request.size, MSG_NOSIGNAL)
@@ -524,6 +556,7 @@ measure(connection *all)
     poller = epoll_create1(EPOLL_CLOEXEC);
     for (int i = 0; i < given.connections; i++) {
         all[i].fd = dial();
+        shake(all[i].fd);
         fcntl(all[i].fd, F_SETFL, O_NONBLOCK);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = all + i};
         if (epoll_ctl(poller, EPOLL_CTL_ADD, all[i].fd, &event))
@@ -577,6 +610,10 @@ main(int argc, char **argv)
         CPU_SET((size_t)given.core, &cores);
         if (sched_setaffinity(0, sizeof cores, &cores))
             fail("core %d: %s", given.core, strerror(errno));
+    }
+    if (given.handshake.size) {
+        model.bytes = given.body.bytes;
+        model.size = model.date = model.after_date = given.body.size;
     }
     requests.size = given.request.size * (size_t)given.depth;
     requests.bytes = malloc(requests.size);

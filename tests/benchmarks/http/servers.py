@@ -173,7 +173,7 @@ def covet(
         executable = str(Path(python).parent / "covet")
         return [executable, "run", "-c", str(path), "--backend", backend]
 
-    missing = more.pop("missing", "") or _without(f"covet_{server}", python)
+    missing = more.pop("missing", "") or without(f"covet_{server}", python)
     return Recipe(name, command, missing=str(missing), **more)  # type: ignore[arg-type]
 
 
@@ -212,7 +212,7 @@ def socketify(name: str, **environment: str) -> Recipe:
     def command(port: int, folder: Path) -> list[str]:
         return [sys.executable, str(PEERS / "socketify_app.py"), str(port)]
 
-    return Recipe(name, command, environment, _without("socketify"))
+    return Recipe(name, command, environment, without("socketify"))
 
 
 def granian() -> Recipe:
@@ -220,7 +220,7 @@ def granian() -> Recipe:
         program = str(Path(sys.executable).parent / "granian")
         return [program, "--interface", "rsgi", "--port", str(port), "granian_app:app"]
 
-    return Recipe("granian", command, missing=_without("granian"))
+    return Recipe("granian", command, missing=without("granian"))
 
 
 def uvicorn(name: str, application: str, *options: str) -> Recipe:
@@ -230,7 +230,7 @@ def uvicorn(name: str, application: str, *options: str) -> Recipe:
         fixed = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
         return [sys.executable, "-m", "uvicorn", application, *fixed, *options]
 
-    return Recipe(name, command, missing=_without("uvicorn") or _without("fastapi"))
+    return Recipe(name, command, missing=without("uvicorn") or without("fastapi"))
 
 
 def engine_asgi(name: str, application: str) -> Recipe:
@@ -241,7 +241,7 @@ def engine_asgi(name: str, application: str) -> Recipe:
         return [sys.executable, "-m", "covet_engine", application, *options]
 
     return Recipe(
-        name, command, missing=_without("covet_engine") or _without("fastapi") or _without("uvloop")
+        name, command, missing=without("covet_engine") or without("fastapi") or without("uvloop")
     )
 
 
@@ -258,7 +258,7 @@ def floor(work: Work, answer: bytes, *, pipelined: bool = False) -> Recipe:
     return Recipe(name, command)
 
 
-def _without(module: str, python: str = "") -> str:
+def without(module: str, python: str = "") -> str:
     """Why a module cannot be used; empty if it can."""
     if not python or python == sys.executable:
         found = importlib.util.find_spec(module) is not None
