@@ -222,7 +222,7 @@ class ScriptedEngine:
 async def scripted(*, warm: int = 512, loop: Loop | None = None) -> AsyncIterator[ScriptedEngine]:
     """An engine whose pool runs while the block is entered."""
     library = ScriptedLibrary()
-    core = Core(library, ScriptedFfi, SimpleNamespace(high_water=1000))
+    core = Core(library, ScriptedFfi, SimpleNamespace(high_water=1000, max_files=8))
     loop = loop or current_loop()
     loop.open(core.fd)
     try:
