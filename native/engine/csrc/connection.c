@@ -5,6 +5,7 @@
 #include "core.h"
 #include "file_put.h"
 #include "http2.h"
+#include "http2_tunnel.h"
 #include "output.h"
 #include "reply.h"
 #include "request.h"
@@ -111,6 +112,7 @@ void cv_connection_end(cv_core *core, cv_connection *c, int why, int reset)
     cv_connection_drop_exchanges(core, c, why);
     cv_websocket_detach(core, c);
     cv_http2_end(core, c, why);
+    cv_tunnel_end(core, c, reset);
     cv_queue_clear(&c->out, &core->budget);
     release_block(core, c);
     cv_timer_stop(&c->input);
@@ -385,6 +387,7 @@ void cv_connection_settle(cv_core *core, cv_connection *c)
         c->closing = CV_LINGERING;
         c->from = c->to;
         core->transport->shut(core, c);
+        cv_tunnel_shut(core, c);
     }
     if (c->closing == CV_LINGERING &&
         ((c->flags & CV_C_EOF) || c->discarded >= LINGER_MOST)) {
@@ -426,6 +429,7 @@ void cv_connection_settle(cv_core *core, cv_connection *c)
         c->interest = interest;
         core->transport->interest(core, c);
     }
+    cv_tunnel_settled(core, c);
 }
 
 void cv_connection_spare(cv_core *core, cv_connection *c)

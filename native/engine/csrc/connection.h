@@ -55,7 +55,8 @@ enum cv_connection_flag {
     CV_C_BUSY = 1 << 9, /* goes on at the next poll */
     CV_C_PARCHED = 1 << 10, /* waits for an input block */
     CV_C_WAITED = 1 << 11, /* WAIT: long enough, Python gets what there is */
-    CV_C_MORE = 1 << 12 /* what is written now is followed by a file at once */
+    CV_C_MORE = 1 << 12, /* what is written now is followed by a file at once */
+    CV_C_STREAMS = 1 << 13 /* it is or was of HTTP/2 */
 };
 
 struct cv_connection {
@@ -89,6 +90,7 @@ struct cv_connection {
     cv_link link;
     cv_secure *tls; /* NULL: without, or nothing has come yet */
     struct cv_websocket *websocket; /* NULL: it is HTTP */
+    struct cv_tunnel *tunnel; /* a stream of HTTP/2 carries it; NULL: it has a socket, or memory */
 };
 
 /* A slot for a connection, zeroed but for its number; NULL if there are `most` of them. */

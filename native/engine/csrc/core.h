@@ -63,6 +63,8 @@ struct cv_core {
     cv_link ready; /* can go on at once */
     cv_link starved; /* wait until Python holds fewer requests */
     cv_link parched; /* wait for an input block */
+    cv_link tunnels; /* have something to move between stream and block */
+    cv_link carriers; /* connections of HTTP/2 that have something to frame for them */
 
     cv_exchange *exchanges; /* from 1 */
     uint32_t exchange_capacity, fresh_exchange, free_exchange;

@@ -157,8 +157,8 @@ enum cv_op {
     CV_ARM = 6, /* payload: u32 number, u32 milliseconds: a TIMER event, unless answered before */
     CV_DROP = 7, /* no answer follows and none is needed: the client is gone */
     CV_TRAILERS = 8, /* payload: fields; ends a chunked answer */
-    CV_ACCEPT = 40, /* payload: cv_channel_limits, then fields. Answers an UPGRADE with 101; its handle is
-                     * a channel's from here on, and only what follows here has to do with channels */
+    CV_ACCEPT = 40, /* payload: cv_channel_limits, then fields. Answers an UPGRADE with 101, by HTTP/2 with 200; its
+                     * handle is a channel's from here on, and only what follows here has to do with channels */
     CV_SEND = 41, /* a message: enum cv_message_flag, the payload as it is */
     CV_SHUT = 42, /* a close frame with `code`; payload: the reason, at most 123 bytes of UTF-8 */
     CV_TAKEN = 43, /* payload: u32 messages, u32 bytes of them that Python needs room for no longer */

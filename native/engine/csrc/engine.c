@@ -9,6 +9,7 @@
 #include "engine.h"
 #include "file_put.h"
 #include "http2.h"
+#include "http2_tunnel.h"
 #include "output.h"
 #include "reply.h"
 #include "tls.h"
@@ -126,6 +127,8 @@ static int open_core(cv_core *core, const cv_options *wanted)
     core->ready.prev = core->ready.next = &core->ready;
     core->starved.prev = core->starved.next = &core->starved;
     core->parched.prev = core->parched.next = &core->parched;
+    core->tunnels.prev = core->tunnels.next = &core->tunnels;
+    core->carriers.prev = core->carriers.next = &core->carriers;
     core->connection_capacity = o->max_connections + SPARE_CONNECTIONS;
     /* A connection with exchanges has one in Python's hands, and then at most so many behind it. */
     core->exchange_capacity = o->max_in_flight * (o->max_pipelined + 1);
@@ -244,7 +247,7 @@ cv_counters *cv_engine_counters(const cv_engine *engine)
 static void wake_if_needed(cv_engine *engine)
 {
     cv_core *core = &engine->core;
-    int needed = !cv_link_empty(&core->ready) || core->first_notice ||
+    int needed = !cv_link_empty(&core->ready) || !cv_link_empty(&core->tunnels) || core->first_notice ||
                  (!cv_link_empty(&core->starved) && !cv_exchanges_full(core)) ||
                  (!cv_link_empty(&core->parched) && cv_arena_has_free(&core->arena)) ||
                  (core->stopping && !core->counters.connections && !engine->empty_told);
@@ -304,6 +307,7 @@ static void watch_if_room(cv_engine *engine)
 
 void cv_engine_leave(cv_engine *engine)
 {
+    cv_tunnels_run(&engine->core);
     cv_arena_unplace(&engine->core.arena);
     engine->core.counters.blocks = engine->core.arena.used;
     watch_if_room(engine);
@@ -529,6 +533,7 @@ int cv_engine_poll(cv_engine *engine)
         count = look(engine);
         act(engine, count);
     }
+    cv_tunnels_run(core);
     if (engine->accept_due <= core->now)
         engine->accept_due = CV_NEVER;
     if (engine->trim_due <= core->now) {

@@ -67,8 +67,11 @@ static void let_go(cv_core *core, cv_exchange *x)
         x->flags &= ~(uint32_t)CV_X_COUNTED;
         core->counters.in_flight--;
         cv_deadline_clear(&core->timers, cv_exchange_slot(core, x));
-        if (x->member)
-            cv_http2_left(core, x->member);
+    }
+    /* A channel keeps the place that its handshake had. */
+    if (x->member && x->state != CV_CHANNEL) {
+        cv_http2_left(core, x->member);
+        x->member = 0;
     }
     if (x->block) {
         cv_arena_unrecord(&core->arena, x->block, x->record);
@@ -93,6 +96,7 @@ void cv_exchange_opened(cv_core *core, cv_connection *c, cv_exchange *x)
 {
     cv_exchange_log(core, x, x->status);
     x->state = CV_CHANNEL;
+    x->connection = c->index;
     let_go(core, x);
     c->first = c->last = 0;
     c->pipelined = 0;
@@ -100,9 +104,9 @@ void cv_exchange_opened(cv_core *core, cv_connection *c, cv_exchange *x)
 
 void cv_exchange_release(cv_core *core, cv_exchange *x)
 {
+    x->state = CV_FREE;
     let_go(core, x);
     cv_queue_clear(&x->pending, &core->budget);
-    x->state = CV_FREE;
     x->connection = 0;
     if (x->flags & CV_X_LISTED)
         return; /* cv_notices_send frees the slot */

@@ -94,12 +94,10 @@ static int lists_protocols(const uint8_t *at, const cv_head *head)
     return 1;
 }
 
-int cv_handshake_read(const uint8_t *at, const cv_head *head)
+int cv_handshake_read_stream(const uint8_t *at, const cv_head *head)
 {
     cv_span value;
-    if (!(head->flags & CV_HEAD_UPGRADES) || !is_wanted(at, head))
-        return 0;
-    if (!(head->flags & CV_HEAD_UPGRADE) || head->method != CV_METHOD_GET || head->flags & (CV_HEAD_CHUNKED | CV_HEAD_EXPECT) ||
+    if (head->flags & (CV_HEAD_CHUNKED | CV_HEAD_EXPECT) ||
         (head->flags & CV_HEAD_LENGTH && head->content_length))
         return -400;
     int found = single(at, head, NAME("sec-websocket-version"), &value);
@@ -107,8 +105,21 @@ int cv_handshake_read(const uint8_t *at, const cv_head *head)
         return -400;
     if (!found || value.size != 2 || memcmp(at + value.at, "13", 2) != 0)
         return -426;
+    return lists_protocols(at, head) ? 1 : -400;
+}
+
+int cv_handshake_read(const uint8_t *at, const cv_head *head)
+{
+    cv_span value;
+    if (!(head->flags & CV_HEAD_UPGRADES) || !is_wanted(at, head))
+        return 0;
+    if (!(head->flags & CV_HEAD_UPGRADE) || head->method != CV_METHOD_GET)
+        return -400;
+    int sound = cv_handshake_read_stream(at, head);
+    if (sound < 0)
+        return sound;
     if (single(at, head, NAME("sec-websocket-key"), &value) != 1 ||
-        !is_key(at + value.at, value.size) || !lists_protocols(at, head))
+        !is_key(at + value.at, value.size))
         return -400;
     return 1;
 }

@@ -10,6 +10,9 @@ enum { CV_ACCEPT_SIZE = 28 };
  * none. The head was read. */
 int cv_handshake_read(const uint8_t *at, const cv_head *head);
 
+/* The same of one that came by HTTP/2, where it was asked for and there is no key (RFC 8441, 5): never 0. */
+int cv_handshake_read_stream(const uint8_t *at, const cv_head *head);
+
 /* What Sec-WebSocket-Accept says to a request for which that was 1. */
 void cv_handshake_accept(const uint8_t *at, const cv_head *head, char *to);
 

@@ -99,6 +99,7 @@ static void free_stream(cv_http2 *h, cv_stream *s, int why)
 {
     cv_core *core = h->core;
     cv_stream_detach(h, s, why);
+    cv_tunnel_lost(h, s);
     cv_stream_discard(h, s);
     h->queued -= s->out.size - s->filed;
     cv_queue_clear(&s->out, &core->budget);
@@ -204,6 +205,8 @@ static void headers(cv_http2 *h, cv_stream *s, const nghttp2_frame *frame)
     }
     if (frame->hd.flags & CV_HTTP2_END_STREAM)
         s->flags |= CV_S_ENDED;
+    if (head->websocket)
+        s->flags |= CV_S_WEBSOCKET;
     if (verdict == CV_HTTP2_SOUND) {
         cv_stream_begin(h, s, head);
         return;
@@ -346,6 +349,7 @@ int cv_http2_begin(cv_core *core, cv_connection *c)
         {CV_SETTING_MAX_CONCURRENT_STREAMS, o->max_streams},
         {CV_SETTING_MAX_HEADER_LIST_SIZE, o->max_header_bytes},
         {CV_SETTING_NO_RFC7540_PRIORITIES, 1},
+        {CV_SETTING_ENABLE_CONNECT_PROTOCOL, 1},
     };
     nghttp2_mem memory = {&core->budget, take, give, take_zeroed, take_again};
     cv_http2_kit *kit = core->http2;
@@ -359,6 +363,7 @@ int cv_http2_begin(cv_core *core, cv_connection *c)
     ring(&h->waiting);
     ring(&h->due);
     ring(&h->lent);
+    h->writes.connection = c->index;
     cv_guard_begin(&h->guard, o->max_header_bytes, core->now);
     if (kit->lib->session_server_new3(&h->session, kit->callbacks, h, kit->option, &memory) != 0) {
         cv_budget_give(&core->budget, h, sizeof *h);
@@ -366,6 +371,7 @@ int cv_http2_begin(cv_core *core, cv_connection *c)
     }
     c->http2 = h;
     c->phase = CV_PHASE_STREAMS;
+    c->flags |= CV_C_STREAMS;
     core->counters.http2_connections++;
     cv_http2_check(h, kit->lib->submit_settings(h->session, 0, settings,
                                                 sizeof settings / sizeof *settings));
@@ -383,6 +389,7 @@ void cv_http2_end(cv_core *core, cv_connection *c, int why)
     while (!cv_link_empty(&h->all))
         free_stream(h, CV_STREAM_OF(all, h->all.next), why);
     c->http2 = NULL;
+    cv_link_out(&h->writes);
     core->http2->lib->session_del(h->session);
     free(h->head);
     cv_budget_give(&core->budget, h, sizeof *h);
@@ -457,9 +464,11 @@ void cv_http2_run(cv_core *core, cv_connection *c)
         receive(h);
     if (c->flags & CV_C_EOF)
         for (cv_link *at = h->all.next; at != &h->all; at = at->next) {
-            cv_exchange *x = cv_stream_exchange(core, CV_STREAM_OF(all, at));
+            cv_stream *s = CV_STREAM_OF(all, at);
+            cv_exchange *x = cv_stream_exchange(core, s);
             if (x)
                 cv_exchange_tell_gone(core, x, CV_GONE_CLOSED);
+            cv_tunnel_fed(h, s);
         }
 }
 

@@ -7,12 +7,12 @@ enum {
     AROUND = 256 /* what the text has besides names and values */
 };
 
-enum pseudo { METHOD, SCHEME, AUTHORITY, PATH, UNKNOWN };
+enum pseudo { METHOD, SCHEME, AUTHORITY, PATH, PROTOCOL, UNKNOWN };
 
 static const struct {
     const char *name;
     uint8_t size;
-} pseudos[] = {{":method", 7}, {":scheme", 7}, {":authority", 10}, {":path", 5}};
+} pseudos[] = {{":method", 7}, {":scheme", 7}, {":authority", 10}, {":path", 5}, {":protocol", 9}};
 
 static uint32_t room_for(const cv_head_limits *limits)
 {
@@ -138,18 +138,23 @@ static void add_pseudo(cv_http2_head *head, const uint8_t *name, size_t name_siz
 /* The pseudo-headers are complete: they are the request line and the host. */
 static void begin_text(cv_http2_head *head)
 {
-    const uint8_t *at[4];
+    const uint8_t *at[UNKNOWN];
     const uint32_t *size = head->pseudo_size;
     head->regular = 1;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < UNKNOWN; i++)
         at[i] = head->bytes + head->room + head->pseudo_at[i];
     if (!(head->seen & 1 << METHOD) || !cv_is_token(at[METHOD], size[METHOD]) || !size[METHOD]) {
         judge(head, CV_HTTP2_MALFORMED, 0);
         return;
     }
-    if (is(at[METHOD], size[METHOD], "CONNECT")) {
+    int connects = is(at[METHOD], size[METHOD], "CONNECT"), extended = head->seen >> PROTOCOL & 1;
+    if (connects && !extended) {
         int exact = head->seen == (1 << METHOD | 1 << AUTHORITY); /* RFC 9113, 8.5 */
         judge(head, exact ? CV_HTTP2_REFUSED : CV_HTTP2_MALFORMED, 501);
+        return;
+    }
+    if (extended && (!connects || !(head->seen & 1 << AUTHORITY))) {
+        judge(head, CV_HTTP2_MALFORMED, 0);
         return;
     }
     if (!(head->seen & 1 << PATH) ||
@@ -158,7 +163,15 @@ static void begin_text(cv_http2_head *head)
         judge(head, CV_HTTP2_MALFORMED, 0);
         return;
     }
-    put(head, at[METHOD], size[METHOD]);
+    if (extended && !is(at[PROTOCOL], size[PROTOCOL], "websocket")) {
+        judge(head, CV_HTTP2_REFUSED, 501);
+        return;
+    }
+    head->websocket = (uint8_t)extended;
+    if (extended)
+        put(head, "GET", 3); /* what it would be in HTTP/1.1 */
+    else
+        put(head, at[METHOD], size[METHOD]);
     put(head, " ", 1);
     put(head, at[PATH], size[PATH]);
     put(head, " HTTP/1.1\r\n", 11);

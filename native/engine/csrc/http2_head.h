@@ -26,10 +26,11 @@ typedef struct cv_http2_head {
     uint8_t seen; /* which pseudo-headers were */
     uint8_t regular; /* a field that is none was */
     uint8_t has_host;
+    uint8_t websocket; /* it asks for one (RFC 8441): the text is of a GET */
     uint32_t decoded; /* bytes, as RFC 9113, 6.5.2 counts them */
     uint32_t size; /* of the text */
     uint32_t beside; /* bytes of the other part: pseudo-headers, and then the cookie */
-    uint32_t pseudo_at[4], pseudo_size[4];
+    uint32_t pseudo_at[5], pseudo_size[5];
     uint32_t host_at, host_size; /* of :authority, in the text */
     uint8_t bytes[]; /* the text, and behind it the other part */
 } cv_http2_head;

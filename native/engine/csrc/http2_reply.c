@@ -126,16 +126,21 @@ static void count_status(cv_core *core, int status)
     core->counters.status[hundreds >= 1 && hundreds <= 5 ? hundreds : 0]++;
 }
 
-/* Frame the head; without a body the answer ends with it. */
-static void respond(cv_http2 *h, cv_stream *s, const lines *head, int body)
+static void submit(cv_http2 *h, cv_stream *s, const lines *head,
+                   const nghttp2_data_provider *provider)
 {
-    cv_core *core = h->core;
-    nghttp2_data_provider provider = {{.ptr = s}, cv_stream_frame};
     s->flags |= CV_S_ANSWERED;
     if (head->failed)
         h->failed = 1;
-    cv_http2_check(h, core->http2->lib->submit_response(h->session, s->id, head->kit->fields,
-                                                        head->count, body ? &provider : NULL));
+    cv_http2_check(h, h->core->http2->lib->submit_response(h->session, s->id, head->kit->fields,
+                                                           head->count, provider));
+}
+
+/* Frame the head; without a body the answer ends with it. */
+static void respond(cv_http2 *h, cv_stream *s, const lines *head, int body)
+{
+    nghttp2_data_provider provider = {{.ptr = s}, cv_stream_frame};
+    submit(h, s, head, body ? &provider : NULL);
 }
 
 /* The body of an answer */
@@ -264,7 +269,7 @@ void cv_stream_keep(cv_http2 *h, cv_stream *s)
     s->direct = NULL;
 }
 
-static void resume(cv_http2 *h, cv_stream *s)
+void cv_stream_resume(cv_http2 *h, cv_stream *s)
 {
     if (!(s->flags & CV_S_DEFERRED))
         return;
@@ -286,7 +291,7 @@ static void send(cv_http2 *h, cv_stream *s, const uint8_t *bytes, size_t size)
         keep(h, s, bytes, size);
     }
     set_write_timer(h, s);
-    resume(h, s);
+    cv_stream_resume(h, s);
 }
 
 void cv_stream_native(cv_http2 *h, cv_stream *s, const cv_answer *answer, uint32_t flags)
@@ -361,6 +366,21 @@ void cv_stream_bare(cv_http2 *h, cv_stream *s, int status)
     cv_stream_discard(h, s);
     respond(h, s, &head, 0);
     count_status(h->core, status);
+}
+
+void cv_stream_opened(cv_http2 *h, cv_stream *s, const cv_opening *opening,
+                      ssize_t (*frame)(nghttp2_session *session, int32_t id, uint8_t *into,
+                                       size_t size, uint32_t *flags, nghttp2_data_source *source,
+                                       void *user))
+{
+    lines head;
+    nghttp2_data_provider provider = {{.ptr = s}, frame};
+    begin_lines(&head, h->core->http2, 200);
+    add_lines(&head, (const uint8_t *)opening->extension, opening->extension_size);
+    add_lines(&head, opening->fields, opening->size);
+    if (!opening->has_date)
+        add_date(&head, h->core);
+    submit(h, s, &head, &provider);
 }
 
 /* Python's part is over. */
@@ -444,7 +464,7 @@ static void finish(cv_http2 *h, cv_stream *s, cv_exchange *x)
     }
     s->flags |= CV_S_LAST;
     answered(h, s, x);
-    resume(h, s);
+    cv_stream_resume(h, s);
 }
 
 static void chunk(cv_http2 *h, cv_stream *s, cv_exchange *x, const uint8_t *body, size_t size)
@@ -591,7 +611,7 @@ void cv_http2_apply_file(cv_connection *c, cv_exchange *x, cv_file *file, const 
         return; /* there was no room for what came before */
     keep_file(h, s, file, part->at, part->size);
     set_write_timer(h, s);
-    resume(h, s);
+    cv_stream_resume(h, s);
 }
 
 void cv_http2_apply(cv_core *core, cv_connection *c, cv_exchange *x, const cv_reply *r,
@@ -626,6 +646,10 @@ void cv_http2_apply(cv_core *core, cv_connection *c, cv_exchange *x, const cv_re
         break;
     case CV_READ:
         read_body(h, s, x);
+        break;
+    case CV_ACCEPT:
+        if (cv_tunnel_open(h, s, x, r, payload) < 0)
+            refuse(h, s, x, 200);
         break;
     case CV_ABORT:
         if (r->code)

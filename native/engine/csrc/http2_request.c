@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "handshake.h"
 #include "http2_session.h"
 #include "request.h"
 
@@ -135,7 +136,11 @@ static int hand_out(cv_http2 *h, cv_stream *s, const uint8_t *text, cv_head *hea
         event->flags = CV_HEAD_ONLY;
     if ((head->flags & (CV_HEAD_JSON | CV_HEAD_CODED)) == CV_HEAD_JSON)
         event->flags |= CV_BODY_JSON;
-    if (!(s->flags & CV_S_BODY) || ((head->flags & CV_HEAD_LENGTH) && !head->content_length)) {
+    if (s->flags & CV_S_WEBSOCKET) {
+        x->flags |= CV_X_UPGRADE;
+        event->flags |= CV_UPGRADE | CV_BODY_NONE;
+        s->flags |= CV_S_READ;
+    } else if (!(s->flags & CV_S_BODY) || ((head->flags & CV_HEAD_LENGTH) && !head->content_length)) {
         event->flags |= CV_BODY_NONE;
         s->flags |= CV_S_READ;
     } else if (whole) {
@@ -228,13 +233,23 @@ static int go_on(cv_http2 *h, cv_stream *s, uint8_t *text, uint32_t size)
     }
     head.minor = CV_MINOR_OF_HTTP_2;
     cv_routes_find(core->routes, text, &head, &match);
-    int ended = s->flags & CV_S_ENDED;
+    int ended = s->flags & CV_S_ENDED, tunnel = s->flags & CV_S_WEBSOCKET;
+    if (tunnel) {
+        int sound = cv_handshake_read_stream(text, &head);
+        if (sound < 0) {
+            core->counters.malformed++;
+            cv_link_out(&s->turn);
+            cv_stream_bare(h, s, -sound);
+            return CV_STEP_ON;
+        }
+        cv_routes_upgrade(core->routes, &match);
+    }
     cv_file_reply reply;
     if (match.folder && cv_file_decide(core, text, &head, &match, &reply)) {
         native_file(h, s, text, &head, &reply);
     } else if (match.answer) {
         native(h, s, text, &head, &match);
-    } else if (!ended && may_wait(h, s, &head, &match)) {
+    } else if (!ended && !tunnel && may_wait(h, s, &head, &match)) {
         if (keep_text(h, s, text, size) < 0)
             return CV_STEP_ON;
         cv_link_out(&s->turn);
@@ -243,7 +258,7 @@ static int go_on(cv_http2 *h, cv_stream *s, uint8_t *text, uint32_t size)
         s->flags |= CV_S_PATIENT;
         return CV_STEP_ON;
     } else {
-        int whole = ended && s->in.size <= core->arena.usable - head.size;
+        int whole = ended && !tunnel && s->in.size <= core->arena.usable - head.size;
         step = hand_out(h, s, text, &head, &match, whole);
         if (step != CV_STEP_ON) {
             park(h, s, text, size, step);
@@ -336,7 +351,7 @@ void cv_stream_body(cv_http2 *h, cv_stream *s, const uint8_t *at, size_t size)
         give_back(h, size); /* and the stream's window stays shut */
         return;
     }
-    if (x)
+    if (x || s->tunnel)
         give_back(h, size);
     if (x && (x->flags & CV_X_READING) && !s->in.size && !cv_events_full(core)) {
         cv_event *event = cv_event_add(core, cv_exchange_handle(x, s->exchange), CV_BODY);
@@ -350,12 +365,14 @@ void cv_stream_body(cv_http2 *h, cv_stream *s, const uint8_t *at, size_t size)
         return;
     }
     if (cv_queue_add(&s->in, &core->budget, at, size) < 0) {
-        if (!x)
+        if (!x && !s->tunnel)
             give_back(h, size);
         overwhelmed(h, s);
         return;
     }
-    if (!x)
+    if (s->tunnel)
+        cv_tunnel_fed(h, s);
+    else if (!x)
         s->owed += (uint32_t)size;
     else if (x->flags & CV_X_READING)
         serve(h, s);
@@ -371,6 +388,7 @@ void cv_stream_ended(cv_http2 *h, cv_stream *s)
         go_on(h, s, s->text, s->text_size);
     else if (x && (x->flags & CV_X_READING))
         serve(h, s);
+    cv_tunnel_fed(h, s);
 }
 
 void cv_stream_waited(cv_http2 *h, cv_stream *s)

@@ -9,6 +9,7 @@
 #include "http2_guard.h"
 #include "http2_head.h"
 #include "http2_library.h"
+#include "http2_tunnel.h"
 
 enum cv_stream_flag {
     CV_S_ENDED = 1 << 0, /* the client has sent all of it */
@@ -20,7 +21,8 @@ enum cv_stream_flag {
     CV_S_LAST = 1 << 6, /* nothing follows what is here of the answer */
     CV_S_DEFERRED = 1 << 7, /* the library waits for more of the answer */
     CV_S_PEER = 1 << 8, /* the client has reset it */
-    CV_S_READ = 1 << 9 /* Python has read the body to its end */
+    CV_S_READ = 1 << 9, /* Python has read the body to its end */
+    CV_S_WEBSOCKET = 1 << 10 /* it asks for one, or is one */
 };
 
 typedef struct cv_stream cv_stream;
@@ -45,6 +47,7 @@ struct cv_stream {
     uint32_t moved; /* bytes framed since the timer was started */
     cv_routes *routes; /* held for `direct` */
     cv_timer input, output;
+    cv_tunnel *tunnel; /* what it carries since it is a WebSocket; NULL: nothing, or no longer */
 };
 
 struct cv_http2 {
@@ -53,6 +56,7 @@ struct cv_http2 {
     cv_connection *connection;
     cv_http2_head *head; /* of a block of headers that goes on with the next bytes */
     cv_link all, waiting, due, lent; /* of streams, each by its member above but for the last two */
+    cv_link writes; /* tunnels have something to frame */
     uint32_t streams;
     uint32_t running; /* in Python's hands, also those whose client is gone */
     uint64_t headers; /* bytes of all streams' headers */
@@ -131,6 +135,24 @@ ssize_t cv_stream_frame(nghttp2_session *session, int32_t id, uint8_t *into, siz
                         uint32_t *flags, nghttp2_data_source *source, void *user);
 /* What was lent for this turn is kept. */
 void cv_stream_keep(cv_http2 *h, cv_stream *s);
+
+/* Answer a handshake with 200; what follows is read with `frame`. */
+void cv_stream_opened(cv_http2 *h, cv_stream *s, const cv_opening *opening,
+                      ssize_t (*frame)(nghttp2_session *session, int32_t id, uint8_t *into,
+                                       size_t size, uint32_t *flags, nghttp2_data_source *source,
+                                       void *user));
+/* The library goes on asking for the body. */
+void cv_stream_resume(cv_http2 *h, cv_stream *s);
+
+/* http2_tunnel.c: WebSockets. */
+
+/* Answer a handshake with 200, and carry frames from then on. Returns 0; -1: that cannot be. */
+int cv_tunnel_open(cv_http2 *h, cv_stream *s, cv_exchange *x, const cv_reply *reply,
+                   const uint8_t *payload);
+/* Something has come for it, or nothing more will. */
+void cv_tunnel_fed(cv_http2 *h, cv_stream *s);
+/* Its stream is no more. */
+void cv_tunnel_lost(cv_http2 *h, cv_stream *s);
 
 /* http2.c */
 

@@ -32,7 +32,7 @@ int64_t cv_engine_feed(cv_engine *engine, uint64_t connection, const uint8_t *by
     cv_connection *c = in_memory(core, connection);
     if (!c)
         return -1;
-    if (c->websocket && c->closing)
+    if (c->closing && (c->websocket || c->flags & CV_C_STREAMS))
         return (int64_t)size; /* as a system's buffer would, from a client that has not yet heard of it */
     cv_core_tick(core);
     size_t taken = 0;

@@ -68,6 +68,25 @@ typedef struct cv_websockets {
 void cv_websockets_open(cv_core *core);
 void cv_websockets_close(cv_core *core);
 
+/* What a handshake is to be answered with. */
+typedef struct cv_opening {
+    cv_websocket *websocket;
+    const uint8_t *fields; /* lines, of the reply */
+    size_t size;
+    int has_date;
+    char extension[CV_DEFLATE_LINE]; /* a line */
+    size_t extension_size;
+} cv_opening;
+
+/* Returns 0; -1: that cannot be sent. */
+int cv_websocket_prepare(cv_core *core, const cv_exchange *x, const cv_reply *reply,
+                         const uint8_t *payload, cv_opening *opening);
+/* It was prepared and is not wanted. */
+void cv_websocket_forget(cv_core *core, cv_websocket *ws);
+/* The answer is under way: from here on the connection is one. */
+void cv_websocket_begin(cv_core *core, cv_connection *c, cv_exchange *x, cv_websocket *ws,
+                        int status);
+
 /* Answer an upgrade with 101. Returns 0; -1: that cannot be sent. */
 int cv_websocket_accept(cv_core *core, cv_connection *c, cv_exchange *x, const cv_reply *reply,
                         const uint8_t *payload);

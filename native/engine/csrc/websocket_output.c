@@ -69,8 +69,8 @@ void cv_close_send(cv_core *core, cv_connection *c, cv_websocket *ws, unsigned c
 
 /* What Python submits */
 
-int cv_websocket_accept(cv_core *core, cv_connection *c, cv_exchange *x, const cv_reply *reply,
-                        const uint8_t *payload)
+int cv_websocket_prepare(cv_core *core, const cv_exchange *x, const cv_reply *reply,
+                         const uint8_t *payload, cv_opening *opening)
 {
     static const char *const ours[] = {"upgrade", "sec-websocket-accept",
                                        "sec-websocket-extensions"};
@@ -95,32 +95,60 @@ int cv_websocket_accept(cv_core *core, cv_connection *c, cv_exchange *x, const c
         return -1;
     }
     *ws = (cv_websocket){.exchange = cv_exchange_slot(core, x), .limits = (uint8_t)set};
+    opening->websocket = ws;
+    opening->fields = fields;
+    opening->size = size;
+    opening->has_date = found.has_date;
+    opening->extension_size = 0;
     const cv_request *r = x->record;
-    const uint8_t *at = core->arena.base + r->head;
     cv_head head = {.size = r->head_size, .target = {r->target_at, r->target_size}};
-    char key[CV_ACCEPT_SIZE], line[CV_DEFLATE_LINE];
-    cv_handshake_accept(at, &head, key);
-    size_t line_size = 0;
     if (limits.compress)
-        line_size = cv_deflate_negotiate(at, &head, &core->websockets.policy, &ws->terms, line);
-    cv_put(core, c, TEXT("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
-                         "connection: upgrade\r\nsec-websocket-accept: "));
-    cv_put(core, c, key, sizeof key);
-    cv_put(core, c, "\r\n", 2);
-    cv_put(core, c, line, line_size);
-    cv_put(core, c, fields, size);
-    if (!found.has_date)
-        cv_put(core, c, core->date.line, CV_DATE_SIZE);
-    cv_put(core, c, "\r\n", 2);
-    ws->around = (int64_t)cv_backlog(core, c);
-    core->counters.status[1]++;
+        opening->extension_size =
+            cv_deflate_negotiate(core->arena.base + r->head, &head, &core->websockets.policy,
+                                 &ws->terms, opening->extension);
+    return 0;
+}
+
+void cv_websocket_forget(cv_core *core, cv_websocket *ws)
+{
+    core->websockets.sets[ws->limits].users--;
+    cv_budget_give(&core->budget, ws, sizeof *ws);
+}
+
+void cv_websocket_begin(cv_core *core, cv_connection *c, cv_exchange *x, cv_websocket *ws,
+                        int status)
+{
+    core->counters.status[status / 100]++;
     core->counters.websockets++;
     cv_served_add(core, x->readable);
-    x->status = 101;
+    x->status = (uint16_t)status;
     cv_exchange_opened(core, c, x);
     c->websocket = ws;
     c->phase = CV_PHASE_WEBSOCKET;
     c->flags |= CV_C_AGAIN;
+}
+
+int cv_websocket_accept(cv_core *core, cv_connection *c, cv_exchange *x, const cv_reply *reply,
+                        const uint8_t *payload)
+{
+    cv_opening opening;
+    if (cv_websocket_prepare(core, x, reply, payload, &opening) < 0)
+        return -1;
+    const cv_request *r = x->record;
+    cv_head head = {.size = r->head_size, .target = {r->target_at, r->target_size}};
+    char key[CV_ACCEPT_SIZE];
+    cv_handshake_accept(core->arena.base + r->head, &head, key);
+    cv_put(core, c, TEXT("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n"
+                         "connection: upgrade\r\nsec-websocket-accept: "));
+    cv_put(core, c, key, sizeof key);
+    cv_put(core, c, "\r\n", 2);
+    cv_put(core, c, opening.extension, opening.extension_size);
+    cv_put(core, c, opening.fields, opening.size);
+    if (!opening.has_date)
+        cv_put(core, c, core->date.line, CV_DATE_SIZE);
+    cv_put(core, c, "\r\n", 2);
+    opening.websocket->around = (int64_t)cv_backlog(core, c);
+    cv_websocket_begin(core, c, x, opening.websocket, 101);
     return 0;
 }
 
@@ -203,16 +231,24 @@ static cv_exchange *channel(cv_core *core, uint64_t handle)
     return x->generation == (uint32_t)(handle >> 32) && x->state == CV_CHANNEL ? x : NULL;
 }
 
-/* Whether a channel can be sent to; it is its connection's turn then. */
-static cv_connection *begin(cv_core *core, const cv_exchange *x)
+/* Begin the turn of a channel's connection, if it has one still: the end of another turn may be the end
+ * of what carries it. */
+static cv_connection *turn_of(cv_core *core, const cv_exchange *x)
 {
+    if (core->current && core->current->index != x->connection)
+        cv_turn_end(core);
     if (!x->connection)
         return NULL;
     cv_connection *c = &core->connections[x->connection];
-    if (c->websocket->closing || c->closing)
-        return NULL;
     cv_turn_begin(core, c);
     return c;
+}
+
+/* Whether a channel can be sent to; it is its connection's turn then. */
+static cv_connection *begin(cv_core *core, const cv_exchange *x)
+{
+    cv_connection *c = turn_of(core, x);
+    return c && !c->websocket->closing && !c->closing ? c : NULL;
 }
 
 uint32_t cv_websockets_send(cv_core *core, const uint64_t *handles, uint32_t count, int flags,
@@ -247,10 +283,9 @@ static void taken(cv_core *core, const cv_exchange *x, const cv_reply *reply, co
     cv_websocket *ws = c->websocket;
     ws->unread -= values[0] < ws->unread ? values[0] : ws->unread;
     ws->unread_bytes -= values[1] < ws->unread_bytes ? values[1] : ws->unread_bytes;
-    if (c->from == c->to)
-        return;
-    cv_turn_begin(core, c);
-    c->flags |= CV_C_AGAIN;
+    c = c->from == c->to ? NULL : turn_of(core, x);
+    if (c)
+        c->flags |= CV_C_AGAIN;
 }
 
 static void close_with(cv_core *core, const cv_exchange *x, const cv_reply *reply,
@@ -285,11 +320,9 @@ void cv_websocket_apply(cv_core *core, const cv_reply *reply, const uint8_t *pay
         taken(core, x, reply, payload);
         break;
     case CV_DRAIN:
-        if (!x->connection)
-            break;
-        c = &core->connections[x->connection];
-        cv_turn_begin(core, c);
-        c->websocket->drain = 1; /* looked at when the turn ends */
+        c = turn_of(core, x);
+        if (c)
+                c->websocket->drain = 1; /* looked at when the turn ends */
         break;
     case CV_PING:
         c = begin(core, x);

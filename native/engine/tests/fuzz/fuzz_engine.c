@@ -9,7 +9,15 @@
 #include "http2_frames.h"
 #endif
 
-enum { CONNECTIONS = 6, HANDLES = 24 };
+enum {
+    CONNECTIONS = 6,
+    HANDLES = 24,
+#ifdef CV_FUZZ_HTTP2
+    OPERATIONS = 18 /* those of WebSocket as well */
+#else
+    OPERATIONS = 10
+#endif
+};
 
 typedef struct cv_wire {
     uint64_t number; /* 0: not open */
@@ -182,7 +190,7 @@ static void look_at(const cv_script *script, const cv_event *event)
         }
         for (uint32_t i = 0; i < request.body_size; i++)
             sum += arena[request.body + i];
-    } else if (event->kind == CV_BODY) {
+    } else if (event->kind == CV_BODY || event->kind == CV_MESSAGE) {
         PROMISE((uint64_t)event->at + event->size <= size);
         for (uint32_t i = 0; i < event->size; i++)
             sum += arena[event->at + i];
@@ -211,7 +219,9 @@ static void add_reply(cv_script *script, cv_bytes *replies)
 {
     static const int statuses[] = {200, 204, 304, 404, 500, 0, 99, 100, 205, 1000};
     uint64_t handle = next_handle(script);
-    unsigned op = next(script) % 10;
+    unsigned op = next(script) % OPERATIONS;
+    if (op >= 10)
+        op = CV_ACCEPT + op - 10;
     unsigned choice = next(script);
     int flags = choice >> 6;
     const uint8_t *body;
@@ -232,6 +242,27 @@ static void add_reply(cv_script *script, cv_bytes *replies)
         cv_add(&payload, much, more);
         break;
     }
+    case CV_ACCEPT: {
+        const char *text = fields[choice % (sizeof fields / sizeof fields[0])];
+        cv_channel_limits limits = {
+            .message_timeout = 5,
+            .ping_interval = 3,
+            .ping_timeout = 3,
+            .close_timeout = 3,
+            .max_message = 300,
+            .max_fragments = 4,
+            .max_control_frames = 8,
+            .max_queue_bytes = 600,
+            .max_queue_messages = 4,
+            .compress_from = 10,
+            .compress = choice & 1,
+        };
+        cv_add(&payload, &limits, choice == 63 ? 8 : sizeof limits);
+        cv_add(&payload, text, strlen(text));
+        break;
+    }
+    case CV_TAKEN:
+    case CV_PING:
     case CV_ARM:
         cv_add(&payload, numbers, choice == 63 ? 4 : 8);
         break;
@@ -275,7 +306,7 @@ static void feed_snippet(cv_script *script, cv_wire *wire)
 {
     unsigned which = next(script);
 #ifdef CV_FUZZ_HTTP2
-    uint8_t frame[64];
+    uint8_t frame[192];
     feed(script, wire, frame, make_frame(frame, which, next(script)));
 #else
     const char *text = snippets[which % (sizeof snippets / sizeof snippets[0])];
@@ -391,8 +422,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         }
     }
     cv_bytes drops = {0};
-    for (unsigned i = 0; i < HANDLES && i < script.handle_count; i++)
+    for (unsigned i = 0; i < HANDLES && i < script.handle_count; i++) {
         cv_add_reply(&drops, script.handles[i], CV_DROP, 0, 0, NULL, 0);
+        cv_add_reply(&drops, script.handles[i], CV_LEAVE, 0, 0, NULL, 0);
+    }
     const cv_counters *counters = cv_engine_counters(script.engine);
     PROMISE(counters->connections == 0);
     for (int i = 0; i < 50 && (i < 3 || counters->in_flight != 0); i++) {

@@ -18,6 +18,10 @@ typedef struct cv_sample {
 #define ITEM "\x04\x04/a/1"
 #define WAIT "\x04\x02/w"
 #define LENGTH_5 "\x0f\x0d\x01" "5"
+#define TUNNEL                                                                                      \
+    "\x02\x07" "CONNECT\x00\x09:protocol\x09websocket\x86\x41\x01" "a" ITEM                          \
+    "\x00\x15sec-websocket-version\x02" "13"
+#define DEFLATE "\x00\x18sec-websocket-extensions\x12permessage-deflate"
 #define EXPECT "\x0f\x14\x0c" "100-continue"
 
 static const cv_sample samples[] = {
@@ -54,6 +58,14 @@ static const cv_sample samples[] = {
     SAMPLE(8, 0, "\0\0\0\x20"),
     SAMPLE(8, 0, "\0\0\xff\xff"),
     SAMPLE(2, 0, "\0\0\0\0\x10"),
+    SAMPLE(1, 4, TUNNEL), /* and its frames, the mask is zero */
+    SAMPLE(1, 4, TUNNEL DEFLATE),
+    SAMPLE(0, 0, "\x81\x82\0\0\0\0hi"),
+    SAMPLE(0, 0, "\x02\x85\0\0\0\0he"),
+    SAMPLE(0, 0, "\x89\x80\0\0\0\0"),
+    SAMPLE(0, 0, "\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0"),
+    SAMPLE(0, 0, "\x88\x82\0\0\0\0\x03\xe8"),
+    SAMPLE(0, 1, "\x88\x80\0\0\0\0"),
 };
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
