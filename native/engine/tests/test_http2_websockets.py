@@ -9,7 +9,6 @@ import pytest
 from services.http2_websockets import Http2WebSocketSuite
 
 from covet_http.testing import Client, WebSocketSession
-from covet_http.testing._websocket_suite import heard
 
 pytest.importorskip("covet_engine._native", reason="the library is not built")
 pytestmark = pytest.mark.once
@@ -37,18 +36,18 @@ class TestEngine(Http2WebSocketSuite):
     async def test_a_stream_that_is_reset_is_a_client_that_left(self) -> None:
         async with self.opened("/broken") as socket:
             tunnel: Any = socket.connection
-            heard.lines.clear()
+            self.heard.lines.clear()
             tunnel.h2.reset_stream(tunnel.id)
             await tunnel._flush()
-            await heard.until(("broken", 1006))
+            await self.heard.until(("broken", 1006))
             await is_served(socket, 3)
             socket.close_code = 1006
 
     async def test_a_stream_that_ends_without_a_close_frame(self) -> None:
         async with self.opened("/broken") as socket:
-            heard.lines.clear()
+            self.heard.lines.clear()
             await socket.ended()
-            await heard.until(("broken", 1006))
+            await self.heard.until(("broken", 1006))
             await is_served(socket, 3)
             socket.close_code = 1006
 
@@ -72,7 +71,7 @@ class TestEngine(Http2WebSocketSuite):
                 client.websocket("/lobby") as one,
                 Client.websocket(client, "/lobby") as other,
             ):
-                await heard.until(("entered", 2))
+                await self.heard.until(("entered", 2))
                 await one.send("to all")
                 assert await one.receive() == "to all"
                 assert await other.receive() == "to all"

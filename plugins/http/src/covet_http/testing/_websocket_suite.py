@@ -205,11 +205,13 @@ class WebSocketSuite:
         server: The id of the server plugin.
         plugins: Classes in place of those that are installed, by id.
         tables: Configuration of plugins besides ``http``, by id.
+        heard: What the suite's handlers say of themselves, for tests that a server adds.
     """
 
     server: str = "auto"
     plugins: Mapping[str, type[Plugin[Any]]] = MappingProxyType({})
     tables: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    heard = heard
 
     def service(
         self, config: Mapping[str, Any] | None = None, **http: Any
