@@ -665,13 +665,11 @@ async def test_a_refusal_reaches_who_sends_first_and_reads_then(server: str) -> 
 @pytest.mark.parametrize(
     "fields",
     [
-        (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
-         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
         (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c",
          b"HTTP2-Settings: AAMAAABkAAQAAP__"),
         (b"Connection: upgrade", b"Upgrade: TLS/1.0"),
     ],
-    ids=["websocket", "h2c", "tls"],
+    ids=["h2c", "tls"],
 )  # fmt: skip
 async def test_a_refused_upgrade_keeps_the_framing(server: str, fields: tuple[bytes, ...]) -> None:
     # bad input 18, 34
@@ -688,6 +686,21 @@ async def test_a_refused_upgrade_keeps_the_framing(server: str, fields: tuple[by
             assert statuses == [200, 404, 200][: len(statuses)]
             assert len(statuses) >= 2
             assert Current.state.hits == ["first", "second"][: len(statuses) - 1]
+
+
+@pytest.mark.parametrize("path", [b"/hit/first", b"/missing"])
+async def test_behind_a_refused_websocket_nothing_is_a_request(server: str, path: bytes) -> None:
+    # bad input 18
+    fields = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
+              b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")  # fmt: skip
+    async with serving(server) as service:
+        for piece in (0, 1):
+            Current.state.hits.clear()
+            async with service.connect() as client:
+                asked = get(*fields, start=b"GET " + path + b" HTTP/1.1")
+                answers = await answered(client, asked + ADMIN + LAST, piece=piece)
+            assert [answer.status for answer in answers] == [404]
+            assert Current.state.hits == []
 
 
 EXPECT = b"Expect: 100-continue"

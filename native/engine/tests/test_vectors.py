@@ -22,6 +22,8 @@ REFUSED = {
     "SOURCE request with ICE": "the protocol is not HTTP",
     "OPTIONS request with RTSP": "the protocol is not HTTP",
     "ANNOUNCE request with RTSP": "the protocol is not HTTP",
+    "Upgrade GET request": "a WebSocket's handshake of a draft, without its key",
+    "Multiple tokens with folding and LWS": "a WebSocket's handshake without its key",
     "curl GET": "a Host that is no host",
     "Firefox GET": "a Host that is no host",
     "No HTTP version": "HTTP/0.9",
