@@ -27,6 +27,9 @@ from services.process import OLD, ServerProcess
 VARIABLE = "COVET_TEST_MYSQL_URL"
 """Names a server to use instead: an administrator's URL, whose databases the tests may create and drop."""
 
+PATIENCE = 60
+"""How many seconds a server may take to end what it was told to end."""
+
 PASSWORD = "open sesame/:@?&é"
 """Of the users ``locked``, ``edward`` and ``secure``; with what a URL has to escape."""
 
@@ -160,6 +163,30 @@ def kill_all(url: str, *, query: bool = False) -> int:
     return len(found)
 
 
+def release(url: str) -> None:
+    """End what holds locks in the URL's database: its connections, and what they have prepared.
+
+    A connection that is killed goes on until the server looks, and may prepare a branch meanwhile;
+    a branch that is prepared outlives it, and keeps its locks from ``DROP DATABASE`` for ever.
+    """
+    base = url[: url.rindex("/") + 1]
+    until = time.monotonic() + PATIENCE
+    while kill_all(url) or not _rolled_back(base):
+        assert time.monotonic() < until, f"{run(base, 'SHOW PROCESSLIST')} {run(base, 'XA RECOVER')}"
+        time.sleep(0.01)
+
+
+def _rolled_back(base: str) -> bool:
+    """Have no branch prepared any more, unless the connection that prepared it still has it."""
+    with connect(base) as client, client.cursor() as cursor:
+        cursor.execute("XA RECOVER FORMAT='SQL'")
+        for row in cursor.fetchall():
+            with suppress(pymysql.MySQLError):
+                cursor.execute(f"XA ROLLBACK {row[3]}")
+        cursor.execute("XA RECOVER")
+        return not cursor.fetchall()
+
+
 @contextmanager
 def own_server(*settings: tuple[str, str]) -> Iterator[MariaDbServer]:
     """A server for one test alone, which may stop it."""
@@ -253,5 +280,4 @@ def database() -> Iterator[str]:
     skip_without_mariadb()
     url = _create(_own_database())
     yield url
-    # What a test has left open would keep its locks.
-    kill_all(url)
+    release(url)

@@ -136,6 +136,4 @@ class Pair:
             ).fetchall()
             for (gid,) in rows:
                 client.execute(f"ROLLBACK PREPARED '{gid}'".encode())
-        mariadb.kill_all(self.bank)
-        for row in mariadb.run(self.bank, "XA RECOVER"):
-            mariadb.run(self.bank, f"XA ROLLBACK '{row[3].decode()}'")
+        mariadb.release(self.bank)

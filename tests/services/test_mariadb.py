@@ -66,6 +66,21 @@ def test_what_a_test_has_left_open_is_ended() -> None:
         left.ping(reconnect=False)
 
 
+def test_what_a_test_has_left_prepared_is_rolled_back() -> None:
+    mariadb.skip_without_mariadb()
+    with mariadb.database() as url:
+        mariadb.run(url, "CREATE TABLE locked (a INTEGER) ENGINE=InnoDB")
+        left = mariadb.connect(url)
+        with left.cursor() as cursor:
+            for each in ("START", "END", "PREPARE"):
+                cursor.execute(f"XA {each} X'ff27',X'00',7")
+                if each == "START":
+                    cursor.execute("INSERT INTO locked VALUES (1)")
+    with mariadb.database() as url:
+        assert mariadb.run(url, "XA RECOVER") == []
+        assert mariadb.run(url, "SHOW TABLES") == []
+
+
 def test_without_a_server_tests_are_skipped_but_in_ci_they_fail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
