@@ -172,7 +172,9 @@ def release(url: str) -> None:
     base = url[: url.rindex("/") + 1]
     until = time.monotonic() + PATIENCE
     while kill_all(url) or not _rolled_back(base):
-        assert time.monotonic() < until, f"{run(base, 'SHOW PROCESSLIST')} {run(base, 'XA RECOVER')}"
+        assert time.monotonic() < until, (
+            f"{run(base, 'SHOW PROCESSLIST')} {run(base, 'XA RECOVER')}"
+        )
         time.sleep(0.01)
 
 
