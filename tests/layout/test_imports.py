@@ -46,6 +46,8 @@ EXTENDS: dict[str, set[str]] = {
     "tenants": {"sql"},
     # Branches are a driver's, by what drivers share.
     "twophase": {"sql"},
+    # Channels are WebSockets of covet-http with types.
+    "websocket": {"http"},
 }
 """Which plugin may import which other, because it extends it. Nothing else goes sideways."""
 
