@@ -304,7 +304,9 @@ async def test_cancelled_at_every_turn() -> None:
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
         await check()
-        assert "shutdown" in Gate.seen
+        # All are cancelled at once, and either the handler or who says why comes first.
+        assert Gate.seen
+        assert set(Gate.seen) <= {"shutdown", None}
 
 
 async def test_asgi_applications_are_served_and_ended_too() -> None:
