@@ -1,0 +1,6 @@
+"""Rooms: what is said in one is sent to everybody who is there, in whichever process."""
+
+from covet_websocket._rooms._config import RoomsConfig, WhenSlow
+from covet_websocket._rooms._hub import Membership, Rooms
+
+__all__ = ["Membership", "Rooms", "RoomsConfig", "WhenSlow"]
