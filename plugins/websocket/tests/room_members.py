@@ -42,6 +42,7 @@ class Connection:
 
     def __init__(self, room: int | None = None) -> None:
         self.room = room
+        self.subprotocol: str | None = None
         self.close_code: int | None = None
         self._queue: deque[str] = deque()
         self._changed = anyio.Event()
@@ -115,8 +116,4 @@ class Connection:
 
 
 def broadcast(members: Iterable[Connection], message: Any) -> list[Connection]:
-    left_out = []
-    for each in members:
-        if each.close_code is None and not each.try_send(message):
-            left_out.append(each)
-    return left_out
+    return [each for each in members if each.close_code is None and not each.try_send(message)]

@@ -2,5 +2,6 @@
 
 from covet_websocket._rooms._config import RoomsConfig, WhenSlow
 from covet_websocket._rooms._hub import Membership, Rooms
+from covet_websocket._rooms._token import ROOMS
 
-__all__ = ["Membership", "Rooms", "RoomsConfig", "WhenSlow"]
+__all__ = ["ROOMS", "Membership", "Rooms", "RoomsConfig", "WhenSlow"]

@@ -24,6 +24,7 @@ from covet_operations import Conflict, Invalid, TooLarge, Unavailable
 from covet_websocket._rooms._config import RoomsConfig, WhenSlow
 from covet_websocket._rooms._counts import Counts, metrics
 from covet_websocket._rooms._envelope import Said
+from covet_websocket._rooms._forms import encoding_of
 from covet_websocket._rooms._member import Member
 from covet_websocket._rooms._outlet import Broadcast, Encoding, Outlet
 from covet_websocket._rooms._room import Room
@@ -281,7 +282,7 @@ class Rooms:
         connection: Outlet,
         name: str,
         *,
-        encoding: Encoding,
+        encoding: Encoding | None = None,
         data: Any = None,
         after: str | None = None,
         presence: bool = False,
@@ -292,7 +293,7 @@ class Rooms:
         Args:
             connection: Gets the room's frames.
             name: The room's.
-            encoding: How they are written.
+            encoding: How they are written, unless the connection's subprotocol says so.
             data: What the others may know of this member.
             after: The id of the last message that this client has had: it gets those that came behind
                 it, or is told ``reset`` if they are not all known any more.
@@ -328,7 +329,7 @@ class Rooms:
             member = Member(
                 room,
                 connection,
-                encoding,
+                encoding or encoding_of(connection.subprotocol),
                 token_hex(8),
                 said,
                 when_slow or self._config.when_slow,

@@ -13,6 +13,10 @@ class Outlet(Protocol):
     """A connection, as `covet_http.WebSocket` is one."""
 
     @property
+    def subprotocol(self) -> str | None:
+        """The one that was chosen."""
+
+    @property
     def close_code(self) -> int | None:
         """How it was closed, ``None`` while it is not."""
 
