@@ -126,11 +126,19 @@ def install() -> None:
         sys.exit(f"The native engine cannot be compiled here: {reason}.")
     # Their build requirements once, instead of one isolated environment for each of them.
     builds = {line for each in directories for line in read(each)["build-system"]["requires"]}
-    # Bytecode is made of what is imported, when it is: a third of the time went into the rest.
-    quiet = (sys.executable, *PIP, "install", "--quiet", "--no-compile")
+    quiet = installer()
     run(*quiet, *sorted(builds), "editables")
     editable = [part for each in directories for part in ("-e", str(each))]
     run(*quiet, "--no-build-isolation", *editable, *group("test"))
+
+
+def installer() -> tuple[str, ...]:
+    """What installs here: uv where this environment has it, in a fifth of pip's time; else pip."""
+    if (uv := Path(sys.executable).with_name("uv")).is_file():
+        # The distributions find each other among what is installed, as they do with pip.
+        return (str(uv), "pip", "install", "--quiet", "--no-sources", "--python", sys.executable)
+    # Bytecode is made of what is imported, when it is: a third of the time went into the rest.
+    return (sys.executable, *PIP, "install", "--quiet", "--no-compile")
 
 
 def compile_anew(python: Path) -> None:

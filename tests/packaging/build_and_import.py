@@ -77,7 +77,13 @@ def package_group() -> list[str]:
 
 def build(python: Path, folder: Path, directory: Path) -> Path:
     """The wheel of a distribution, made from its sdist alone."""
-    run(python, "-m", "build", "--no-isolation", "--outdir", directory, folder)
+    source = folder
+    if (folder / "setup.py").is_file():
+        # setuptools writes into what it builds, where an editable installation may do so as well.
+        source = directory.parent / f"{folder.name}-source"
+        made = ("*.egg-info", "*.so", "__pycache__", "build", "dist")
+        shutil.copytree(folder, source, ignore=shutil.ignore_patterns(*made))
+    run(python, "-m", "build", "--no-isolation", "--outdir", directory, source)
     (sdist,) = directory.glob("*.tar.gz")
     (wheel,) = directory.glob("*.whl")
     assert sdist.stat().st_size
