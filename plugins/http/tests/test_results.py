@@ -55,6 +55,17 @@ async def page(how: str) -> http.Content | http.Redirect | Book | None:
     return http.Redirect(f"/page/{how}")
 
 
+@http.get("/pieces")
+async def pieces(fail: bool = False, media_type: str = "a/b; c=d") -> http.Pieces | Book:
+    async def send(piece: Any) -> None:
+        await piece(b"one ")
+        if fail:
+            raise RuntimeError("the secret")
+        await piece(b"two")
+
+    return http.Pieces(send, media_type)
+
+
 @http.get("/go")
 async def go(to: str, external: bool = False, status: Any = 303) -> http.Redirect:
     return http.Redirect(to, int(status), external=external)  # type: ignore[arg-type]
@@ -86,7 +97,7 @@ async def chunks() -> AsyncIterator[bytes]:
     yield b"\r\n"
 
 
-FUNCTIONS = (table, picture, hal, hal_text, page, go, back, create, lines, chunks)
+FUNCTIONS = (table, picture, hal, hal_text, page, pieces, go, back, create, lines, chunks)
 
 
 async def test_the_routes_own_type(web: Any) -> None:
@@ -205,6 +216,24 @@ async def test_a_stream_that_fails_never_looks_complete(web: Any) -> None:
         await client.send(b"GET /lines?fail=2 HTTP/1.1\r\nHost: a\r\n\r\n")
         data = await client.until_closed()
     assert b"1;" in data
+    assert not data.endswith(b"0\r\n\r\n")
+    assert b"secret" not in data
+
+
+async def test_pieces_of_an_answer(web: Any) -> None:
+    async with web.serving(*FUNCTIONS) as service:
+        async with service.connect() as client:
+            answer = await client.ask("GET", "/pieces")
+            assert answer.headers["content-type"] == "a/b; c=d"
+            assert answer.body == b"one two"
+            answer = await client.ask("HEAD", "/pieces")
+            assert (answer.status, answer.body) == (200, b"")
+            answer = await client.ask("GET", "/pieces?media_type=none")
+            assert (answer.status, answer.json["code"]) == (500, "internal")
+        async with service.connect() as client:
+            await client.send(b"GET /pieces?fail=true HTTP/1.1\r\nHost: a\r\n\r\n")
+            data = await client.until_closed()
+    assert b"one " in data
     assert not data.endswith(b"0\r\n\r\n")
     assert b"secret" not in data
 

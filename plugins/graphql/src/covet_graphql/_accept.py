@@ -7,6 +7,9 @@ from typing import Final
 
 RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
+MULTIPART: Final = "multipart/mixed"
+_VERSION: Final = "v0.2"
+"""What clients call the draft that names what is pending, incremental and completed."""
 _LONGEST: Final = 1000
 _WILD: Final = {"*/*": 0, "application/*": 1}
 
@@ -35,9 +38,25 @@ def chosen(line: str) -> str | None:
     return None if best is None else best[2]
 
 
+@lru_cache(maxsize=64)
+def takes_parts(line: str) -> bool:
+    """Whether a value of ``Accept`` takes an answer in parts, in the form that ours have."""
+    for item in line[:_LONGEST].split(","):
+        name, *parameters = item.split(";")
+        if name.strip().lower() != MULTIPART or _weight(parameters) <= 0:
+            continue
+        said = {key.strip().lower(): value.strip(' \t"') for key, _, value in _pairs(parameters)}
+        if "deferspec" not in said and said.get("incrementalspec", _VERSION) == _VERSION:
+            return True
+    return False
+
+
+def _pairs(parameters: list[str]) -> list[tuple[str, str, str]]:
+    return [each.partition("=") for each in parameters]
+
+
 def _weight(parameters: list[str]) -> float:
-    for each in parameters:
-        name, _, value = each.partition("=")
+    for name, _, value in _pairs(parameters):
         if name.strip().lower() == "q":
             try:
                 return float(value.strip())

@@ -76,6 +76,17 @@ class GraphqlConfig(PluginConfig):
     max_subscriptions: PositiveInt = Field(
         100, description="Subscriptions of one client's stream or socket at once, at the most."
     )
+    incremental: bool = Field(
+        False, description="Whether answers come in parts where a client says @defer and @stream."
+    )
+    max_deferred: PositiveInt = Field(
+        100,
+        description="Deferred parts and streamed lists of one answer; what is more comes with what"
+        " is around it.",
+    )
+    deferred_timeout: NonNegativeFloat = Field(
+        60.0, description="Within which all parts of an answer have to be sent."
+    )
     init_timeout: NonNegativeFloat = Field(
         10.0, description="Within which a socket has to say connection_init."
     )

@@ -24,7 +24,7 @@ from graphql import (
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._costs import Complexity, check
 from covet_graphql._errors import TOO_COSTLY
-from covet_graphql._plan import Plan, condition_variables
+from covet_graphql._plan import Plan, condition_variables, is_incremental
 from covet_graphql._request import BadRequestError
 from covet_graphql._schema import Served
 
@@ -41,10 +41,12 @@ class Document:
 
     Attributes:
         text: As it came.
+        incremental: Whether it may be answered in parts.
     """
 
     __slots__ = (
-        "_complexity", "_conditions", "_costs", "_fragments", "_plans", "_sizes", "operations", "text",
+        "_complexity", "_conditions", "_costs", "_fragments", "_plans", "_sizes", "incremental", "operations",
+        "text",
     )  # fmt: skip
 
     def __init__(self, text: str, document: DocumentNode, served: Served, list_size: int) -> None:
@@ -57,6 +59,9 @@ class Document:
         self.operations = [
             each for each in document.definitions if isinstance(each, OperationDefinitionNode)
         ]
+        self.incremental = any(
+            each.name in ("defer", "stream") for each in served.schema.directives
+        ) and (is_incremental((*self.operations, *self._fragments.values())))
         self._conditions: dict[int, tuple[str, ...]] = {}
         self._costs: dict[tuple[Any, ...], int] = {}
         self._plans: dict[tuple[Any, ...], Plan] = {}
@@ -84,20 +89,39 @@ class Document:
         raise BadRequestError([GraphQLError(f"There is no operation {name!r} in the document.")])
 
     def plan(
-        self, operation: OperationDefinitionNode, served: Served, values: VariableValues
+        self,
+        operation: OperationDefinitionNode,
+        served: Served,
+        values: VariableValues,
+        *,
+        incremental: bool = False,
     ) -> Plan:
-        """How an operation runs with these variables."""
+        """How an operation runs with these variables.
+
+        Args:
+            operation: Which one.
+            served: The schema.
+            values: The variables.
+            incremental: Whether ``@defer`` and ``@stream`` count.
+        """
         place = id(operation)
         names = self._conditions.get(place)
         if names is None:
             names = condition_variables(operation, self._fragments.values())
             self._conditions[place] = names
         coerced = values.coerced
-        key = (place, *(coerced.get(name) for name in names)) if names else (place,)
+        key = (place, incremental, *(coerced.get(name) for name in names))
         found = self._plans.get(key)
         if found is None:
             conditions = {name: coerced.get(name) for name in names}
-            found = Plan(served.schema, served.resolvers, operation, self._fragments, conditions)
+            found = Plan(
+                served.schema,
+                served.resolvers,
+                operation,
+                self._fragments,
+                conditions,
+                incremental=incremental,
+            )
             if len(self._plans) < _MOST_PLANS:
                 self._plans[key] = found
         return found

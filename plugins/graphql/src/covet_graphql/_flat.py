@@ -134,7 +134,7 @@ def _list(writer: _Writer, item: Shape, given: str, made: str, depth: int, level
 
 def _object(writer: _Writer, shape: Shape, given: str, made: str, depth: int, level: int) -> bool:
     selection: Selection = shape.selection(shape.type)
-    if not selection.fields:
+    if not selection.fields or selection.deferred:
         return False
     plain = writer.name(_Plain())
     writer.line(depth, f"if {given}.__class__ not in {plain} and {plain}.refuse({given}):")
@@ -146,6 +146,8 @@ def _object(writer: _Writer, shape: Shape, given: str, made: str, depth: int, le
             parts.append(f"{key}: {writer.name(field.parent)}")
             continue
         read = field.resolver
+        if field.stream is not None:
+            return False
         if not isinstance(read, Read) or not read.name.isidentifier() or iskeyword(read.name):
             return False
         value, out = writer.local(), writer.local()

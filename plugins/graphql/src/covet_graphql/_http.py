@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import anyio.to_thread
 from pydantic_core import from_json, to_json
 
 import covet_http as http
-from covet_graphql._accept import JSON, RESPONSE, chosen
+from covet_graphql._accept import JSON, RESPONSE, chosen, takes_parts
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._request import (
     MALFORMED,
@@ -27,9 +27,14 @@ from covet_operations import operation, operations_of
 if TYPE_CHECKING:
     from covet_graphql._service import Service
 
+_MULTIPART: Final = 'multipart/mixed; boundary="-"'
+_PART: Final = b"Content-Type: application/json; charset=utf-8\r\n\r\n"
+_BETWEEN: Final = b"\r\n---\r\n"
+_END: Final = b"\r\n-----\r\n"
 _BAD: Final = 400
 _NOT_ALLOWED: Final = 405
 _NOT_ACCEPTABLE: Final = 406
+SendPiece: TypeAlias = Callable[[bytes], Awaitable[None]]
 _PARAMETERS: Final = frozenset(("query", "operationName", "variables", "extensions"))
 
 
@@ -75,11 +80,20 @@ class Endpoint:
         """What serves the path."""
         path = self._config.path
 
-        @operation(name="covet_graphql.post", anonymous=True, effect="write")
-        @http.post(path)
-        @http.openapi(hidden=True)
         async def post(request: http.Request) -> http.Content:
+            answer = await self._post(request)
+            assert isinstance(answer, http.Content)
+            return answer
+
+        async def post_in_parts(request: http.Request) -> http.Content | http.Pieces:
             return await self._post(request)
+
+        # What may be sent in pieces costs each answer a little, and few services have any.
+        hidden = http.openapi(hidden=True)
+        handler = hidden(post_in_parts if self._config.incremental else post)
+        posted = operation(name="covet_graphql.post", anonymous=True, effect="write")(
+            http.post(path)(handler)
+        )
 
         @operation(name="covet_graphql.get", anonymous=True, effect="read")
         @http.get(path)
@@ -87,9 +101,9 @@ class Endpoint:
         async def get(request: http.Request) -> http.Content:
             return await self._get(request)
 
-        yield from operations_of(held(post, get))
+        yield from operations_of(held(posted, get))
 
-    async def _post(self, request: http.Request) -> http.Content:
+    async def _post(self, request: http.Request) -> http.Content | http.Pieces:
         media_type = self._media_type(request)
         if media_type is None:
             return _not_acceptable()
@@ -107,8 +121,37 @@ class Endpoint:
             given = asked(document)
         except BadRequestError as error:
             return _refused(service, error, media_type)
+        if self._config.incremental and _takes_parts(request):
+            in_parts = await self._in_parts(service, given, request)
+            if in_parts is not None:
+                return in_parts
         answer, status = await self._answer(service, given, request, media_type)
         return _sent(answer, media_type, status)
+
+    async def _in_parts(
+        self, service: Service, given: Asked, request: http.Request
+    ) -> http.Content | http.Pieces | None:
+        """The answer to a request that may come in parts; ``None`` if it may not."""
+        try:
+            ready = service.prepare(given)
+        except BadRequestError:
+            return None
+        if not ready.in_parts:
+            return None
+        answer, run = await service.begin(ready, request)
+        if run is None:
+            return _sent(answer, JSON, 200)
+
+        async def send(piece: SendPiece) -> None:
+            async def part(answer: Answer) -> None:
+                end = _BETWEEN if answer["hasNext"] else _END
+                await piece(_PART + to_json(answer) + end)
+
+            await piece(_BETWEEN)
+            await part(answer)
+            await run.rest(part, self._config.deferred_timeout)
+
+        return http.Pieces(send, _MULTIPART)
 
     async def _get(self, request: http.Request) -> http.Content:
         if self._config.explorer and not request.query_string and wants_page(request):
@@ -171,8 +214,12 @@ class Endpoint:
 
     @staticmethod
     def _media_type(request: http.Request) -> str | None:
-        line = request.header_list(b"accept")
-        return chosen(line.decode("latin-1"))
+        line = request.header_list(b"accept").decode("latin-1")
+        return chosen(line) or (JSON if takes_parts(line) else None)
+
+
+def _takes_parts(request: http.Request) -> bool:
+    return takes_parts(request.header_list(b"accept").decode("latin-1"))
 
 
 def wants_page(request: http.Request) -> bool:

@@ -22,5 +22,9 @@ def served(
     if config.schema_file:
         from covet_graphql._sdl import build_first
 
-        return build_first(directory / config.schema_file, endpoints)
-    return build(endpoints, federated=config.federation)
+        made = build_first(directory / config.schema_file, endpoints)
+    else:
+        made = build(endpoints, federated=config.federation)
+    if config.incremental:
+        made.allow_parts()
+    return made

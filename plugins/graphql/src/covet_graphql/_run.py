@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from covet_graphql._schema import Served
 
+Failure: TypeAlias = "tuple[Exception, PlannedField, list[str | int]]"
+"""What went wrong, the field it did in, and where that is."""
 _FLAT_FROM: Final = 16
 """So many objects make it worth it to have Python compiled for them."""
 
@@ -91,7 +93,7 @@ class Run:
         self.schema = served.schema
         self.caller = caller
         self.principal: Principal | None = caller.principal
-        self.failures: list[tuple[Exception, PlannedField, list[str | int]]] = []
+        self.failures: list[Failure] = []
         self._plan = plan
         self._values = values
         self._arguments: dict[PlannedField, Mapping[str, Any]] = {}
@@ -110,16 +112,7 @@ class Run:
         """
         root = self._plan.root
         node = Node(None, None, root.blank.copy(), nullable=True)
-        if serial and len(root.fields) > 1:
-            for field in root.fields:
-                if node.dead:
-                    break
-                self._resolve(field, source, node)
-                await self._settle()
-        else:
-            self._fields(root, source, node)
-            if self._waiting or self._loading:
-                await self._settle()
+        await self._fill(root, node, source, serial=serial)
         return None if node.dead else node.value
 
     async def event(self, value: Any) -> dict[str, Any] | None:
@@ -148,6 +141,19 @@ class Run:
 
     def _batch_of(self, loader: Any) -> Batch:
         return self.served.batch(loader, self)
+
+    async def _fill(self, selection: Selection, node: Node, source: Any, *, serial: bool) -> None:
+        """Resolve the fields of the root, and all that is selected of them."""
+        if serial and len(selection.fields) > 1:
+            for field in selection.fields:
+                if node.dead:
+                    break
+                self._resolve(field, source, node)
+                await self._settle()
+        else:
+            self._fields(selection, source, node)
+            if self._waiting or self._loading:
+                await self._settle()
 
     def _fields(self, selection: Selection, source: Any, node: Node) -> None:
         for field in selection.fields:
@@ -222,13 +228,7 @@ class Run:
         self._fields(selection, value, Node(node, key, made, not shape.required))
 
     def _list(self, shape: Shape, value: Any, node: Node, key: Any) -> None:
-        if value.__class__ is not list:
-            if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
-                field = shape.field
-                raise GraphQLError(
-                    f"Expected a list of values for the field {field.parent}.{field.name}."
-                )
-            value = list(value)
+        value = listed(shape, value)
         item = shape.item
         assert item is not None
         made = self._at_once(item, value)
@@ -269,7 +269,7 @@ class Run:
         """Put null in the place of what failed, or of the next thing around it that may be null."""
         if not node.is_alive:
             return
-        self.failures.append((error, shape.field, node.path(key)))
+        self._note(error, shape.field, node, key)
         if not shape.required:
             node.value[key] = None
             return
@@ -280,6 +280,9 @@ class Run:
         place.dead = True
         if place.parent is not None:
             place.parent.value[place.key] = None
+
+    def _note(self, error: Exception, field: PlannedField, node: Node, key: Any) -> None:
+        self.failures.append((error, field, node.path(key)))
 
     def _wait(self, awaitable: Awaitable[Any], shape: Shape, node: Node, key: Any) -> None:
         if self._group is None:
@@ -355,3 +358,18 @@ class Run:
         for each, shape, node, key in loading:
             if node.is_alive:
                 self._finish(shape, each, node, key)
+
+
+def listed(shape: Shape, value: Any) -> list[Any]:
+    """The items of a list.
+
+    Raises:
+        GraphQLError: It is none.
+    """
+    if value.__class__ is list:
+        found: list[Any] = value
+        return found
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        field = shape.field
+        raise GraphQLError(f"Expected a list of values for the field {field.parent}.{field.name}.")
+    return list(value)

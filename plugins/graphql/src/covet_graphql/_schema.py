@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
+    GraphQLDeferDirective,
     GraphQLError,
     GraphQLField,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLSchema,
+    GraphQLStreamDirective,
     print_schema,
     validate_schema,
 )
@@ -30,6 +32,7 @@ from covet_operations import Endpoint, Input
 if TYPE_CHECKING:
     from covet_graphql._run import Run
 
+_INCREMENTAL: Final = (GraphQLDeferDirective, GraphQLStreamDirective)
 ROOTS: Final = (QUERY, MUTATION, SUBSCRIPTION)
 
 
@@ -65,6 +68,14 @@ class Served:
             kind = schema.type_map.get(name)
             if isinstance(kind, GraphQLObjectType):
                 self._kinds[each] = kind
+
+    def allow_parts(self) -> None:
+        """Have the schema know ``@defer`` and ``@stream``."""
+        known = {each.name for each in self.schema.directives}
+        self.schema.directives = (
+            *self.schema.directives,
+            *(each for each in _INCREMENTAL if each.name not in known),
+        )
 
     def type_of(self, value: Any) -> GraphQLObjectType | None:
         """The object type of a value, ``None`` if it has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from graphql import GraphQLError, OperationDefinitionNode, VariableValues
@@ -18,6 +18,7 @@ from covet_graphql._documents import (
 )
 from covet_graphql._errors import failed, refused
 from covet_graphql._fields import run_field
+from covet_graphql._incremental import IncrementalRun
 from covet_graphql._persisted import Persisted
 from covet_graphql._request import (
     Answer,
@@ -26,7 +27,7 @@ from covet_graphql._request import (
     NotAQueryError,
     of_operation,
 )
-from covet_graphql._run import Run
+from covet_graphql._run import Failure, Run
 from covet_graphql._schema import Served
 from covet_kernel.contracts import Call
 from covet_operations import Internal, OperationError, Pipeline
@@ -54,6 +55,11 @@ class Prepared(NamedTuple):
     def streams(self) -> bool:
         """Whether it has many answers."""
         return is_subscription(self.operation)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether its answer may come in parts, to who takes them."""
+        return self.document.incremental and not self.streams
 
     @property
     def reads(self) -> bool:
@@ -116,6 +122,41 @@ class Service:
         data = await run.answer(serial=not is_query(operation))
         return self._shown(run, data)
 
+    async def begin(self, ready: Prepared, caller: Call) -> tuple[Answer, IncrementalRun | None]:
+        """Answer a query or a mutation in parts.
+
+        Args:
+            ready: What is asked.
+            caller: The call of the transport.
+
+        Returns:
+            The first answer, and what sends the rest; ``None`` if there is no rest.
+        """
+        document, operation, values = ready
+        plan = document.plan(operation, self.served, values, incremental=True)
+        run = IncrementalRun(
+            self.served, plan, values, caller, most=self.config.max_deferred, show=self._errors
+        )
+        data, more = await run.first(serial=not is_query(operation))
+        answer = self._shown(run, data)
+        return {**answer, **more}, run if more else None
+
+    async def deliver(self, ready: Prepared, caller: Call, emit: Emit) -> None:
+        """Answer a query or a mutation, in as many messages as it takes.
+
+        Args:
+            ready: What is asked.
+            caller: The call of the transport.
+            emit: Takes each message, and waits while the client is slow.
+        """
+        if not ready.in_parts:
+            await emit(await self.answer(ready, caller))
+            return
+        answer, run = await self.begin(ready, caller)
+        await emit(answer)
+        if run is not None:
+            await run.rest(emit, self.config.deferred_timeout)
+
     async def subscribe(self, ready: Prepared, caller: Call, emit: Emit) -> None:
         """Answer a subscription: each event goes to ``emit``, which waits while the client is slow.
 
@@ -156,14 +197,17 @@ class Service:
         failures = run.failures
         if not failures:
             return {"data": data}
+        answer: Answer = {"errors": self._errors(failures), "data": data}
         most = self.config.max_errors
-        errors = [
-            failed(error, field, path, self._typed(error)) for error, field, path in failures[:most]
-        ]
-        answer: Answer = {"errors": errors, "data": data}
         if len(failures) > most:
             answer["extensions"] = {"errorsLeftOut": len(failures) - most}
         return answer
+
+    def _errors(self, failures: Sequence[Failure]) -> list[dict[str, Any]]:
+        most = self.config.max_errors
+        return [
+            failed(error, field, path, self._typed(error)) for error, field, path in failures[:most]
+        ]
 
     def _typed(self, error: Exception) -> OperationError | None:
         if isinstance(error, OperationError):

@@ -114,7 +114,7 @@ async def carry(service: Service, ready: Prepared, caller: Call, put: Put) -> An
         if ready.streams:
             await service.subscribe(ready, caller, put)
         else:
-            await put(await service.answer(ready, caller))
+            await service.deliver(ready, caller, put)
     except OperationError as error:
         return service.failure(error)
     except BadRequestError as error:

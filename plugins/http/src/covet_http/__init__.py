@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from covet_http._openapi._body import DescribedBody
     from covet_http._openapi._description import Description
     from covet_http._outer import AsgiHost, AsgiService, asgi_app
+    from covet_http._pieces import Pieces
     from covet_http._rules._compression import CompressionConfig
     from covet_http._rules._cors import CorsConfig
     from covet_http._rules._idempotency import AnswerNotKept, KeyInUse, KeyReused
@@ -168,6 +169,7 @@ __all__ = [
     "OpenApiPart",
     "Part",
     "Parts",
+    "Pieces",
     "PreparedAnswer",
     "Problems",
     "Proxies",
@@ -250,6 +252,7 @@ _LATE = {
     "KeyInUse": "_rules._idempotency",
     "KeyReused": "_rules._idempotency",
     "NoSuchPath": "_file",
+    "Pieces": "_pieces",
     "QueuedChannel": "_websocket._queued",
     "RequestIdConfig": "_rules._request_id",
     "RequestIdFilter": "_rules._request_id",

@@ -18,6 +18,7 @@ from covet_http._media import is_json
 from covet_http._placement import Placement
 from covet_http._problem import Malformed, Problems
 from covet_http._request import Request
+from covet_http._results import LaterResult
 from covet_http._route import Route
 from covet_http._sources import JSON, Body, Query, marker_of
 from covet_kernel.contracts import Operation
@@ -160,10 +161,12 @@ def _nothing(request: Request, result: None) -> bytes:
 
 
 def _delivers(signature: Signature) -> Any:
-    """What sends the files that an operation returns, ``None`` if it returns none."""
-    from covet_http._file import File, deliver
+    """What sends the files and pieces that an operation returns, ``None`` if it returns none."""
+    if not any(issubclass(each, LaterResult) for each in signature.results):
+        return None
+    from covet_http._file import deliver
 
-    return deliver if any(issubclass(each, File) for each in signature.results) else None
+    return deliver
 
 
 def _form(signature: Signature, place: Placement) -> tuple[Any, Any]:

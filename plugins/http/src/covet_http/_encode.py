@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from covet_http._binding import HttpBinding
 from covet_http._events import Event, encode_data
 from covet_http._media import EVENT_STREAM, is_json, with_charset
 from covet_http._request import Request
-from covet_http._results import PlainResult
+from covet_http._results import LaterResult, PlainResult
 from covet_http._sources import JSON, NDJSON
 from covet_operations import Signature
-
-if TYPE_CHECKING:
-    from covet_http._file import File
 
 Encode: TypeAlias = Callable[[Request, Any], Any]
 Form: TypeAlias = Literal["document", "raw", "lines", "events"]
@@ -70,10 +67,8 @@ def encoder(
     plain = _plain_encoder(binding, signature, document)
     if not signature.results:
         return plain if document is not None or _is_raw(binding) else None
-    from covet_http._file import File
-
-    if any(issubclass(each, File) for each in signature.results):
-        return _with_files(_with_results(plain), File)
+    if any(issubclass(each, LaterResult) for each in signature.results):
+        return _with_later(_with_results(plain))
     return _with_results(plain)
 
 
@@ -137,9 +132,9 @@ def _with_results(plain: Encode) -> Encode:
     return encode
 
 
-def _with_files(others: Encode, kind: type[File]) -> Callable[[Request, Any], Awaitable[Any]]:
+def _with_later(others: Encode) -> Callable[[Request, Any], Awaitable[Any]]:
     async def encode(request: Request, value: Any) -> Any:
-        if isinstance(value, kind):
+        if isinstance(value, LaterResult):
             return await value.answer(request)
         return others(request, value)
 

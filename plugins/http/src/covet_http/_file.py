@@ -21,7 +21,7 @@ from covet_http._media import is_media_type, with_charset
 from covet_http._problem import RangeNotSatisfiable
 from covet_http._ranges import Span, parse_ranges
 from covet_http._request import Request
-from covet_http._results import HttpResult
+from covet_http._results import LaterContent, LaterResult
 from covet_operations import (
     Cancelled,
     ErrorKind,
@@ -109,7 +109,7 @@ class Found:
         self.path = path
 
 
-class File(HttpResult):
+class File(LaterResult):
     """Send a file: ``return http.File("covers/7.png")``.
 
     Clients that have it already get 304, and those that ask for parts of it get these (206), be it one
@@ -281,7 +281,7 @@ def _in_parts(reply: _Reply, spans: Sequence[Span], size: int, media_type: str) 
     reply.send(parts, sum(len(each) if isinstance(each, bytes) else each.size for each in parts))
 
 
-class FileContent:
+class FileContent(LaterContent):
     """The bytes of an answer that are still in a file: what ``request.body`` is of a large one.
 
     Args:
@@ -378,7 +378,7 @@ async def deliver(request: Request, chain: Callable[[Request], Awaitable[Any]]) 
     try:
         result = await chain(request)
         content = request.body
-        if isinstance(content, FileContent):
+        if isinstance(content, LaterContent):
             request.unlimited()
             await content.send(request)
         return result

@@ -32,6 +32,33 @@ class PlainResult(HttpResult):
         raise NotImplementedError
 
 
+class LaterResult(HttpResult):
+    """One that is sent behind the call, as much of it as is not at hand."""
+
+    __slots__ = ()
+
+    async def answer(self, request: Request) -> bytes | LaterContent:
+        """Say to ``request.response`` what there is to say; the body, or what sends it later."""
+        raise NotImplementedError
+
+
+class LaterContent:
+    """A body that is not held in memory: what ``request.body`` is then."""
+
+    __slots__ = ()
+
+    async def send(self, request: Request) -> None:
+        """Send everything.
+
+        Raises:
+            OperationError: It could not be; what was sent is not complete.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of what it comes from, whether it was sent or not."""
+
+
 class Redirect(PlainResult):
     """Send the client elsewhere: ``return http.Redirect("/books/7")``.
 

@@ -12,6 +12,7 @@ from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._errors import phrase
 from covet_http._openapi._schemas import Json, Schemas
 from covet_http._outcomes import MULTI_STATUS, has_outcomes
+from covet_http._pieces import Pieces
 from covet_http._problem import NotAcceptable, RangeNotSatisfiable
 from covet_http._results import Content, Redirect
 from covet_operations import PreconditionFailed
@@ -59,7 +60,7 @@ def describe_success(
             description.answer(206, phrase(206), _ANY, DescribedBody({}))
             description.answer(304, phrase(304))
             description.error(NoSuchPath, PreconditionFailed, RangeNotSatisfiable)
-        elif issubclass(result, Content):
+        elif issubclass(result, Content | Pieces):
             description.answer(200, phrase(200), _ANY, DescribedBody({}))
         elif issubclass(result, Redirect):
             description.answer(303, phrase(303))
