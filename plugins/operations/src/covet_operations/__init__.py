@@ -28,6 +28,7 @@ from covet_operations._errors import (
     Unimplemented,
     Unsupported,
 )
+from covet_operations._finite import finite
 from covet_operations._marks import mark, operation, operations_of
 from covet_operations._messages import is_message
 from covet_operations._paging._service import PAGING, Paging
@@ -139,6 +140,7 @@ __all__ = [
     "Unimplemented",
     "Unsupported",
     "ended",
+    "finite",
     "is_message",
     "mark",
     "operation",

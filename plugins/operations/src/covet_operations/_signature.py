@@ -285,6 +285,9 @@ class Resolver:
             return Injected(name=name, source="value", key=matching[0])
         if base in self.providers:
             return Injected(name=name, source="provider", key=self.providers[base])
+        general = _general(base)
+        if general is not None and general in self.providers:
+            return Injected(name=name, source="provider", key=self.providers[general])
         for contract, token in _WELL_KNOWN:
             if contract is base:
                 self._known(token, name, place)
@@ -301,6 +304,16 @@ class Resolver:
                 fix=f"Enable a plugin that provides it{_advice(token)}.",
             )
         return token
+
+
+def _general(annotation: Any) -> Any:
+    """A parametrized class with ``Any`` for every parameter: whoever makes those makes this one."""
+    origin = get_origin(annotation)
+    if not isinstance(origin, type) or _is_data(origin):
+        return None
+    parameters = len(getattr(origin, "__parameters__", ()))
+    # A class of the standard library has no parameters of its own to be counted.
+    return origin[(Any,) * parameters] if parameters else None  # type: ignore[index]
 
 
 def _is_data(contract: Any) -> bool:

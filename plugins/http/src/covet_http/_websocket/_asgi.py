@@ -59,7 +59,7 @@ async def _answer(
         await channel.deny(*answer)
         return
     route = answer.websocket_route
-    answer.websocket = WebSocket(answer, channel, route.limits)
+    answer.websocket = WebSocket(answer, channel, route.limits, route.problems)
     application.in_flight.add(answer)
     try:
         await route.run(answer, channel)

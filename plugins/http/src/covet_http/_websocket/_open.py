@@ -152,7 +152,11 @@ class OpenWebSockets:
         code = GOING_AWAY if stopping else SERVICE_RESTART
         for request, (channel, _) in tuple(self._open.items()):
             if request.websocket.accepted:
-                channel.close(code, "")
+                finish = request.websocket.on_drain
+                if finish is None:
+                    channel.close(code, "")
+                else:
+                    finish(code)
             else:
                 # Its handler has not begun to speak: it is answered as any call is then.
                 request.cancel("shutdown")

@@ -33,6 +33,7 @@ class WebSocketRoute:
         endpoint: The operation.
         binding: Its address.
         limits: What each WebSocket may cost.
+        problems: Renders errors.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class WebSocketRoute:
         self.operation = endpoint.operation
         self.binding = endpoint.binding
         self.limits = limits
-        self._problems = problems
+        self.problems = problems
         self._origins = origins
         self._open = opened
 
@@ -101,7 +102,7 @@ class WebSocketRoute:
 
     def _denial(self, request: HandshakeRequest, failure: OperationError | None) -> Reply:
         error = failure or Forbidden("the handler has not accepted the WebSocket")
-        status, headers, body = self._problems.of(error)
+        status, headers, body = self.problems.of(error)
         if request._response is not None:
             headers += request._response.always
-        return problem(status, joined(self._problems.common, headers), body)
+        return problem(status, joined(self.problems.common, headers), body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio.lowlevel
@@ -19,7 +19,9 @@ from covet_http._websocket._closed import (
 )
 
 if TYPE_CHECKING:
+    from covet_http._problem import Problems
     from covet_http._request import Request
+    from covet_operations import OperationError
 
 # So many messages in a row, and others get a turn.
 _BURST = 32
@@ -45,14 +47,22 @@ class WebSocket:
         request: The handshake's: headers, cookies, query, caller and what interceptors said.
         offered: The subprotocols that the client speaks, its favourite first.
         subprotocol: The one that was chosen, ``None`` for none.
+        on_drain: Called with the code to close with where the service stops or is reloaded, in place
+            of closing at once, by handlers that have something to finish first. They close themselves,
+            and have until the drain deadline.
     """
 
-    def __init__(self, request: Request, channel: Channel, limits: ChannelLimits) -> None:
+    on_drain: Callable[[int], object] | None = None
+
+    def __init__(
+        self, request: Request, channel: Channel, limits: ChannelLimits, problems: Problems
+    ) -> None:
         self.request = request
         self.offered = subprotocols_of(request)
         self.subprotocol: str | None = None
         self._channel = channel
         self._limits = limits
+        self._problems = problems
         self._accepted = False
         self._burst = 0
 
@@ -218,6 +228,10 @@ class WebSocket:
         """
         self._require_accepted()
         return await self._channel.ping()
+
+    def problem(self, error: OperationError) -> bytes:
+        """The JSON that an error is answered with over HTTP, to be part of a message."""
+        return self._problems.of(error)[2]
 
     # The end.
 

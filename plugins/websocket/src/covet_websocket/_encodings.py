@@ -1,0 +1,214 @@
+"""How frames are written: as JSON texts, or as binary MessagePack.
+
+A frame is an object with few members, whose values are encoded when it is put together: what goes to
+many is encoded once for each encoding that is in use.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Raw
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from covet_operations import Parsed
+from covet_websocket._errors import BadFrame, WrongEncoding
+
+S = TypeVar("S", bound=msgspec.Struct)
+Data: TypeAlias = "str | bytes"
+"""A frame as it is sent: text for ``str``."""
+
+_BROKEN: Final = (msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError, ValueError)
+_LONGEST: Final = 120
+
+
+class Reader(ABC, Generic[S]):
+    """Reads frames of one kind.
+
+    Args:
+        kind: What they hold.
+    """
+
+    def __init__(self, kind: type[S]) -> None:
+        self.kind = kind
+
+    @abstractmethod
+    def read(self, data: Data) -> S:
+        """The members of a frame; what a type says nothing of is left as it came.
+
+        Raises:
+            WrongEncoding: It is text and should be binary, or the other way round.
+            BadFrame: It is no frame.
+        """
+
+
+class Encoding(ABC):
+    """One way to write frames.
+
+    Attributes:
+        name: ``"json"`` or ``"msgpack"``.
+        subprotocol: By which a client asks for it.
+    """
+
+    name: ClassVar[str]
+    subprotocol: ClassVar[str]
+
+    @abstractmethod
+    def reader(self, kind: type[S]) -> Reader[S]:
+        """What reads frames of one kind."""
+
+    @abstractmethod
+    def document(self, raw: Raw) -> bytes | Parsed:
+        """A value in a frame, for the pipeline to validate.
+
+        Raises:
+            BadFrame: It is none.
+        """
+
+    @abstractmethod
+    def validate(self, adapter: TypeAdapter[Any], raw: Raw) -> Any:
+        """A value in a frame as what it should be.
+
+        Raises:
+            ValidationError: It is something else.
+            BadFrame: It is nothing at all.
+        """
+
+    @abstractmethod
+    def value(self, adapter: TypeAdapter[Any], value: Any) -> Any:
+        """A value of some type, encoded to be a member of a frame.
+
+        Raises:
+            PydanticSerializationError: It is of another type.
+        """
+
+    @abstractmethod
+    def plain(self, value: Any) -> Any:
+        """The same for plain data."""
+
+    @abstractmethod
+    def json(self, value: bytes) -> Any:
+        """The same for what is JSON already."""
+
+    @abstractmethod
+    def frame(self, members: Mapping[str, Any]) -> Data:
+        """The frame of encoded members."""
+
+
+class _JsonReader(Reader[S]):
+    def __init__(self, kind: type[S]) -> None:
+        super().__init__(kind)
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def read(self, data: Data) -> S:
+        if data.__class__ is not str:
+            raise WrongEncoding("frames of this subprotocol are text")
+        try:
+            return self._decode(data)
+        except _BROKEN as error:
+            raise _bad(error) from None
+
+
+class Json(Encoding):
+    """JSON, one text for each frame."""
+
+    name = "json"
+    subprotocol = "covet.json"
+
+    def reader(self, kind: type[S]) -> Reader[S]:
+        return _JsonReader(kind)
+
+    def document(self, raw: Raw) -> bytes | Parsed:
+        return bytes(raw)
+
+    def validate(self, adapter: TypeAdapter[Any], raw: Raw) -> Any:
+        return adapter.validator.validate_json(bytes(raw))
+
+    def value(self, adapter: TypeAdapter[Any], value: Any) -> Any:
+        return adapter.serializer.to_json(value, warnings="error")
+
+    def plain(self, value: Any) -> Any:
+        return to_json(value)
+
+    def json(self, value: bytes) -> Any:
+        return value
+
+    def frame(self, members: Mapping[str, Any]) -> Data:
+        inner = b",".join(b'"%b":%b' % (name.encode(), each) for name, each in members.items())
+        return f"{{{inner.decode()}}}"
+
+
+class _MessagePackReader(Reader[S]):
+    def __init__(self, kind: type[S]) -> None:
+        super().__init__(kind)
+        self._decode = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
+
+    def read(self, data: Data) -> S:
+        if isinstance(data, str):
+            raise WrongEncoding("frames of this subprotocol are binary")
+        try:
+            return self._decode(data)
+        except _BROKEN as error:
+            raise _bad(error) from None
+
+
+class MessagePack(Encoding):
+    """MessagePack, one binary message for each frame. Times are its only extension that is known."""
+
+    name = "msgpack"
+    subprotocol = "covet.msgpack"
+
+    def __init__(self) -> None:
+        self._decode = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def reader(self, kind: type[S]) -> Reader[S]:
+        return _MessagePackReader(kind)
+
+    def _plain(self, raw: Raw) -> Any:
+        try:
+            return self._decode(raw)
+        except _BROKEN as error:
+            raise _bad(error) from None
+
+    def document(self, raw: Raw) -> bytes | Parsed:
+        return Parsed(self._plain(raw))
+
+    def validate(self, adapter: TypeAdapter[Any], raw: Raw) -> Any:
+        return adapter.validator.validate_python(self._plain(raw))
+
+    def value(self, adapter: TypeAdapter[Any], value: Any) -> Any:
+        return Raw(self._encode(adapter.serializer.to_python(value, mode="json", warnings="error")))
+
+    def plain(self, value: Any) -> Any:
+        return value
+
+    def json(self, value: bytes) -> Any:
+        return from_json(value)
+
+    def frame(self, members: Mapping[str, Any]) -> Data:
+        return self._encode(members)
+
+
+def _refuse_extension(code: int, data: memoryview) -> Any:
+    raise ValueError(f"extension {code} is not known")
+
+
+def _bad(error: Exception) -> BadFrame:
+    # What the library says may quote the client's own words, who can make them long.
+    return BadFrame(str(error)[:_LONGEST])
+
+
+JSON: Final = Json()
+MESSAGE_PACK: Final = MessagePack()
+ENCODINGS: Final[Mapping[str, Encoding]] = {each.subprotocol: each for each in (JSON, MESSAGE_PACK)}
+SUBPROTOCOLS: Final[Sequence[str]] = tuple(ENCODINGS)
+
+
+def encoding_of(subprotocol: str | None) -> Encoding:
+    """What a client has asked for; JSON, unless it has."""
+    return JSON if subprotocol is None else ENCODINGS[subprotocol]
