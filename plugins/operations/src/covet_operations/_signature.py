@@ -311,9 +311,10 @@ def _general(annotation: Any) -> Any:
     origin = get_origin(annotation)
     if not isinstance(origin, type) or _is_data(origin):
         return None
-    parameters = len(getattr(origin, "__parameters__", ()))
-    # A class of the standard library has no parameters of its own to be counted.
-    return origin[(Any,) * parameters] if parameters else None  # type: ignore[index]
+    parameters = getattr(origin, "__parameters__", ())
+    # Those of the standard library have none that could be counted.
+    counted = isinstance(parameters, tuple) and len(parameters)
+    return origin[(Any,) * len(parameters)] if counted else None  # type: ignore[index]
 
 
 def _is_data(contract: Any) -> bool:
