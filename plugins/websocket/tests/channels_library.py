@@ -101,6 +101,14 @@ async def private(connection: websocket.Connection[Said, Heard], caller: Princip
     await connection.send(Heard(room="private", text=caller.id))
 
 
+@websocket.channel("/together")
+async def together(connection: websocket.Connection[Said, Heard], rooms: websocket.Rooms) -> None:
+    """Say to everybody what one has said."""
+    async with rooms.join(connection, "all") as membership:
+        async for message in connection:
+            await membership.publish({"text": message.text})
+
+
 # Methods.
 
 
@@ -180,5 +188,5 @@ class Tokens:
 
 
 ALL: tuple[Any, ...] = (
-    talk, strict, ask, private, add, echo, later, surely, count, who, broken, called,
+    talk, strict, ask, private, together, add, echo, later, surely, count, who, broken, called,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import channels_library as library
 import pytest
-from channels_served import PROTOCOLS, SERVERS, connected, serving, until
+from channels_served import PROTOCOLS, SERVERS, Peer, connected, serving, until
 
 from covet_http.testing import HandshakeRefused
 
@@ -224,3 +224,27 @@ async def test_a_frame_that_is_too_long_closes(limit: int) -> None:
     async with serving(http=http) as client, connected(client, "/rooms/blue") as peer:
         await peer.send(message={"kind": "said", "text": "x" * 80})
         assert (await peer.closed())[0] == 1009
+
+
+async def said(peer: Peer) -> Any:
+    """The next message in a room, behind what the room says of itself."""
+    while "message" not in (frame := await peer.receive()):
+        assert frame["room"] == "all"
+    return frame["message"]
+
+
+async def test_connections_are_in_rooms_whatever_their_encoding() -> None:
+    async with (
+        serving() as client,
+        connected(client, "/together", "covet.json") as one,
+        connected(client, "/together", "covet.msgpack") as other,
+    ):
+        for each in (one, other):
+            # Who is heard has joined.
+            await each.send(message={"text": "here"})
+            while await said(each) != {"text": "here"}:
+                pass
+        await other.send(message={"text": "to all"})
+        for each in (one, other):
+            while await said(each) != {"text": "to all"}:
+                pass

@@ -211,4 +211,4 @@ SUBPROTOCOLS: Final[Sequence[str]] = tuple(ENCODINGS)
 
 def encoding_of(subprotocol: str | None) -> Encoding:
     """What a client has asked for; JSON, unless it has."""
-    return JSON if subprotocol is None else ENCODINGS[subprotocol]
+    return JSON if subprotocol is None else ENCODINGS.get(subprotocol, JSON)

@@ -21,10 +21,11 @@ from pydantic_core import from_json, to_json
 from covet_http import broadcast as broadcast_of_http
 from covet_kernel.contracts import Broker, BrokerLimitError, Metric
 from covet_operations import Conflict, Invalid, TooLarge, Unavailable
+from covet_websocket._channel._connection import Connection
+from covet_websocket._encodings import encoding_of
 from covet_websocket._rooms._config import RoomsConfig, WhenSlow
 from covet_websocket._rooms._counts import Counts, metrics
 from covet_websocket._rooms._envelope import Said
-from covet_websocket._rooms._forms import encoding_of
 from covet_websocket._rooms._member import Member
 from covet_websocket._rooms._outlet import Broadcast, Encoding, Outlet
 from covet_websocket._rooms._room import Room
@@ -279,7 +280,7 @@ class Rooms:
     @asynccontextmanager
     async def join(
         self,
-        connection: Outlet,
+        connection: Outlet | Connection[Any, Any],
         name: str,
         *,
         encoding: Encoding | None = None,
@@ -308,6 +309,9 @@ class Rooms:
             WebSocketClosed: The connection is closed.
         """
         self._check_name(name)
+        if isinstance(connection, Connection):
+            await connection.accept()
+            connection = connection.socket
         said = to_json(data)
         if len(said) > self._config.data_bytes:
             raise TooLarge("what a member says of itself is too large")
