@@ -154,7 +154,8 @@ def compile_anew(python: Path) -> None:
 
 def bookshop(arguments: Sequence[str]) -> None:
     """Serve the bookshop; ends as ``covet run`` ends."""
-    needed = sorted({*closure("covet"), *closure("covet-graphql"), *closure("covet-grpc")})
+    protocols = ("covet-graphql", "covet-grpc", "covet-websocket")
+    needed = sorted({*closure("covet"), *(path for name in protocols for path in closure(name))})
     if sys.platform.startswith("linux") and not lacking():
         # Served by the native engine where it can be compiled, by the portable server elsewhere.
         needed = sorted({*needed, *natives()})

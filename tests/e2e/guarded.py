@@ -25,6 +25,7 @@ from covet_kernel.contracts import (
     Principal,
 )
 from covet_operations import Unauthenticated
+from covet_websocket import MethodBinding
 
 SLOW = "search_slowly"
 
@@ -79,6 +80,7 @@ class Guarded(Shop):  # type: ignore[misc]
                             address="bookshop.v1.Books/SearchSlowly",
                             kind="unary",
                         ),
+                        MethodBinding(protocol="websocket-rpc", address="books.search_slowly"),
                     ),
                 )
             elif each.name.endswith(".place_order"):

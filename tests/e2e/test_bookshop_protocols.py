@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from e2e.protocols.bookshop_clients import Client, Graphql, Grpc, RefusedError, Rest
+from e2e.protocols.bookshop_clients import Client, Graphql, Grpc, Methods, RefusedError, Rest
 from e2e.service import Service, bookshop, copy_example, covet
 
 pytestmark = pytest.mark.once
@@ -49,7 +49,12 @@ def clients(service: Service) -> Iterator[dict[str, Client]]:
         service.client() as http,
         grpc.insecure_channel(f"127.0.0.1:{service.port}") as channel,
     ):
-        yield {"rest": Rest(http), "graphql": Graphql(http), "grpc": Grpc(channel, folder)}
+        yield {
+            "rest": Rest(http),
+            "graphql": Graphql(http),
+            "grpc": Grpc(channel, folder),
+            "websocket": Methods(f"ws://127.0.0.1:{service.port}/rpc"),
+        }
 
 
 def refused(call: Any) -> RefusedError:

@@ -280,3 +280,31 @@ async def test_several_clients_do_not_hear_each_other() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask, one, 100)
             tasks.start_soon(ask, other, 1000)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_service_that_stops_answers_what_is_under_way(server: str) -> None:
+    peers: list[Peer] = []
+    async with anyio.create_task_group() as tasks:
+        ready = anyio.Event()
+
+        async def client_side() -> None:
+            await ready.wait()
+            (peer,) = peers
+            await until(lambda: "a" in library.HELD)
+            # Calls that come when it stops are refused, until the last one is answered.
+            while "error" not in (await peer.ask(id=2, method="add", params={"left": 1})):
+                await anyio.sleep(0.001)
+            release("a")
+            assert await peer.receive() == {"id": 1, "result": "a"}
+            assert (await peer.closed())[0] == 1001
+
+        tasks.start_soon(client_side)
+        async with serving(server) as client:
+            manager = connected(client)
+            peer = await manager.__aenter__()
+            peers.append(peer)
+            await peer.send(id=1, method="later", params={"text": "a"})
+            ready.set()
+            await until(lambda: "a" in library.HELD)
+        await manager.__aexit__(None, None, None)

@@ -16,6 +16,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 Data = dict[str, Any]
 
@@ -146,6 +149,43 @@ class Grpc:
             )
         )
         return found
+
+
+class Methods:
+    """By methods over a WebSocket.
+
+    Args:
+        url: Where they are called.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def search(self, *, slow: bool = False, **given: Any) -> Data:
+        return self._called("books.search_slowly" if slow else "books.search", given)
+
+    def order(self, lines: list[Data], token: str = "") -> Data:
+        return self._called("orders.place", {"lines": lines}, token)
+
+    def _called(self, method: str, params: Data, token: str = "") -> Data:
+        try:
+            with connect(
+                self._url,
+                subprotocols=[Subprotocol("covet.json")],
+                additional_headers=_authorization(token),
+            ) as socket:
+                socket.send(json.dumps({"id": 1, "method": method, "params": params}))
+                answer = json.loads(socket.recv(timeout=20))
+        except InvalidStatus as refused:
+            # Who is not let in is told as over REST.
+            error = json.loads(refused.response.body)
+        else:
+            assert answer["id"] == 1
+            if "result" in answer:
+                found: Data = answer["result"]
+                return found
+            error = answer["error"]
+        raise RefusedError(error.pop("code"), error)
 
 
 def _refused(error: Any) -> RefusedError:

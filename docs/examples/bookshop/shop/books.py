@@ -9,6 +9,7 @@ from pydantic import Field
 import covet_graphql as graphql
 import covet_grpc as grpc
 import covet_http as http
+import covet_websocket as websocket
 from covet_kernel.contracts import SqlDatabase, SqlSession
 from covet_operations import operation
 from shop.dialects import Dialect
@@ -28,6 +29,7 @@ ADD = """
 @http.get("/books", versions="*")
 @graphql.query("searchBooks")
 @grpc.unary("bookshop.v1.Books/SearchBooks")
+@websocket.method("books.search")
 async def find_books(
     db: SqlDatabase,
     dialect: Dialect,

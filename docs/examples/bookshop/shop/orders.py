@@ -12,6 +12,7 @@ from pydantic import Field
 import covet_graphql as graphql
 import covet_grpc as grpc
 import covet_http as http
+import covet_websocket as websocket
 from covet_kernel.contracts import SqlSession
 from covet_operations import operation
 from shop.dialects import Dialect
@@ -30,6 +31,7 @@ SELL = """
 @http.post("/orders", status=201, location="/orders/{id}", idempotency="optional")
 @graphql.mutation()
 @grpc.unary("bookshop.v1.Orders/PlaceOrder")
+@websocket.method("orders.place")
 async def place_order(
     db: SqlSession,
     dialect: Dialect,

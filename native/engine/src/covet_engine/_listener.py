@@ -82,7 +82,7 @@ class Listener:
             self._stopping = self._core.stopping = True
             live: list[object] = list(self._core.live.values())
             for exchange in live:
-                if isinstance(exchange, Channel):
+                if isinstance(exchange, Channel) and not exchange.finishing:
                     exchange.close(_GOING_AWAY, "")
             self._core.flush()
             if self._core.engine is not None:  # closed already: a worker has crashed

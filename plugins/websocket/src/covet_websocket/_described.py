@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired
+
+# Pydantic takes no other before Python 3.12.
+from typing_extensions import TypedDict
 
 from covet_kernel.contracts import Operation
 from covet_operations import (

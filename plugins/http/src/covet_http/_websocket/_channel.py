@@ -68,7 +68,10 @@ class Channel(ABC):
         close_code: Of the end, ``None`` while there is none.
         close_reason: What was said with it.
         on_closed: Called once, when `close_code` is set.
+        finishing: Whether the handler closes it when the service stops, so that the server need not.
     """
+
+    finishing: bool = False
 
     close_code: int | None = None
     close_reason: str = ""

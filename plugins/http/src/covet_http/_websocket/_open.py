@@ -156,6 +156,7 @@ class OpenWebSockets:
                 if finish is None:
                     channel.close(code, "")
                 else:
+                    channel.finishing = True
                     finish(code)
             else:
                 # Its handler has not begun to speak: it is answered as any call is then.
