@@ -7,7 +7,14 @@ let running = null;
 
 function parsed(id) {
   const text = part(id).value.trim();
-  return text ? JSON.parse(text) : undefined;
+  if (!text) return undefined;
+  try {
+    const value = JSON.parse(text);
+    if (typeof value === "object" && !Array.isArray(value)) return value ?? undefined;
+  } catch (error) {
+    throw new Error(`The ${id} are no JSON: ${error.message}`);
+  }
+  throw new Error(`The ${id} have to be a JSON object.`);
 }
 
 function show(value) {
@@ -21,10 +28,20 @@ async function ask(request, headers, signal) {
     body: JSON.stringify(request),
     signal,
   });
-  return answer.json();
+  return received(answer);
 }
 
-// A subscription: blocks of server-sent events, each "event: next" with an answer.
+// What a proxy or the server itself answers in place of GraphQL is shown as it is.
+async function received(answer) {
+  const text = await answer.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${answer.status} ${answer.statusText}\n${text}`.trim());
+  }
+}
+
+// A subscription, or an answer in parts: blocks of server-sent events, each "event: next" with an answer.
 async function listen(request, headers, signal) {
   const answer = await fetch(streams, {
     method: "POST",
@@ -32,6 +49,10 @@ async function listen(request, headers, signal) {
     body: JSON.stringify(request),
     signal,
   });
+  if (!answer.ok || !(answer.headers.get("content-type") ?? "").startsWith("text/event-stream")) {
+    show(await received(answer));
+    return;
+  }
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   show("");
@@ -50,17 +71,23 @@ async function listen(request, headers, signal) {
 
 async function run() {
   if (running) running.abort();
-  running = new AbortController();
+  const mine = (running = new AbortController());
+  part("stop").disabled = false;
+  part("answer").setAttribute("aria-busy", "true");
   try {
     const query = part("query").value;
     const request = { query, variables: parsed("variables") };
     const headers = parsed("headers");
-    const subscribes = /^\s*subscription\b/m.test(query) && streams;
-    if (subscribes) await listen(request, headers, running.signal);
-    else show(await ask(request, headers, running.signal));
+    const many = /^\s*subscription\b|@(defer|stream)\b/m.test(query);
+    if (many && streams) await listen(request, headers, mine.signal);
+    else show(await ask(request, headers, mine.signal));
   } catch (error) {
-    if (error.name !== "AbortError") show(String(error));
+    if (error.name !== "AbortError") show(error.message);
   }
+  if (running !== mine) return;
+  running = null;
+  part("stop").disabled = true;
+  part("answer").setAttribute("aria-busy", "false");
 }
 
 const named = (type) =>
@@ -85,7 +112,8 @@ function line(text, note) {
 }
 
 async function describe() {
-  const found = await ask({ query: SCHEMA }, {});
+  const found = await ask({ query: SCHEMA }, parsed("headers"));
+  part("types").replaceChildren();
   if (!found.data) {
     part("types").textContent = "The schema may not be asked for: 'introspection' is off.";
     return;
@@ -111,6 +139,17 @@ async function describe() {
   }
 }
 
+// Types in which something has the words that are looked for stay, and are open.
+function find() {
+  const words = part("find").value.trim().toLowerCase();
+  for (const type of part("types").children) {
+    const found = !words || type.textContent.toLowerCase().includes(words);
+    type.hidden = !found;
+    if (words) type.open = found;
+  }
+}
+
+part("find").addEventListener("input", find);
 part("run").addEventListener("click", run);
 part("stop").addEventListener("click", () => running && running.abort());
 document.addEventListener("keydown", (event) => {
@@ -119,4 +158,7 @@ document.addEventListener("keydown", (event) => {
     run();
   }
 });
-describe().catch((error) => { part("types").textContent = String(error); });
+const look = () => describe().catch((error) => { part("types").textContent = error.message; });
+// A schema may be shown to those alone who say who they are.
+part("headers").addEventListener("change", look);
+look();
