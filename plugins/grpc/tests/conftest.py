@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
-from anyio.from_thread import start_blocking_portal
-
-from covet_http import HTTP
-from covet_kernel.testing import run_kernel
 
 # What tests share beside fixtures.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from grpc_served import CLASSES, CONFIG, ENOUGH, Messages, Served, compile_protos, on
+from grpc_served import (
+    CLASSES,
+    CONFIG,
+    ENOUGH,
+    Certificates,
+    Messages,
+    Served,
+    compile_protos,
+    serving,
+)
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +46,14 @@ def protos(tmp_path_factory: pytest.TempPathFactory) -> Messages:
 @pytest.fixture(scope="module", params=ENOUGH)
 def served(request: pytest.FixtureRequest, protos: Messages) -> Iterator[Served]:
     """The library behind a server on an event loop."""
-    logging.getLogger("covet.grpc").setLevel(logging.ERROR)
-    server, _, backend = request.param.partition("/")
-    with (
-        start_blocking_portal(backend) as portal,
-        portal.wrap_async_context_manager(run_kernel(*on(server))) as kernel,
-    ):
-        port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
-        library = kernel.assembly.nodes["library"].plugin
-        yield Served(port, library, protos, portal, kernel)
+    with serving(request.param, protos) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """For servers that speak TLS, and their clients."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")

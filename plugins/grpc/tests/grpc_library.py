@@ -14,6 +14,7 @@ import anyio
 from pydantic import BaseModel, Field
 
 import covet_grpc as grpc
+from covet_http import ClientCertificate
 from covet_kernel import Plugin
 from covet_kernel.contracts import Authenticator, Credentials, Operation, Principal
 from covet_operations import (
@@ -81,9 +82,12 @@ class TooMany(RateLimited):
 
 
 class Nobody(Authenticator):
-    """Knows one reader."""
+    """Knows one reader, and one robot by its certificate."""
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
+        if isinstance(credentials, ClientCertificate):
+            known = "robot.test" in credentials.dns_names
+            return Principal(id="robot", permissions=frozenset({"books:write"})) if known else None
         if credentials.value == "wrong":
             raise Unauthenticated("who is that?")
         if credentials.value != "ann":

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anyio.from_thread import BlockingPortal
+import anyio
+import trustme
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_library import Library
 from grpc_tools import protoc
 
 from covet_engine import Engine
 from covet_grpc import Grpc
-from covet_http import Http
+from covet_http import HTTP, Http
 from covet_hypercorn import Hypercorn
 from covet_kernel import Kernel, Plugin
 from covet_kernel.contracts import Operation
+from covet_kernel.testing import run_kernel
 from covet_operations import Operations, operations_of
 
 SERVERS: dict[str, Any] = {"engine": Engine, "hypercorn": Hypercorn}
@@ -49,11 +54,13 @@ class Messages:
     """The messages of a compiled ``.proto``.
 
     Args:
-        files: The descriptors, each after those it needs.
+        folder: Where it is, and ``all.binpb`` with the descriptors, each after those it needs.
     """
 
-    def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._pool = descriptor_pool.DescriptorPool()
+        files = descriptor_pb2.FileDescriptorSet.FromString((folder / "all.binpb").read_bytes())
         for file in files.file:
             self._pool.AddSerializedFile(file.SerializeToString())
 
@@ -81,7 +88,7 @@ def compile_protos(folder: Path) -> Messages:
         ]
     )
     assert code == 0
-    return Messages(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()))
+    return Messages(folder)
 
 
 @dataclass
@@ -115,6 +122,83 @@ class Served:
     def make(self, name: str, /, **fields: Any) -> Any:
         """A message."""
         return self.messages(f"library.v1.{name}")(**fields)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true in the service."""
+
+        async def wait() -> None:
+            with anyio.fail_after(30):
+                while not condition():
+                    await anyio.sleep(0.01)
+
+        self.portal.call(wait)
+
+
+@contextmanager
+def serving(
+    where: str,
+    protos: Messages,
+    *,
+    tls: dict[str, Any] | None = None,
+    classes: Mapping[str, Any] | None = None,
+    **tables: dict[str, Any],
+) -> Iterator[Served]:
+    """The library behind a server on an event loop.
+
+    Args:
+        where: Such as ``"engine/trio"``.
+        protos: Its messages.
+        tls: The table of the server's TLS.
+        classes: Further plugins.
+        tables: Further configuration of plugins, by their names.
+    """
+    logging.getLogger("covet.grpc").setLevel(logging.ERROR)
+    server, _, backend = where.partition("/")
+    plugins, config = on(server)
+    if tls is not None:
+        config[server] = {**config[server], "tls": tls}
+    for name, table in tables.items():
+        config[name] = {**config[name], **table}
+    with (
+        start_blocking_portal(backend) as portal,
+        portal.wrap_async_context_manager(
+            run_kernel({**plugins, **(classes or {})}, config)
+        ) as kernel,
+    ):
+        port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
+        yield Served(port, kernel.assembly.nodes["library"].plugin, protos, portal, kernel)  # type: ignore[arg-type]
+
+
+class Certificates:
+    """Certificates of a server and of clients, whose authority only the tests trust.
+
+    Args:
+        folder: To keep them in.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ca = trustme.CA()
+        self.ca = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(str(self.ca))
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """The files of a certificate and of its key."""
+        issued = self._ca.issue_cert(name, "127.0.0.1")
+        certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        certificate.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return certificate, key
+
+    def server(self) -> dict[str, str]:
+        """The table of a server that takes clients with and without a certificate."""
+        certificate, key = self.issue("localhost")
+        return {
+            "certificate": str(certificate),
+            "key": str(key),
+            "client_ca": str(self.ca),
+            "clients": "optional",
+        }
 
 
 def plugin_of(*functions: Any) -> type[Plugin[None]]:

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import anyio
 import grpc
 import pytest
 from grpc_served import EVERYWHERE, Served
 from raw_client import call
 
 pytestmark = pytest.mark.parametrize("served", EVERYWHERE, indirect=True, scope="module")
-
-
-def until(served: Served, condition: Callable[[], bool]) -> None:
-    """Wait until something is true in the service."""
-
-    async def wait() -> None:
-        with anyio.fail_after(30):
-            while not condition():
-                await anyio.sleep(0.01)
-
-    served.portal.call(wait)
 
 
 def test_a_callers_deadline_ends_the_call_on_both_sides(
@@ -32,7 +18,7 @@ def test_a_callers_deadline_ends_the_call_on_both_sides(
             served.make("WaitRequest", name="late"), timeout=0.2, metadata=[("x-why", "slow")]
         )
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    until(served, lambda: "leaves late" in served.library.log)
+    served.until(lambda: "leaves late" in served.library.log)
     assert "waits late slow" in served.library.log
 
 
@@ -40,7 +26,7 @@ def test_the_service_itself_says_that_time_is_up(served: Served) -> None:
     request = served.make("WaitRequest", name="kept")
     answered, _ = call(served.port, "/library.v1.Books/Wait", request, [(b"grpc-timeout", b"50m")])
     assert answered[b"grpc-status"] == b"4"
-    until(served, lambda: "leaves kept" in served.library.log)
+    served.until(lambda: "leaves kept" in served.library.log)
 
 
 @pytest.mark.parametrize("method", ["Wait", "Watch"])
@@ -51,16 +37,16 @@ def test_a_caller_that_cancels_cancels_the_handler(
     request = served.make(f"{method}Request", name=name)
     stub = served.stub(channel, method)
     begun = stub.future(request) if method == "Wait" else stub(request)
-    until(served, lambda: any(name in line for line in served.library.log))
+    served.until(lambda: any(name in line for line in served.library.log))
     begun.cancel()
-    until(served, lambda: f"leaves {name}" in served.library.log)
+    served.until(lambda: f"leaves {name}" in served.library.log)
 
 
 def test_a_caller_that_is_gone_cancels_the_handler(served: Served) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
         stream = served.stub(channel, "Watch")(served.make("WatchRequest", name="gone"))
         assert next(stream).value == "first"
-    until(served, lambda: "leaves gone" in served.library.log)
+    served.until(lambda: "leaves gone" in served.library.log)
 
 
 def test_many_cancelled_calls_leave_nothing(served: Served, channel: grpc.Channel) -> None:
@@ -74,9 +60,9 @@ def test_many_cancelled_calls_leave_nothing(served: Served, channel: grpc.Channe
         # connection may have, among which those count that were given up a moment ago.
         stub.future(request).cancel()
     calls = [stub.future(request) for _ in range(50)]
-    until(served, lambda: count("waits many") >= 50)
+    served.until(lambda: count("waits many") >= 50)
     for each in calls:
         each.cancel()
-    until(served, lambda: count("leaves many") == count("waits many"))
+    served.until(lambda: count("leaves many") == count("waits many"))
     said = served.stub(channel, "Say")(served.make("SayRequest", text="still here"))
     assert said.value == "still here"

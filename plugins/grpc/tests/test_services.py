@@ -8,14 +8,13 @@ from typing import Any
 import anyio
 import grpc
 import pytest
-from anyio.from_thread import start_blocking_portal
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from grpc_served import ENOUGH, SERVERS, Served, on
+from grpc_served import ENOUGH, SERVERS, Served, on, serving
 
 from covet_grpc._services._files import message_class
 from covet_http import HTTP
@@ -49,15 +48,9 @@ async def _fail() -> None:
 @pytest.fixture(scope="module", params=ENOUGH)
 def told(request: pytest.FixtureRequest, protos: Any) -> Iterator[Served]:
     """A library that tells of itself."""
-    server, _, backend = request.param.partition("/")
-    classes, config = on(server)
-    config = {**config, "grpc": {"reflection": True, "health_interval": 0.02}}
-    with (
-        start_blocking_portal(backend) as portal,
-        portal.wrap_async_context_manager(run_kernel({**classes, "sick": Sick}, config)) as kernel,
-    ):
-        port = int(kernel.require(HTTP).urls[0].rpartition(":")[2])
-        yield Served(port, kernel.assembly.nodes["sick"].plugin, protos, portal, kernel)  # type: ignore[arg-type]
+    tables = {"reflection": True, "health_interval": 0.02}
+    with serving(request.param, protos, classes={"sick": Sick}, grpc=tables) as made:
+        yield made
 
 
 @pytest.fixture
@@ -79,7 +72,7 @@ def test_services_serve(told: Served, line: grpc.Channel) -> None:
 
 
 def test_who_watches_hears_of_every_change(told: Served, line: grpc.Channel) -> None:
-    sick: Any = told.library
+    sick: Any = told.kernel.assembly.nodes["sick"].plugin
     watching = health_pb2_grpc.HealthStub(line).Watch(health_pb2.HealthCheckRequest(), timeout=60)
     assert next(watching).status == SERVING
     for well, status in ((False, NOT_SERVING), (True, SERVING)):
@@ -127,6 +120,7 @@ def test_tools_find_out_what_there_is(told: Served, line: grpc.Channel) -> None:
         "Check",
         "Watch",
     ]
+    assert pool.FindMessageTypeByName("google.rpc.ErrorInfo").fields_by_name["reason"].number == 1
     assert told.port
 
 

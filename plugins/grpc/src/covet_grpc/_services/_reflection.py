@@ -30,7 +30,7 @@ class Reflection:
             files: All of them, also those of Google's that others need.
             services: The full names.
         """
-        self._files = {file.name: file for file in files}
+        self._files = {file.name: file for file in (*_details(), *files)}
         self._symbols = {
             symbol: file.name for file in self._files.values() for symbol in _symbols_of(file)
         }
@@ -94,6 +94,14 @@ class Reflection:
                 if needed not in seen and needed in self._files:
                     seen.add(needed)
                     pending.append(needed)
+
+
+def _details() -> Iterable[FileDescriptorProto]:
+    """What details of errors are made of. No method names them, and tools cannot show them otherwise."""
+    from google.rpc.error_details_pb2 import DESCRIPTOR
+
+    for file in (DESCRIPTOR, *DESCRIPTOR.dependencies):
+        yield FileDescriptorProto.FromString(file.serialized_pb)
 
 
 def _refuse(answer: Any) -> None:
