@@ -2,6 +2,8 @@
 #ifndef COVET_CORE_H
 #define COVET_CORE_H
 
+#include <string.h>
+
 #include "arena.h"
 #include "chunked.h"
 #include "connection.h"
@@ -78,6 +80,7 @@ struct cv_core {
     uint32_t lent_count;
 
     cv_websockets websockets;
+    cv_floods floods; /* that Python does not know of */
 
     cv_connection *current; /* whose output is gathered */
     uint8_t *gather;
@@ -118,6 +121,18 @@ static inline cv_event *cv_event_add(cv_core *core, uint64_t handle, int kind)
     event->flags = 0;
     event->extra = 0;
     return event;
+}
+
+/* A client is about to be cut off. */
+static inline void cv_flooded(cv_core *core, const cv_connection *c, int why)
+{
+    cv_floods *floods = &core->floods;
+    if (floods->count++)
+        return;
+    floods->why = (uint8_t)why;
+    floods->family = c->family;
+    floods->port = c->port;
+    memcpy(floods->peer, c->peer, sizeof floods->peer);
 }
 
 /* Python holds as many requests as it may. */

@@ -82,6 +82,7 @@ enum cv_event_kind {
     CV_EMPTY = 6, /* stopping: no connection is left */
     CV_LOG = 7, /* access-log lines are waiting */
     CV_REFUSED = 8, /* a reply could not be sent as it is (a line end in a field); 500 was sent */
+    CV_FLOODED = 9, /* clients were cut off for sending too much of no use: see cv_engine_floods */
     CV_MESSAGE = 40, /* a WebSocket message, or a piece of one; valid until the next poll */
     CV_CLOSED = 41, /* no message follows; `at` and `size`: the reason, UTF-8, valid until the next poll.
                      * The handle stays valid for the LEAVE that Python owes */
@@ -321,6 +322,27 @@ uint32_t cv_engine_broadcast(cv_engine *engine, const uint64_t *handles, uint32_
 
 /* Move waiting access-log lines (JSON, ASCII, each ended by a line feed) out; returns the size, 0: none. */
 size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size);
+
+enum cv_flood {
+    CV_FLOOD_NONE,
+    CV_FLOOD_RESETS, /* streams of HTTP/2 reset, by either side */
+    CV_FLOOD_CONTROL, /* its frames that carry nothing for the application */
+    CV_FLOOD_WINDOWS, /* its windows opened in small steps */
+    CV_FLOOD_HEADERS, /* a block of headers without an end */
+    CV_FLOOD_CHANNEL /* control frames and empty fragments of WebSocket */
+};
+
+/* Who was cut off since the last report, of which there is one in ten seconds at most. */
+typedef struct cv_floods {
+    uint64_t count; /* connections */
+    uint8_t why; /* of the first: enum cv_flood */
+    uint8_t family; /* of its peer, as in cv_request */
+    uint16_t port;
+    uint8_t peer[16];
+} cv_floods;
+
+/* Take the report; its count is 0 where there is nothing to tell. */
+void cv_engine_floods(cv_engine *engine, cv_floods *into);
 
 /* Connections without sockets, for tests and other transports. All of it acts at once, but events come
  * with the next poll. Returns a connection number, or 0 if there are too many. */

@@ -25,6 +25,7 @@ enum {
 #define MILLISECOND INT64_C(1000000)
 #define ACCEPT_PAUSE (100 * MILLISECOND)
 #define LOG_PAUSE (100 * MILLISECOND)
+#define FLOOD_PAUSE (10 * SECOND)
 #define LINGER (2 * SECOND)
 #define AT_A_STRETCH (MILLISECOND / 2)
 
@@ -265,6 +266,8 @@ static void arm(cv_engine *engine)
         if (engine->log_due < next)
             next = engine->log_due;
     }
+    if (core->floods.count && engine->flood_due < next)
+        next = engine->flood_due > core->now ? engine->flood_due : core->now;
     if (engine->accept_due < next)
         next = engine->accept_due;
     if (engine->trim_due == CV_NEVER && cv_arena_trimmable(&core->arena))
@@ -545,6 +548,10 @@ int cv_engine_poll(cv_engine *engine)
         cv_event_add(core, 0, CV_LOG);
         engine->log_due = CV_NEVER;
     }
+    if (core->floods.count && engine->flood_due <= core->now && !cv_events_full(core)) {
+        cv_event_add(core, 0, CV_FLOODED);
+        engine->flood_due = core->now + FLOOD_PAUSE;
+    }
     if (core->stopping && !core->counters.connections && !engine->empty_told &&
         !cv_events_full(core)) {
         cv_event_add(core, 0, CV_EMPTY);
@@ -619,4 +626,10 @@ uint32_t cv_engine_broadcast(cv_engine *engine, const uint64_t *handles, uint32_
 size_t cv_engine_log(cv_engine *engine, uint8_t *into, size_t size)
 {
     return engine->core.log.size ? cv_log_take(&engine->core.log, into, size) : 0;
+}
+
+void cv_engine_floods(cv_engine *engine, cv_floods *into)
+{
+    *into = engine->core.floods;
+    engine->core.floods.count = 0;
 }

@@ -18,6 +18,7 @@ struct cv_engine {
     cv_time armed; /* what the alarm is set for */
     uint8_t fired; /* it has, and may be taken again until it is set anew */
     cv_time accept_due, log_due, trim_due; /* CV_NEVER: not waiting */
+    cv_time flood_due; /* not before is Python told of one */
     uint8_t woken; /* a wake-up waits to be taken */
     uint8_t empty_told;
     uint8_t watching; /* the listening sockets are waited for */

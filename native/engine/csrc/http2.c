@@ -411,10 +411,12 @@ static void terminate(cv_http2 *h, uint32_t error)
     cv_http2_check(h, h->core->http2->lib->session_terminate_session(h->session, error));
 }
 
-static void calm(cv_http2 *h)
+static void calm(cv_http2 *h, int why)
 {
-    if (!h->over)
+    if (!h->over) {
         h->core->counters.http2_floods++;
+        cv_flooded(h->core, h->connection, why);
+    }
     terminate(h, CV_HTTP2_ENHANCE_YOUR_CALM);
 }
 
@@ -428,8 +430,9 @@ static void receive(cv_http2 *h)
     c->from = c->to;
     if (h->over)
         return;
-    if (cv_guard_received(&h->guard, at, size, core->now)) {
-        calm(h);
+    int flood = cv_guard_received(&h->guard, at, size, core->now);
+    if (flood) {
+        calm(h, flood);
         return;
     }
     if (h->head) { /* the block of headers goes on */
@@ -486,7 +489,7 @@ static int frame(cv_http2 *h)
             return 0;
         cv_put(core, c, at, (size_t)size);
         if (h->flood && !h->over)
-            calm(h);
+            calm(h, h->flood);
     }
     return 1;
 }

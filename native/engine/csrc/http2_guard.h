@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "covet_engine.h"
 #include "timers.h"
 
 /* So many at once, refilled by the time that passes. */
@@ -14,14 +15,6 @@ typedef struct cv_allowance {
     int64_t left; /* in billionths */
     cv_time at;
 } cv_allowance;
-
-enum cv_flood {
-    CV_FLOOD_NONE,
-    CV_FLOOD_RESETS, /* streams reset, by either side */
-    CV_FLOOD_CONTROL, /* frames that carry nothing for the application */
-    CV_FLOOD_WINDOWS, /* windows opened in small steps */
-    CV_FLOOD_HEADERS /* a block of headers without an end */
-};
 
 typedef struct cv_guard {
     cv_allowance resets, control, windows;

@@ -26,9 +26,11 @@ static cv_event *tell(cv_core *core, cv_connection *c, const cv_websocket *ws, i
 {
     cv_exchange *x = &core->exchanges[ws->exchange];
     cv_event *event = cv_event_add(core, cv_exchange_handle(x, ws->exchange), kind);
-    event->at = (uint32_t)(cv_arena_at(&core->arena, block) + at - core->arena.base);
     event->size = size;
-    if (size && block == c->block) {
+    if (!size)
+        return event; /* there may be no block */
+    event->at = (uint32_t)(cv_arena_at(&core->arena, block) + at - core->arena.base);
+    if (block == c->block) {
         cv_arena_lend(&core->arena, block);
         core->lent[core->lent_count++] = block;
     }
@@ -173,6 +175,13 @@ static int is_flood(const cv_core *core, cv_websocket *ws)
     return ++ws->controls > cv_limits_of(core, ws)->max_control_frames;
 }
 
+static int calm(cv_core *core, cv_connection *c)
+{
+    if (!c->websocket->closing)
+        cv_flooded(core, c, CV_FLOOD_CHANNEL);
+    return fail(core, c, CV_CLOSE_POLICY);
+}
+
 static int control_step(cv_core *core, cv_connection *c, cv_websocket *ws, const cv_frame *frame)
 {
     uint32_t size = (uint32_t)frame->size;
@@ -182,7 +191,7 @@ static int control_step(cv_core *core, cv_connection *c, cv_websocket *ws, const
         (cv_events_full(core) || is_fresh(core, ws)))
         return CV_STEP_BUSY;
     if (is_flood(core, ws))
-        return fail(core, c, CV_CLOSE_POLICY);
+        return calm(core, c);
     uint8_t *payload = raw(core, c) + frame->head;
     cv_frame_unmask(payload, payload, size, frame->key, 0);
     if (frame->opcode == CV_FRAME_CLOSE)
@@ -235,7 +244,7 @@ static int frame_step(cv_core *core, cv_connection *c, cv_websocket *ws)
     if (frame.size > most - ws->coded || ++ws->fragments > limits->max_fragments)
         return fail(core, c, CV_CLOSE_TOO_BIG);
     if (!frame.size && !begins && is_flood(core, ws))
-        return fail(core, c, CV_CLOSE_POLICY);
+        return calm(core, c);
     ws->coded += frame.size;
     ws->left = frame.size;
     ws->at = 0;
@@ -285,15 +294,17 @@ static int inflate_all(cv_core *core, cv_connection *c, cv_websocket *ws, const 
         uint64_t room = core->arena.block_size - all->filled, most = max_message + 1 - ws->size;
         if (room > most)
             room = most;
-        if (cv_inflate(ws->inflater, from, end, &to, place + room) < 0)
-            return fail(core, c, CV_CLOSE_PROTOCOL);
+        int broken = cv_inflate(ws->inflater, from, end, &to, place + room) < 0;
         uint32_t made = (uint32_t)(to - place);
         ws->size += made;
         all->filled += made;
-        if (ws->size > max_message)
-            return fail(core, c, CV_CLOSE_TOO_BIG);
+        /* In this order the reason does not depend on how much has come at once. */
         if (ws->opcode == CV_FRAME_TEXT && cv_utf8_check(&ws->utf8, place, made) < 0)
             return fail(core, c, CV_CLOSE_NOT_TEXT);
+        if (ws->size > max_message)
+            return fail(core, c, CV_CLOSE_TOO_BIG);
+        if (broken)
+            return fail(core, c, CV_CLOSE_PROTOCOL);
         if (all->filled == core->arena.block_size) {
             hand_out(core, c, ws, all->scratch, *begin, all->filled - *begin, 0);
             *begin = all->filled;

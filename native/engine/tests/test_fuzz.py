@@ -17,13 +17,28 @@ TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in FUZZ.glob("fuzz_*.c
 SECONDS = 16 // len(TARGETS) if os.environ.get("CI") else 2
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which what the targets share is compiled once."""
+    return tmp_path_factory.mktemp("built")
+
+
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_target_keeps_its_promises(target: str) -> None:
+def test_the_target_keeps_its_promises(target: str, built: Path) -> None:
     # bad input 25: under sanitizers, however the bytes are split
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
     ran = subprocess.run(
-        [sys.executable, FUZZ / "run.py", "--check", "--seconds", str(SECONDS), target],
+        [
+            sys.executable,
+            FUZZ / "run.py",
+            "--check",
+            "--build",
+            built,
+            "--seconds",
+            str(SECONDS),
+            target,
+        ],
         check=False,
         capture_output=True,
         text=True,

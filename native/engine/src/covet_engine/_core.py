@@ -42,6 +42,7 @@ class Kind(IntEnum):
     EMPTY = 6
     LOG = 7
     REFUSED = 8
+    FLOODED = 9
     MESSAGE = 40
     CLOSED = 41
     DRAINED = 42

@@ -14,6 +14,7 @@ import anyio
 from covet_engine._access import AccessLog
 from covet_engine._core import Core, Kind
 from covet_engine._exchange import Cancellable, Exchange, Target
+from covet_engine._floods import tell_of_floods
 from covet_engine._library import Library, say_without_http2
 from covet_engine._pool import Pool
 from covet_engine._routes import compile_everything, compile_routes
@@ -106,6 +107,8 @@ class Listener:
             self._emptied.set()
         elif kind == Kind.LOG:
             self._access.write()
+        elif kind == Kind.FLOODED:
+            tell_of_floods(self._core)
 
     def end(self) -> None:
         """Nobody waits any longer: tell the calls that are still running why they are cancelled."""
@@ -116,6 +119,7 @@ class Listener:
         """Say what is left to be said, and close every connection."""
         self._core.flush()
         self._access.write()
+        tell_of_floods(self._core)
         self._core.close()
 
     def _requests(self) -> Iterable[Cancellable]:

@@ -47,7 +47,7 @@ class Pool:
     Attributes:
         targets: What route numbers lead to. Looked at whenever a batch begins.
         foresee: Shown every batch before it is worked on.
-        notice: Called with the kind of events that are no request's: EMPTY and LOG.
+        notice: Called with the kind of events that are no request's: EMPTY, LOG and FLOODED.
     """
 
     def __init__(
@@ -250,5 +250,5 @@ class Pool:
                 log.error("an event was not understood", exc_info=error)
         elif kind == Kind.REFUSED:
             log.error("an answer of status %d was not sent: a line end in one of its fields", extra)
-        elif kind in (Kind.EMPTY, Kind.LOG):
+        elif kind in (Kind.EMPTY, Kind.LOG, Kind.FLOODED):
             self.notice(kind)

@@ -168,6 +168,8 @@ static inline void hear(heard *h)
             case CV_PONG:
                 h->pong = event->extra;
                 break;
+            case CV_FLOODED:
+                break;
             default:
                 CHECK(0);
             }

@@ -12,7 +12,7 @@
 enum {
     CONNECTIONS = 6,
     HANDLES = 24,
-#ifdef CV_FUZZ_HTTP2
+#if defined CV_FUZZ_HTTP2 || defined CV_FUZZ_CHANNELS
     OPERATIONS = 18 /* those of WebSocket as well */
 #else
     OPERATIONS = 10
@@ -33,6 +33,24 @@ typedef struct cv_script {
     unsigned handle_count; /* ever */
     int stopped;
 } cv_script;
+
+#ifdef CV_FUZZ_CHANNELS
+#define HANDSHAKE                                                                                  \
+    "GET /a/1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"                \
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+/* Frames, their mask is zero; the first byte is the size. */
+static const char *const frames[] = {
+    "\x08\x81\x82\0\0\0\0hi",
+    "\x0b\x02\x85\0\0\0\0hello",
+    "\x0b\x80\x85\0\0\0\0hello",
+    "\x06\x89\x80\0\0\0\0",
+    "\x06\x8a\x80\0\0\0\0",
+    "\x0d\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0",
+    "\x08\x88\x82\0\0\0\0\x03\xe8",
+    "\x08\x82\xfe\x27\x10\0\0\0\0", /* of 10,000 bytes */
+};
+#endif
 
 #ifndef CV_FUZZ_HTTP2
 static const char *const snippets[] = {
@@ -55,6 +73,10 @@ static const char *const snippets[] = {
     "0\r\n\r\n",
     "\r\n",
     "bad\r\n",
+#ifdef CV_FUZZ_CHANNELS
+    HANDSHAKE "\r\n",
+    HANDSHAKE "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+#endif
 };
 #endif
 
@@ -309,6 +331,13 @@ static void feed_snippet(cv_script *script, cv_wire *wire)
     uint8_t frame[192];
     feed(script, wire, frame, make_frame(frame, which, next(script)));
 #else
+#ifdef CV_FUZZ_CHANNELS
+    if (which >= 128) {
+        const char *frame = frames[which % (sizeof frames / sizeof frames[0])];
+        feed(script, wire, (const uint8_t *)frame + 1, (size_t)(uint8_t)frame[0]);
+        return;
+    }
+#endif
     const char *text = snippets[which % (sizeof snippets / sizeof snippets[0])];
     feed(script, wire, (const uint8_t *)text, strlen(text));
 #endif

@@ -9,6 +9,7 @@ kept beside this file as `found-<name>-...`; the exit code is then 1. Without cl
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -19,13 +20,16 @@ HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
 FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-SOURCES = {
+SOURCES = {  # None: all of the engine
     "head": [HERE / "head_portable.c", HERE / "head_baseline.c", CSRC / "head.c", CSRC / "scan.c"],
     "chunked": [CSRC / "chunked.c", CSRC / "scan.c"],
-    "engine": sorted(CSRC.glob("*.c")),
-    "splits": sorted(CSRC.glob("*.c")),
-    "files": sorted(CSRC.glob("*.c")),
-    "http2": sorted(CSRC.glob("*.c")),
+    "engine": None,
+    "splits": None,
+    "files": None,
+    "http2": None,
+    "channels": None,
+    "websocket": None,
+    "tls": None,
 }
 LONGEST = {
     "head": 700,
@@ -34,19 +38,40 @@ LONGEST = {
     "splits": 700,
     "files": 400,
     "http2": 500,
+    "channels": 500,
+    "websocket": 500,
+    "tls": 700,
 }  # bytes of one input
 FEW = 200  # files of one corpus
 
 
+def clang(*arguments: str, folder: Path) -> None:
+    """Compile; raises CalledProcessError with clang's words on stderr."""
+    subprocess.run(["clang", *FLAGS, *SANITIZERS, f"-I{CSRC}", *arguments], check=True, cwd=folder)
+
+
 def build(target: str, folder: Path) -> Path:
-    """Build one target; raises CalledProcessError with clang's words on stderr."""
+    """Build one target; what all of them share is compiled once in a folder."""
     program = folder / f"fuzz_{target}"
-    files = [HERE / f"fuzz_{target}.c", *SOURCES[target]]
-    subprocess.run(
-        ["clang", *FLAGS, *SANITIZERS, f"-I{CSRC}", *map(str, files), "-o", str(program)],
-        check=True,
-    )
+    files = SOURCES[target]
+    if files is None:
+        objects = folder / "engine"
+        if not objects.exists():
+            objects.mkdir()
+            clang("-c", *map(str, sorted(CSRC.glob("*.c"))), folder=objects)
+        files = sorted(objects.glob("*.o"))
+    clang(str(HERE / f"fuzz_{target}.c"), *map(str, files), "-o", str(program), folder=folder)
     return program
+
+
+def certify(folder: Path) -> None:
+    """Issue what the server of the target `tls` shows."""
+    import trustme
+
+    issued = trustme.CA().issue_cert("localhost")
+    chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
+    (folder / "shop.pem").write_bytes(chain)
+    issued.private_key_pem.write_to_path(str(folder / "shop.key"))
 
 
 def fuzz(target: str, program: Path, corpus: Path, seconds: int) -> bool:
@@ -67,6 +92,7 @@ def fuzz(target: str, program: Path, corpus: Path, seconds: int) -> bool:
         capture_output=True,
         text=True,
         errors="replace",
+        env={**os.environ, "COVET_FUZZ_CERTIFICATES": str(program.parent)},
     )
     if ran.returncode != 0:
         print(ran.stderr[-8000:])
@@ -88,6 +114,7 @@ def keep(program: Path, grown: Path, corpus: Path) -> None:
                 [str(program), merge, "-use_counters=0", str(few), str(grown)],
                 check=True,
                 capture_output=True,
+                env={**os.environ, "COVET_FUZZ_CERTIFICATES": str(program.parent)},
             )
             files = sorted(few.iterdir(), key=lambda file: (file.stat().st_size, file.name))
             if len(files) <= FEW:
@@ -104,6 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fuzz the C code of the engine.")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--check", action="store_true", help="leave the corpus as it is")
+    parser.add_argument("--build", type=Path, metavar="FOLDER", help="where to keep what is built")
     parser.add_argument("targets", nargs="*", metavar="target", help=" ".join(SOURCES))
     options = parser.parse_args()
     unknown = set(options.targets) - set(SOURCES)
@@ -113,11 +141,13 @@ def main() -> int:
         print("clang is not installed", file=sys.stderr)
         return 3
     well = True
-    for target in options.targets or SOURCES:
-        corpus = HERE / "corpus" / target
-        with tempfile.TemporaryDirectory() as folder:
-            program = build(target, Path(folder))
-            grown = Path(folder) / "corpus"
+    with tempfile.TemporaryDirectory() as folder:
+        built = options.build or Path(folder)
+        certify(built)
+        for target in options.targets or SOURCES:
+            corpus = HERE / "corpus" / target
+            program = build(target, built)
+            grown = Path(folder) / target
             shutil.copytree(corpus, grown)
             if not fuzz(target, program, grown, options.seconds):
                 well = False
