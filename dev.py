@@ -126,19 +126,27 @@ def install() -> None:
         sys.exit(f"The native engine cannot be compiled here: {reason}.")
     # Their build requirements once, instead of one isolated environment for each of them.
     builds = {line for each in directories for line in read(each)["build-system"]["requires"]}
-    quiet = installer()
-    run(*quiet, *sorted(builds), "editables")
+    quiet = installer(*sorted(builds), "editables")
     editable = [part for each in directories for part in ("-e", str(each))]
     run(*quiet, "--no-build-isolation", *editable, *group("test"))
 
 
-def installer() -> tuple[str, ...]:
-    """What installs here: uv where this environment has it, in a fifth of pip's time; else pip."""
-    if (uv := Path(sys.executable).with_name("uv")).is_file():
-        # The distributions find each other among what is installed, as they do with pip.
-        return (str(uv), "pip", "install", "--quiet", "--no-sources", "--python", sys.executable)
-    # Bytecode is made of what is imported, when it is: a third of the time went into the rest.
-    return (sys.executable, *PIP, "install", "--quiet", "--no-compile")
+def installer(*first: str) -> tuple[str, ...]:
+    """Install the first with uv where this environment has it, a fifth of pip's time; else with pip.
+
+    Returns:
+        What installs more.
+    """
+    uv = Path(sys.executable).with_name("uv")
+    # The distributions find each other among what is installed, as they do with pip.
+    quick = (str(uv), "pip", "install", "--quiet", "--no-sources", "--python", sys.executable)
+    if uv.is_file() and not subprocess.run([*quick, *first], check=False).returncode:
+        return quick
+    # It may know no index or certificate that pip was told of. No bytecode: it is made of what is imported,
+    # when it is, and a third of the time went into the rest.
+    quiet = (sys.executable, *PIP, "install", "--quiet", "--no-compile")
+    run(*quiet, *first)
+    return quiet
 
 
 def compile_anew(python: Path) -> None:
