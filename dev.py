@@ -132,7 +132,7 @@ def install() -> None:
 
 
 def installer(*first: str) -> tuple[str, ...]:
-    """Install the first with uv where this environment has it, a fifth of pip's time; else with pip.
+    """Install the first with uv where this environment has it, which is quicker; else with pip.
 
     Returns:
         What installs more.
