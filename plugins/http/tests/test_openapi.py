@@ -20,7 +20,6 @@ from typing_extensions import TypedDict
 
 import covet_http as http
 from covet_http._openapi._document import build, encode
-from covet_http._openapi._schemas import Schemas
 from covet_kernel import Kernel, Plugin, PluginConfig, Serving
 from covet_kernel.contracts import Credentials, Layer, Operation, Phase, Principal
 from covet_kernel.testing import assembly_of
@@ -804,12 +803,6 @@ def test_what_rules_change_is_said() -> None:
     (key,) = at(made, "POST /orders")["parameters"]
     assert (key["name"], key["required"]) == ("Idempotency-Key", True)
     assert ref("KeyInUse") in problem(made, "POST /orders", 409)["oneOf"]
-
-
-def test_nothing_wanted_is_nothing_generated() -> None:
-    schemas = Schemas()
-    schemas.generate()
-    assert schemas.components == {}
 
 
 # Serving

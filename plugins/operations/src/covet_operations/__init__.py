@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         Finding,
         Severity,
     )
+    from covet_operations._contract._schemas import JsonSchemas, WantedSchema
     from covet_operations._fields._html import Html, SafeHtml
     from covet_operations._fields._money import Money
     from covet_operations._fields._phone import Phone, PhoneNumber
@@ -101,6 +102,7 @@ __all__ = [
     "Input",
     "Internal",
     "Invalid",
+    "JsonSchemas",
     "Kind",
     "Lane",
     "Money",
@@ -139,6 +141,7 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "Unsupported",
+    "WantedSchema",
     "ended",
     "finite",
     "is_message",
@@ -166,6 +169,7 @@ _LATE = {
     "Filter": "_paging._filter",
     "Finding": "_contract._document",
     "Html": "_fields._html",
+    "JsonSchemas": "_contract._schemas",
     "Money": "_fields._money",
     "OffsetPage": "_paging._page",
     "OffsetQuery": "_paging._query",
@@ -181,6 +185,7 @@ _LATE = {
     "Sort": "_paging._sort",
     "SortBy": "_paging._sort",
     "Topic": "_contract._channel",
+    "WantedSchema": "_contract._schemas",
 }
 """What is imported when it is first asked for: models take time to make, and few services need these."""
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from covet_contract._asyncapi._channels import Declared, collect, identifier, opposite
-from covet_contract._asyncapi._schemas import Schemas
+from covet_contract._asyncapi._dialect import in_dialect
 from covet_contract._asyncapi._security import security_schemes
 from covet_contract._config import ContractConfig
 from covet_contract._json._spots import Json, escaped
-from covet_operations import ContractAction, ContractMessage, ContractView
+from covet_operations import (
+    ContractAction,
+    ContractMessage,
+    ContractView,
+    JsonSchemas,
+    WantedSchema,
+)
 
 VERSION: Final = "3.0.0"
 FILE: Final = "asyncapi.json"
@@ -32,7 +38,8 @@ class _Builder:
     ) -> None:
         self._config = config
         self._channels = channels
-        self._schemas = Schemas()
+        self._schemas = JsonSchemas()
+        self._wanted: list[tuple[Json, WantedSchema]] = []
         self._schemes = security_schemes(view.serving.authenticators)
         self._by_address = {each.first.address: each for each in channels}
         self._ids = {each.id for each in channels}
@@ -50,6 +57,8 @@ class _Builder:
             for action in channel.actions:
                 operations[identifier(action.name, names)] = self._operation(channel, action)
         self._schemas.generate()
+        for schema, wanted in self._wanted:
+            schema.update(in_dialect(wanted.schema))
         document: Json = {
             "asyncapi": VERSION,
             "info": info,
@@ -59,7 +68,9 @@ class _Builder:
         }
         components: Json = {}
         if self._schemas.components:
-            components["schemas"] = self._schemas.components
+            components["schemas"] = {
+                name: in_dialect(each) for name, each in sorted(self._schemas.components.items())
+            }
         if self._secured:
             components["securitySchemes"] = self._schemes
         if components:
@@ -91,10 +102,19 @@ class _Builder:
         if message.content_type != "application/json":
             found["contentType"] = message.content_type
         if message.payload is not None:
-            found["payload"] = self._schemas.want(message.payload, action)
+            found["payload"] = self._schema(message.payload, action)
         if message.headers is not None:
-            found["headers"] = self._schemas.want(message.headers, action)
+            found["headers"] = self._schema(message.headers, action)
         return found
+
+    def _schema(self, kind: Any, action: str) -> Json:
+        """The schema of a type, empty until all of them are known."""
+        schema: Json = {}
+        mode: Literal["validation", "serialization"] = (
+            "validation" if action == "receive" else "serialization"
+        )
+        self._wanted.append((schema, self._schemas.want(kind, mode)))
+        return schema
 
     def _parameter(self, kind: Any) -> Json:
         """A parameter is a text; all that can be said of it is which ones there are."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from covet_http._media import EVENT_STREAM
-from covet_http._openapi._schemas import Json, Wanted
+from covet_http._openapi._json import Json
+from covet_operations import WantedSchema
 
-Schema: TypeAlias = "Wanted | Json"
+Schema: TypeAlias = "WantedSchema | Json"
 
 
 class DescribedBody:
@@ -48,4 +49,4 @@ class DescribedBody:
 
 def schema_of(schema: Schema) -> Json:
     """A schema, once all that are wanted are generated."""
-    return schema.schema if isinstance(schema, Wanted) else schema
+    return schema.schema if isinstance(schema, WantedSchema) else schema

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from covet_http._binding import HttpBinding
 from covet_http._encode import form_of
 from covet_http._events import Event
-from covet_http._openapi._schemas import Json
+from covet_http._openapi._json import Json
 from covet_http._problem import Problems
 from covet_http._request import Request
 from covet_http._route import Reply, Route, problem

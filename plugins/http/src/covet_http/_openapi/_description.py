@@ -12,12 +12,12 @@ from covet_http._openapi._body import DescribedBody, Schema, schema_of
 from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Facts, facts_of
 from covet_http._openapi._inputs import describe_inputs
-from covet_http._openapi._schemas import Json, Schemas, Wanted
+from covet_http._openapi._json import Json
 from covet_http._openapi._success import describe_success
 from covet_http._problem import CONTENT_TYPE, status_of_class
 from covet_http._template import Parameter, untyped
 from covet_kernel.contracts import Operation
-from covet_operations import OperationError, Signature
+from covet_operations import JsonSchemas, OperationError, Signature, WantedSchema
 
 Location: TypeAlias = Literal["path", "query", "header", "cookie"]
 
@@ -53,7 +53,7 @@ class Description:
         binding: Where.
         signature: What it takes and gives.
         success: The status of success.
-        parameters: Parameter Objects, whose ``schema`` may still be a `Wanted`.
+        parameters: Parameter Objects, whose ``schema`` may still be a `WantedSchema`.
         request: Media types of the body.
         request_required: Whether there has to be one.
         answers: By status, errors apart.
@@ -67,7 +67,7 @@ class Description:
         operation: Operation,
         binding: HttpBinding,
         signature: Signature,
-        schemas: Schemas,
+        schemas: JsonSchemas,
         *,
         refuse_extra: bool,
         codecs: Sequence[Sequence[str]] = (),
@@ -173,7 +173,7 @@ class Description:
             else:
                 self._error_headers.setdefault(at, {})[name] = line
 
-    def want(self, kind: Any, mode: Literal["validation", "serialization"]) -> Wanted:
+    def want(self, kind: Any, mode: Literal["validation", "serialization"]) -> WantedSchema:
         """The schema of a type, to be given as a ``schema`` here."""
         return self._schemas.want(kind, mode)
 

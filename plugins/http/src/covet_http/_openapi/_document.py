@@ -16,13 +16,13 @@ from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._description import Description
 from covet_http._openapi._errors import ErrorSchemas
 from covet_http._openapi._facts import Webhook
+from covet_http._openapi._json import Json
 from covet_http._openapi._part import OpenApiPart
-from covet_http._openapi._schemas import Json, Schemas
 from covet_http._sources import JSON
 from covet_http._versions._unversioned import unversioned
 from covet_kernel import Serving
 from covet_kernel.contracts import Operation
-from covet_operations import Pipeline, Unauthenticated
+from covet_operations import JsonSchemas, Pipeline, Unauthenticated
 
 if TYPE_CHECKING:
     from covet_http._versions._plan import Versions
@@ -79,7 +79,7 @@ class _Builder:
         self._config = config.openapi
         self._versions = versions
         self._version = version
-        self._schemas = Schemas()
+        self._schemas = JsonSchemas()
         self._errors = ErrorSchemas(self._schemas, config.problem_base)
         self._schemes = security_schemes(serving.authenticators)
         self._codecs = [each.media_types for _, each in serving.collect("covet_http_codecs")]

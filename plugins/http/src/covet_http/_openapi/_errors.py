@@ -10,9 +10,9 @@ from dataclasses import MISSING, fields
 from http import HTTPStatus
 from typing import Any, Final
 
-from covet_http._openapi._schemas import PREFIX, Json, Schemas, Wanted
+from covet_http._openapi._json import Json
 from covet_http._problem import Malformed, status_of_class
-from covet_operations import Invalid, OperationError
+from covet_operations import Invalid, JsonSchemas, OperationError, WantedSchema
 
 _OWN: Final = frozenset({"type", "title", "status", "code", "detail"})
 """Members that every problem document has itself; a field of such a name is not shown."""
@@ -26,10 +26,10 @@ class ErrorSchemas:
         base: Prefix of ``type`` in problem documents.
     """
 
-    def __init__(self, schemas: Schemas, base: str) -> None:
+    def __init__(self, schemas: JsonSchemas, base: str) -> None:
         self._schemas = schemas
         self._base = base
-        self._fields: dict[type[OperationError], dict[str, tuple[Wanted, bool]]] = {}
+        self._fields: dict[type[OperationError], dict[str, tuple[WantedSchema, bool]]] = {}
         self._names: dict[type[OperationError], str] = {}
 
     def add(self, error: type[OperationError]) -> None:
@@ -52,7 +52,7 @@ class ErrorSchemas:
 
     def reference(self, errors: Iterable[type[OperationError]]) -> Json:
         """The schema of an answer that is one of these errors."""
-        references = {error.code: PREFIX + self._names[error] for error in errors}
+        references = {error.code: JsonSchemas.reference(self._names[error]) for error in errors}
         if len(references) == 1:
             return {"$ref": next(iter(references.values()))}
         return {

@@ -12,13 +12,13 @@ from covet_http._file import NoSuchPath
 from covet_http._forms._parts import Parts
 from covet_http._forms._plan import FormPlan
 from covet_http._openapi._body import DescribedBody
-from covet_http._openapi._schemas import Json, Schemas, Wanted, resolved
+from covet_http._openapi._json import Json
 from covet_http._openapi._taken_apart import taken_apart
 from covet_http._placement import Placement
 from covet_http._problem import BodyTimeout, Malformed
 from covet_http._sources import JSON, NDJSON, Body
 from covet_http._template import Parameter, parse_template
-from covet_operations import Injected, Input, TooLarge, Unsupported
+from covet_operations import Injected, Input, JsonSchemas, TooLarge, Unsupported, WantedSchema
 
 if TYPE_CHECKING:
     from covet_http._openapi._description import Description, Location
@@ -30,7 +30,7 @@ _URLENCODED: Final = "application/x-www-form-urlencoded"
 
 def describe_inputs(
     description: Description,
-    schemas: Schemas,
+    schemas: JsonSchemas,
     *,
     refuse_extra: bool,
     codecs: Sequence[Sequence[str]],
@@ -69,7 +69,7 @@ def describe_inputs(
 
 
 def _add_parameters(
-    description: Description, schemas: Schemas, place: Placement, inputs: Mapping[str, Input]
+    description: Description, schemas: JsonSchemas, place: Placement, inputs: Mapping[str, Input]
 ) -> None:
     named: tuple[tuple[Location, Mapping[str, Any]], ...] = (
         ("path", {name: name for name in place.path}),
@@ -91,7 +91,7 @@ def _add_parameters(
 
 def _add_body(
     description: Description,
-    schemas: Schemas,
+    schemas: JsonSchemas,
     place: Placement,
     inputs: list[Input],
     *,
@@ -118,13 +118,13 @@ def _add_body(
 
 def _add_whole(
     description: Description,
-    schemas: Schemas,
+    schemas: JsonSchemas,
     whole: Body,
     inputs: list[Input],
     codecs: Sequence[str],
 ) -> None:
     """One input that is the body, or nothing but a stream of its bytes."""
-    schema: Wanted | Json = {}
+    schema: WantedSchema | Json = {}
     base = base_of(inputs[0].type) if inputs else bytes
     if base is not bytes:
         schema = schemas.want(inputs[0].adapter, "validation")
@@ -135,7 +135,7 @@ def _add_whole(
         description.request.update(dict.fromkeys(codecs, body))
 
 
-class Text(Wanted):
+class Text(WantedSchema):
     """The schema of a value that comes as a text: there is no null in a path, a query or a header.
 
     Args:
@@ -144,7 +144,7 @@ class Text(Wanted):
         default: Its default as JSON, ``None``: it has none that can be shown.
     """
 
-    def __init__(self, wanted: Wanted, schemas: Schemas, default: Any) -> None:
+    def __init__(self, wanted: WantedSchema, schemas: JsonSchemas, default: Any) -> None:
         self._wanted = wanted
         self._schemas = schemas
         self._default = default
@@ -162,7 +162,7 @@ class Text(Wanted):
         return found if self._default is None else {**found, "default": self._default}
 
 
-class Record(Wanted):
+class Record(WantedSchema):
     """The schema of an object with a member for each input, or of the one model that is the body.
 
     Args:
@@ -176,7 +176,7 @@ class Record(Wanted):
         self,
         inputs: list[Input],
         names: Mapping[str, str] | None,
-        schemas: Schemas,
+        schemas: JsonSchemas,
         *,
         refuse_extra: bool,
     ) -> None:
@@ -193,7 +193,7 @@ class Record(Wanted):
         found: Json = {"type": "object", "properties": {}}
         if spread is not None:
             # Its members and the others' form one object.
-            found |= resolved(spread.schema, self._schemas.components)
+            found |= self._schemas.resolved(spread.schema)
             found["properties"] = dict(found.get("properties", {}))
         elif self._refuse_extra:
             found["additionalProperties"] = False

@@ -10,12 +10,12 @@ from covet_http._file import File, NoSuchPath
 from covet_http._links import has_links
 from covet_http._openapi._body import DescribedBody
 from covet_http._openapi._errors import phrase
-from covet_http._openapi._schemas import Json, Schemas
+from covet_http._openapi._json import Json
 from covet_http._outcomes import MULTI_STATUS, has_outcomes
 from covet_http._pieces import Pieces
 from covet_http._problem import NotAcceptable, RangeNotSatisfiable
 from covet_http._results import Content, Redirect
-from covet_operations import PreconditionFailed
+from covet_operations import JsonSchemas, PreconditionFailed
 
 if TYPE_CHECKING:
     from covet_http._openapi._description import Description
@@ -29,7 +29,7 @@ _LOCATION: Final[Json] = {
 
 
 def describe_success(
-    description: Description, schemas: Schemas, codecs: Sequence[Sequence[str]]
+    description: Description, schemas: JsonSchemas, codecs: Sequence[Sequence[str]]
 ) -> None:
     """Say what a route answers with when all is well.
 
@@ -72,7 +72,7 @@ def describe_success(
         description.answers[description.success].headers["Location"] = _LOCATION
 
 
-def _body(description: Description, schemas: Schemas) -> DescribedBody:
+def _body(description: Description, schemas: JsonSchemas) -> DescribedBody:
     signature = description.signature
     form = form_of(description.binding, signature)
     if form == "raw":

@@ -1,19 +1,16 @@
-"""JSON Schemas of every type in the document, generated together so that one model is one component."""
+"""JSON Schemas of every type in a document, generated together so that one model is one component."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
-Json: TypeAlias = dict[str, Any]
-
-TEMPLATE: Final = "#/components/schemas/{model}"
-PREFIX: Final = TEMPLATE.removesuffix("{model}")
+_PREFIX: Final = "#/components/schemas/"
 
 
-class Wanted:
+class WantedSchema:
     """A type whose schema is known once all of them are.
 
     Attributes:
@@ -25,27 +22,27 @@ class Wanted:
     def __init__(self, adapter: TypeAdapter[Any], mode: JsonSchemaMode) -> None:
         self.adapter = adapter
         self.mode = mode
-        self.schema: Json = {}
+        self.schema: dict[str, Any] = {}
 
 
-class Schemas:
-    """Collects types, then generates.
+class JsonSchemas:
+    """Collects the types of a document, then generates the schemas of all of them.
 
-    Two models of one name from different modules get names made of both; which that are does not
-    depend on the order.
+    They are JSON Schemas of 2020-12, whose references are to ``#/components/schemas/``. Two models of
+    one name from different modules get names made of both; which that are does not depend on the order.
 
     Attributes:
         components: By name, once `generate` was called.
     """
 
     def __init__(self) -> None:
-        self._wanted: list[Wanted] = []
-        self._known: dict[tuple[int, str], Wanted] = {}
-        self.components: dict[str, Json] = {}
+        self._wanted: list[WantedSchema] = []
+        self._known: dict[tuple[int, str], WantedSchema] = {}
+        self.components: dict[str, dict[str, Any]] = {}
 
     def want(
         self, kind: TypeAdapter[Any] | Any, mode: Literal["validation", "serialization"]
-    ) -> Wanted:
+    ) -> WantedSchema:
         """Ask for a type's schema.
 
         Args:
@@ -57,21 +54,34 @@ class Schemas:
         wanted = self._known.get(key)
         if wanted is None:
             # It keeps the adapter alive, so that no other can get its id.
-            wanted = self._known[key] = Wanted(adapter, mode)
+            wanted = self._known[key] = WantedSchema(adapter, mode)
             self._wanted.append(wanted)
         return wanted
 
     def generate(self) -> None:
-        """Fill in every `Wanted.schema`."""
+        """Fill in every `WantedSchema.schema`."""
         if not self._wanted:
             return
         inputs = [(number, each.mode, each.adapter) for number, each in enumerate(self._wanted)]
         found, shared = TypeAdapter.json_schemas(
-            inputs, ref_template=TEMPLATE, schema_generator=_Generator
+            inputs, ref_template=_PREFIX + "{model}", schema_generator=_Generator
         )
         for number, each in enumerate(self._wanted):
             each.schema = found[number, each.mode]
         self.components = dict(shared.get("$defs", {}))
+
+    def resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """A schema that is no reference: the component if it is one."""
+        seen = 0
+        while (reference := schema.get("$ref")) is not None and seen < len(self.components):
+            schema = self.components[reference.removeprefix(_PREFIX)]
+            seen += 1
+        return schema
+
+    @staticmethod
+    def reference(name: str) -> str:
+        """What refers to the component of this name."""
+        return _PREFIX + name
 
 
 class _Generator(GenerateJsonSchema):
@@ -85,12 +95,3 @@ class _Generator(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
-
-
-def resolved(schema: Json, components: dict[str, Json]) -> Json:
-    """A schema that is no reference: the component if it is one."""
-    seen = 0
-    while (reference := schema.get("$ref")) is not None and seen < len(components):
-        schema = components[reference.removeprefix(PREFIX)]
-        seen += 1
-    return schema
