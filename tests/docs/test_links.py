@@ -39,12 +39,36 @@ def unreachable(root: Path) -> list[str]:
     return [page.relative_to(root).as_posix() for page in pages(home) if page.resolve() not in seen]
 
 
+def unlisted(root: Path) -> Iterator[str]:
+    """Pages that the index of their folder does not name."""
+    for index in (root / "docs").rglob("index.md"):
+        named = {link.partition("#")[0] for link in links(index.read_text("utf-8"))}
+        for page in sorted(index.parent.glob("*.md")):
+            if page != index and page.name not in named:
+                yield page.relative_to(root).as_posix()
+
+
 def test_links_lead_somewhere() -> None:
     expect_none(broken(ROOT))
 
 
 def test_every_page_is_reached_from_the_first() -> None:
     expect_none(unreachable(ROOT))
+
+
+def test_every_page_is_in_the_index_of_its_folder() -> None:
+    expect_none(unlisted(ROOT))
+
+
+def test_pages_that_no_index_names_are_found(tmp_path: Path) -> None:
+    tree = {
+        "docs/index.md": "[two](more/two.md)",
+        "docs/more/index.md": "[one](one.md#x)",
+        "docs/more/one.md": "",
+        "docs/more/two.md": "",
+        "docs/plain/three.md": "",
+    }
+    assert list(unlisted(plant(tmp_path, tree))) == ["docs/more/two.md"]
 
 
 def test_broken_links_are_found(tmp_path: Path) -> None:
