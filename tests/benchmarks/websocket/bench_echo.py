@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,10 +20,10 @@ from pathlib import Path
 from entries import PROBE, Echo, Recipe, Server, covet, echo, socketify, websockets
 from generator import Generator, Sample, WrongAnswerError
 from machine import environment
-from table import GOALS, Goal, Samples, goal_rows, judge, spread, text
+from rounds import Rounds, ratios
+from table import GOALS, Goal, goal_rows, judge, text
 
 CONNECTIONS = 50
-STEADY = 0.95
 HEADER = ["", "CPU us", "quartiles", "messages / CPU s", "core"]
 MEMORY = ["", "WebSockets", "MiB", "KiB each"]
 WORKS = {
@@ -51,67 +50,25 @@ def recipes(*, idle: bool = False) -> list[Recipe]:
     ]
 
 
-class Bench:
-    """All rounds of a run: each starts every server anew and loads one at a time."""
+class Bench(Rounds[Echo]):
+    """All rounds of a run, and then what idle WebSockets hold."""
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:
-        self.given = given
-        self.folder = folder
+        super().__init__(given, folder, WORKS, recipes(), self._echo)
         self.generator = Generator(folder)
-        self.samples: dict[str, dict[str, dict[int, Sample]]] = {title: {} for title in WORKS}
-        self.problems: dict[str, str] = {}
         self.held: list[list[str]] = []
 
-    def rounds(self) -> None:
-        for number in range(self.given.rounds):
-            servers: list[Server] = []
-            try:
-                for recipe in recipes():
-                    self._start(recipe, servers)
-                turn = number % max(len(servers), 1)
-                for title, work in WORKS.items():
-                    for server in servers[turn:] + servers[:turn]:
-                        self._sample(title, work, server, number)
-            finally:
-                for each in servers:
-                    each.stop()
-            print(f"round {number + 1} of {self.given.rounds}", file=sys.stderr)
-
-    def _start(self, recipe: Recipe, servers: list[Server]) -> None:
-        if recipe.missing:
-            self.problems[recipe.name] = recipe.missing
-            return
-        try:
-            server = Server(recipe, self.folder, PROBE)
-        except RuntimeError as error:
-            self.problems[recipe.name] = str(error)
-            return
-        servers.append(server)
-        server.pause()
-
-    def _sample(self, title: str, work: Echo, server: Server, number: int) -> None:
-        server.resume()
-        try:
-            tries: list[Sample] = []
-            while len(tries) < self.given.tries and not any(t.steady >= STEADY for t in tries):
-                tries.append(
-                    self.generator.run(
-                        work,
-                        work.frame_back,
-                        server.port,
-                        server.pids,
-                        connections=CONNECTIONS,
-                        depth=1,
-                        seconds=self.given.seconds,
-                        warm_up=self.given.warm_up,
-                    )
-                )
-            best = max(tries, key=lambda each: each.steady)
-            self.samples[title].setdefault(server.name, {})[number] = best
-        except (WrongAnswerError, OSError) as error:
-            self.problems[f"{title}: {server.name}, round {number + 1}"] = str(error)
-        finally:
-            server.pause()
+    def _echo(self, work: Echo, server: Server) -> Sample:
+        return self.generator.run(
+            work,
+            work.frame_back,
+            server.port,
+            server.pids,
+            connections=CONNECTIONS,
+            depth=1,
+            seconds=self.given.seconds,
+            warm_up=self.given.warm_up,
+        )
 
     def memory(self, counts: Sequence[int]) -> None:
         """What WebSockets hold that have said one thing and say nothing more."""
@@ -131,30 +88,10 @@ class Bench:
                 row = [server.name, f"{count:,}", f"{grown / 1024:.1f}", f"{grown / count:.1f}"]
                 self.held.append(row)
 
-    def rows(self, title: str) -> list[list[str]]:
-        found = []
-        for name, each in self.samples[title].items():
-            samples = list(each.values())
-            low, middle, high = spread([sample.cpu for sample in samples])
-            busy = spread([sample.busy for sample in samples])[1]
-            cost = [f"{middle:.2f}", f"{low:.2f} - {high:.2f}", f"{1e6 / middle:,.0f}"]
-            found.append([name, *cost, f"{busy * 100:.0f}%"])
-        return found
-
 
 def goals(title: str) -> list[Goal]:
     ours = ("covet", "covet, trio")
     return [Goal(f"{title}, CPU: {each}", each, "socketify", 1.0) for each in ours]
-
-
-def ratios(title: str, samples: Samples[Sample]) -> list[str]:
-    """Lines that say how others compare to `websockets`, round by round."""
-    lines = []
-    for name in samples:
-        found = judge(Goal(title, name, "websockets", 1.0), samples)
-        if found.value is not None and name != "websockets":
-            lines.append(f"{title}: {name} takes {found.value:.2f} of the CPU of websockets")
-    return lines
 
 
 def main(given: argparse.Namespace) -> None:
@@ -163,7 +100,7 @@ def main(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-echo-") as folder:
         bench = Bench(given, Path(folder))
         head = environment("websockets", "socketify", "uvloop")
-        bench.rounds()
+        bench.run()
         bench.memory(given.idle)
     for name, value in head:
         print(f"{name}: {value}")

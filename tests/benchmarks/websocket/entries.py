@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
 sys.path[:0] = [str(HERE.parent / "http"), str(PEERS)]
 
-from generator import LOAD_CORE, WARNINGS, Work  # noqa: E402 - it has to be found first
+import servers  # noqa: E402 - it has to be found first
+from generator import LOAD_CORE, WARNINGS, Work  # noqa: E402
 from servers import Recipe, Server, without  # noqa: E402
 
 __all__ = [
@@ -32,34 +33,47 @@ __all__ = [
     "frame",
     "handshake",
 ]
-__all__ += ["LOAD_CORE", "socketify", "websockets"]
+__all__ += ["LOAD_CORE", "socketify", "uvicorn", "websockets"]
 
 PROBE = Work("json", "/json", {"message": "hello"})
 _ENVIRONMENT = {"PYTHONPATH": str(PEERS)}
 _TEXT, _BINARY = 1, 2
 
 
-def covet(name: str, *, backend: str = "asyncio", settings: str = "") -> Recipe:
+def covet(
+    name: str, *, module: str = "covet_room", backend: str = "asyncio", settings: str = ""
+) -> Recipe:
     """`covet run` with its default configuration but for the port and ``settings``: lines of TOML."""
 
     def command(port: int, folder: Path) -> list[str]:
         path = folder / f"{name.replace(' ', '-')}.toml"
         path.write_text(
-            '[app]\nmodules = ["covet_room"]\n\n'
+            f'[app]\nmodules = ["{module}"]\n\n'
             f'[plugins.http]\nport = {port}\nserver = "engine"\n{settings}'
         )
         executable = str(Path(sys.executable).parent / "covet")
         return [executable, "run", "-c", str(path), "--backend", backend]
 
-    return Recipe(name, command, _ENVIRONMENT, without("covet_engine"))
+    missing = without("covet_engine") or (
+        "plugins.websocket" in settings and without("covet_websocket")
+    )
+    return Recipe(name, command, _ENVIRONMENT, missing or "")
 
 
-def websockets(name: str, *options: str) -> Recipe:
+def websockets(name: str, *options: str, module: str = "websockets_room") -> Recipe:
     def command(port: int, folder: Path) -> list[str]:
-        return [sys.executable, str(PEERS / "websockets_room.py"), str(port), *options]
+        return [sys.executable, str(PEERS / f"{module}.py"), str(port), *options]
 
     missing = without("websockets") or ("--uvloop" in options and without("uvloop")) or ""
     return Recipe(name, command, _ENVIRONMENT, missing)
+
+
+def uvicorn(name: str, application: str) -> Recipe:
+    """With what its extra ``standard`` has it choose by itself."""
+    needed = ("httptools", "uvloop", "websockets")
+    missing = next(filter(None, map(without, needed)), "")
+    found = servers.uvicorn(name, application)
+    return replace(found, environment=_ENVIRONMENT, missing=found.missing or missing)
 
 
 def socketify() -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 import time
@@ -22,7 +23,11 @@ class WrongMessageError(Exception):
 
 
 class Member:
-    """One WebSocket, as far as it takes to see that each broadcast came whole."""
+    """One WebSocket, as far as it takes to see that each broadcast came whole.
+
+    Attributes:
+        welcome: What it was sent first.
+    """
 
     def __init__(self, port: int, path: str, *, deflate: bool = False) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -41,8 +46,7 @@ class Member:
         self._rest = b""
         while (joined := self.take()) is None:
             pass
-        if self.payload(joined) != JOINED.encode():
-            raise WrongMessageError(f"{joined!r} instead of {JOINED}")
+        self.welcome = self.payload(joined)
 
     def _peek(self) -> bytes:
         received = self.socket.recv(4096, socket.MSG_PEEK)
@@ -80,16 +84,32 @@ class Member:
 class Room:
     """So many members of a server, and the one at whose word it broadcasts.
 
+    Args:
+        port: The server's.
+        count: How many.
+        messages: What it broadcasts, in turn.
+        deflate: Whether members offer compression.
+
     Raises:
         WrongMessageError: The server has not made them members.
     """
 
-    def __init__(self, port: int, count: int, *, deflate: bool) -> None:
+    def __init__(
+        self,
+        port: int,
+        count: int,
+        messages: Sequence[str] = MESSAGES,
+        *,
+        deflate: bool = False,
+    ) -> None:
         self.poll = select.epoll()
+        self.messages = messages
         self.members: dict[int, Member] = {}
         self.control = Member(port, "/control")
+        _has_joined(self.control)
         for _ in range(count):
             member = Member(port, "/members", deflate=deflate)
+            self.welcomed(member)
             self.members[member.socket.fileno()] = member
             self.poll.register(member.socket, select.EPOLLIN)
         self.first = next(iter(self.members.values()))
@@ -114,12 +134,12 @@ class Room:
             WrongMessageError: A member was sent something else, or nothing in half a minute.
         """
         for number in numbers:
-            index = number % len(MESSAGES)
+            index = number % len(self.messages)
             self.control.socket.sendall(frame(1, str(index).encode(), b"\1\2\3\4"))
-            self._all_have(MESSAGES[index].encode())
+            self._all_have(self.messages[index])
 
-    def _all_have(self, message: bytes) -> None:
-        plain = frame(1, message)
+    def _all_have(self, message: str) -> None:
+        plain = b""
         waiting, end = len(self.members), time.monotonic() + PATIENCE
         while waiting:
             for descriptor, _ in self.poll.poll(0):
@@ -128,12 +148,60 @@ class Room:
                 if whole is None:
                     continue
                 waiting -= 1
+                plain = plain or self.expected(message, whole)
                 # Inflating all would take longer than the server does; one shows that it is right.
                 if member is self.first and member.compressed:
-                    right = member.payload(whole) == message
+                    right = member.payload(whole) == message.encode()
                 else:
                     right = bool(whole[0] & 0x40) if member.compressed else whole == plain
                 if not right:
                     raise WrongMessageError(f"another message than was broadcast: {whole[:40]!r}")
             if time.monotonic() > end:
                 raise WrongMessageError(f"{waiting} members have waited for {PATIENCE} seconds")
+
+    def welcomed(self, member: Member) -> None:
+        """Look at what a member was sent first.
+
+        Raises:
+            WrongMessageError: It is not what members are to be sent.
+        """
+        _has_joined(member)
+
+    def expected(self, message: str, first: bytes) -> bytes:
+        """The frame that each member has to be sent.
+
+        Args:
+            message: What is broadcast.
+            first: The frame that came first.
+
+        Raises:
+            WrongMessageError: That one says something else.
+        """
+        return frame(1, message.encode())
+
+
+class NumberedRoom(Room):
+    """One in which messages have the room's name, and ids that count up by one."""
+
+    name = ""
+    last = ""
+
+    def welcomed(self, member: Member) -> None:
+        said = json.loads(member.welcome)
+        if said.keys() != {"room", "you", "last"}:
+            raise WrongMessageError(f"no welcome: {member.welcome!r}")
+        self.name, self.last = said["room"], said["last"]
+
+    def expected(self, message: str, first: bytes) -> bytes:
+        said = first[4:]
+        epoch, _, position = self.last.rpartition(".")
+        self.last = f"{epoch}.{int(position) + 1}"
+        wanted = {"room": self.name, "id": self.last, "message": json.loads(message)}
+        if json.loads(said) != wanted:
+            raise WrongMessageError(f"another message than was published: {said[:80]!r}")
+        return frame(1, said)
+
+
+def _has_joined(member: Member) -> None:
+    if member.welcome != JOINED.encode():
+        raise WrongMessageError(f"{member.welcome!r} instead of {JOINED}")

@@ -4,6 +4,7 @@ import json
 import random
 
 JOINED = "joined"
+ROOM = "lobby"
 SIZE = 2048
 WORDS = ("room", "price", "order", "book", "user", "sent", "list", "open", "last", "change")
 

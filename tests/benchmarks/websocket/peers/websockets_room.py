@@ -4,12 +4,15 @@ python websockets_room.py PORT [--uvloop] [--plain]
 """
 
 import sys
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 import anyio
 from messages import JOINED, MESSAGES
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.http11 import Request, Response
+
+Handlers = Mapping[str, Callable[[ServerConnection], Awaitable[None]]]
 
 members: set[ServerConnection] = set()
 
@@ -34,12 +37,7 @@ async def control(socket: ServerConnection) -> None:
         broadcast(members, MESSAGES[int(message)])
 
 
-HANDLERS = {"/echo": echo, "/members": member, "/control": control}
-
-
-async def handle(socket: ServerConnection) -> None:
-    assert socket.request is not None
-    await HANDLERS[socket.request.path](socket)
+HANDLERS: Handlers = {"/echo": echo, "/members": member, "/control": control}
 
 
 def plain(connection: ServerConnection, request: Request) -> Response | None:
@@ -49,7 +47,11 @@ def plain(connection: ServerConnection, request: Request) -> Response | None:
     return None
 
 
-async def main() -> None:
+async def main(handlers: Handlers) -> None:
+    async def handle(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        await handlers[socket.request.path](socket)
+
     compression = None if "--plain" in sys.argv else "deflate"
     async with serve(
         handle, "127.0.0.1", int(sys.argv[1]), process_request=plain, compression=compression
@@ -57,5 +59,10 @@ async def main() -> None:
         await server.serve_forever()
 
 
+def run(handlers: Handlers) -> None:
+    """Serve, by the path of the handshake."""
+    anyio.run(main, handlers, backend_options={"use_uvloop": "--uvloop" in sys.argv})
+
+
 if __name__ == "__main__":
-    anyio.run(main, backend_options={"use_uvloop": "--uvloop" in sys.argv})
+    run(HANDLERS)
