@@ -138,8 +138,9 @@ class Json(Encoding):
         return value
 
     def frame(self, members: Mapping[str, Any]) -> Data:
-        inner = b",".join(b'"%b":%b' % (name.encode(), each) for name, each in members.items())
-        return f"{{{inner.decode()}}}"
+        # Bytes from a generator would take half as long again, and every frame passes here.
+        inner = ",".join([f'"{name}":{value.decode()}' for name, value in members.items()])
+        return f"{{{inner}}}"
 
 
 class _MessagePackReader(Reader[S]):
