@@ -246,6 +246,8 @@ async def test_a_background_task_runs_behind_the_answer(seen: Seen) -> None:
     assert seen.events == ["started", "begun", "done by nobody", "stopped"]
 
 
+# Starlette's middleware leaves it to the garbage collector, of which trio tells whoever cares.
+@pytest.mark.filterwarnings("ignore:Async generator 'starlette:ResourceWarning")
 @pytest.mark.parametrize("wrapped", [False, True])
 async def test_a_client_that_leaves_ends_a_stream(
     seen: Seen, wrapped: bool, caplog: pytest.LogCaptureFixture

@@ -10,7 +10,7 @@ from typing import get_type_hints
 
 import pytest
 
-from covet_engine import Engine, EngineConfig, _library, _tls
+from covet_engine import Engine, EngineConfig, _floods, _library, _tls
 from covet_engine._asgi import _REQUEST
 from covet_engine._config import native_options
 from covet_engine._core import EVENT, REPLY, Flag, Gone, Kind
@@ -72,6 +72,12 @@ def test_the_numbers_of_kinds_and_flags_are_the_librarys() -> None:
         assert getattr(lib, f"CV_{flag.name}") == flag
     for gone in Gone:
         assert getattr(lib, f"CV_GONE_{gone.name}") == gone
+
+
+def test_every_flood_has_words() -> None:
+    lib = load().lib
+    numbers = sorted(getattr(lib, name) for name in dir(lib) if name.startswith("CV_FLOOD_"))
+    assert numbers == [*range(len(_floods._WHY))]
 
 
 def test_the_numbers_of_tls_are_the_librarys() -> None:

@@ -54,6 +54,13 @@ class Lib:
     CV_GONE_MALFORMED: Final[int]
     CV_GONE_STOPPED: Final[int]
 
+    CV_FLOOD_NONE: Final[int]
+    CV_FLOOD_RESETS: Final[int]
+    CV_FLOOD_CONTROL: Final[int]
+    CV_FLOOD_WINDOWS: Final[int]
+    CV_FLOOD_HEADERS: Final[int]
+    CV_FLOOD_CHANNEL: Final[int]
+
     CV_ANSWER: Final[int]
     CV_REPLY: Final[int]
     CV_CHUNK: Final[int]
