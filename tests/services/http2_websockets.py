@@ -189,7 +189,7 @@ class Http2WebSocketSuite(WebSocketServerSuite):
         self, config: Mapping[str, Any] | None = None, **http: Any
     ) -> AsyncIterator[Client]:
         async with super().service(config, **http) as client:
-            client.websocket = partial(websocket, client)  # type: ignore[method-assign, assignment]
+            client.websocket = partial(websocket, client)  # type: ignore[method-assign]
             yield client
 
     @pytest.mark.parametrize(
