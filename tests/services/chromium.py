@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import pytest
+from services.missing import skipped_without
 from websockets.sync.client import ClientConnection, connect
 
 START = 60.0
@@ -107,12 +107,8 @@ def program() -> str:
 
 def skip_without_chromium() -> None:
     """Skip the test where there is no browser; in CI that is a failure."""
-    try:
+    with skipped_without(BrowserMissing):
         program()
-    except BrowserMissing as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @contextmanager

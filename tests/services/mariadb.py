@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import pymysql
 import pytest
 import trustme
+from services.missing import skipped_without
 from services.process import OLD, ServerProcess
 
 VARIABLE = "COVET_TEST_MYSQL_URL"
@@ -224,13 +225,9 @@ def skip_without_mariadb() -> None:
     """Skip the test where there is no MariaDB; in CI that is a failure."""
     if os.environ.get(VARIABLE):
         return
-    try:
+    with skipped_without(MariaDbMissing):
         program("mariadbd")
         program("mariadb-install-db")
-    except MariaDbMissing as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 def own_shared_server() -> MariaDbServer:

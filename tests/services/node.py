@@ -40,6 +40,18 @@ def packages(folder: Path) -> Path:
     return kept / "node_modules"
 
 
+def beside_packages(script: Path, folder: Path) -> Path:
+    """A copy of a script, for `node`, in a folder with the packages of the script's own.
+
+    Raises:
+        NotFetchedError: They, or node, are not there and cannot be fetched.
+    """
+    node()
+    found = packages(script.parent)
+    (folder / "node_modules").symlink_to(found, target_is_directory=True)
+    return Path(shutil.copy(script, folder))
+
+
 def _fetch(folder: Path, kept: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:

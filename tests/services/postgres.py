@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 
 import psycopg
-import pytest
 from services import embedded_postgres
+from services.missing import skipped_without
 from services.process import OLD, ServerProcess
 
 VARIABLE = "COVET_TEST_POSTGRES_URL"
@@ -194,12 +194,8 @@ def skip_without_postgres() -> None:
     """Skip the test where there is no PostgreSQL; in CI that is a failure."""
     if named():
         return
-    try:
+    with skipped_without(PostgresMissing):
         programs()
-    except PostgresMissing as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 def with_database(url: str, name: str, **parameters: str) -> str:

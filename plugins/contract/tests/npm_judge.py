@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from services.embedded_postgres import NotFetchedError
+from services.missing import skipped_without
 from services.node import node, packages
 
 NPM = Path(__file__).with_name("npm")
@@ -17,12 +16,8 @@ NPM = Path(__file__).with_name("npm")
 
 def judged(script: str, documents: Any) -> Any:
     """What a script in ``npm`` says of documents; the test is skipped where it cannot be had."""
-    try:
+    with skipped_without(NotFetchedError):
         program, modules = node(), packages(NPM)
-    except NotFetchedError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
     done = subprocess.run(
         [program, str(NPM / script), str(modules)],
         input=json.dumps(documents),

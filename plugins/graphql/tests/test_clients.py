@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import graphql_shop as shop
 import pytest
 from graphql_serving import listening, until
 from services.embedded_postgres import NotFetchedError
-from services.node import node, packages
+from services.missing import skipped_without
+from services.node import beside_packages, node
 
 pytestmark = pytest.mark.once
 NPM = Path(__file__).with_name("npm")
@@ -22,17 +21,8 @@ NPM = Path(__file__).with_name("npm")
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script of clients, beside what it imports."""
-    try:
-        node()
-        found = packages(NPM)
-    except NotFetchedError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
-    folder = tmp_path_factory.mktemp("npm")
-    shutil.copy(NPM / "clients.mjs", folder)
-    (folder / "node_modules").symlink_to(found, target_is_directory=True)
-    return folder / "clients.mjs"
+    with skipped_without(NotFetchedError):
+        return beside_packages(NPM / "clients.mjs", tmp_path_factory.mktemp("npm"))
 
 
 async def clients(script: Path, url: str, *what: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from grpc_served import ENOUGH, Certificates, Messages, Served, serving
 from services.embedded_postgres import NotFetchedError
 from services.grpcurl import grpcurl
+from services.missing import skipped_without
 
 pytestmark = pytest.mark.once
 Run = Callable[..., str]
@@ -20,12 +20,8 @@ Run = Callable[..., str]
 @pytest.fixture(scope="module")
 def program() -> Path:
     """It itself."""
-    try:
+    with skipped_without(NotFetchedError):
         return grpcurl()
-    except NotFetchedError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", params=ENOUGH)

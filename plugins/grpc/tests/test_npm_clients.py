@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
@@ -17,7 +15,8 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_served import ENOUGH, Certificates, Messages, Served, serving
 from services.embedded_postgres import NotFetchedError
-from services.node import node, packages
+from services.missing import skipped_without
+from services.node import beside_packages, node
 
 pytestmark = [pytest.mark.once, pytest.mark.parametrize("where", ENOUGH)]
 NPM = Path(__file__).with_name("npm")
@@ -33,17 +32,8 @@ OK, CANCELLED, DEADLINE_EXCEEDED, NOT_FOUND, UNAUTHENTICATED = 0, 1, 4, 5, 16
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script of clients, beside what it imports."""
-    try:
-        node()
-        found = packages(NPM)
-    except NotFetchedError as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(str(error))
-    folder = tmp_path_factory.mktemp("npm")
-    shutil.copy(NPM / "clients.mjs", folder)
-    (folder / "node_modules").symlink_to(found, target_is_directory=True)
-    return folder / "clients.mjs"
+    with skipped_without(NotFetchedError):
+        return beside_packages(NPM / "clients.mjs", tmp_path_factory.mktemp("npm"))
 
 
 Found = dict[str, tuple[dict[str, Any], Served, Served]]
