@@ -11,10 +11,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("covet.engine")
 
-_UNKNOWN: Final = "a flood"
 # By `enum cv_flood`, in the words of the portable server.
 _WHY: Final = (
-    _UNKNOWN,
+    "a flood",
     "streams that are reset",
     "frames without content",
     "windows opened in small steps",

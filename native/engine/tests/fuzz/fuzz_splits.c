@@ -80,8 +80,9 @@ static void take_request(cv_play *play, const cv_event *event, cv_bytes *replies
         cv_add_reply(replies, event->handle, CV_READ, 0, 0, NULL, 0);
 }
 
-static int turn(cv_play *play)
+static int turn(void *who)
 {
+    cv_play *play = who;
     uint64_t size;
     const uint8_t *arena = cv_engine_arena(play->engine, &size);
     int count = cv_engine_poll(play->engine);
@@ -155,27 +156,8 @@ static cv_play play(const uint8_t *bytes, size_t size, enum cv_cut cut, int ever
     play.connection = cv_engine_open(play.engine);
     PROMISE(play.connection != 0);
 
-    size_t fed = 0;
-    while (fed < size && !play.closed) {
-        size_t piece = cv_piece(&dice, cut, size - fed);
-        uint8_t *exact = cv_exact(bytes + fed, piece);
-        for (size_t taken = 0; taken < piece && !play.closed;) {
-            int64_t more =
-                cv_engine_feed(play.engine, play.connection, exact + taken, piece - taken);
-            int busy = 0;
-            while (turn(&play))
-                busy = 1;
-            PROMISE(more >= 0 && (more > 0 || busy || play.closed)); /* else it would hang */
-            taken += (size_t)more;
-        }
-        free(exact);
-        fed += piece;
-    }
-    if (!play.closed) {
-        cv_engine_feed_end(play.engine, play.connection);
-        while (turn(&play))
-            continue;
-    }
+    const cv_feeder feeder = {play.engine, play.connection, &play.closed, turn, &play};
+    cv_harness_feed(&feeder, bytes, size, &dice, cut);
     PROMISE(play.closed);
     const cv_counters *counters = cv_engine_counters(play.engine);
     PROMISE(play.held_count == 0 && counters->connections == 0 && counters->in_flight == 0);

@@ -91,8 +91,9 @@ static void end_channel(cv_talk *talk, const cv_event *event, cv_bytes *replies)
     cv_add_reply(replies, event->handle, CV_LEAVE, 1000, 0, NULL, 0);
 }
 
-static int turn(cv_talk *talk)
+static int turn(void *who)
 {
+    cv_talk *talk = who;
     int count = cv_engine_poll(talk->engine);
     const cv_event *events = cv_engine_events(talk->engine);
     cv_bytes replies = {0};
@@ -182,26 +183,8 @@ static cv_talk talk(const uint8_t *bytes, size_t size, enum cv_cut cut, unsigned
     cv_engine_begin(talk.engine, cv_harness_routes(1, 0));
     talk.connection = cv_engine_open(talk.engine);
     PROMISE(talk.connection != 0);
-    for (size_t fed = 0; fed < size && !talk.closed;) {
-        size_t piece = cv_piece(&dice, cut, size - fed);
-        uint8_t *exact = cv_exact(bytes + fed, piece);
-        for (size_t taken = 0; taken < piece && !talk.closed;) {
-            int64_t more =
-                cv_engine_feed(talk.engine, talk.connection, exact + taken, piece - taken);
-            int busy = 0;
-            while (turn(&talk))
-                busy = 1;
-            PROMISE(more >= 0 && (more > 0 || busy || talk.closed)); /* else it would hang */
-            taken += (size_t)more;
-        }
-        free(exact);
-        fed += piece;
-    }
-    if (!talk.closed) {
-        cv_engine_feed_end(talk.engine, talk.connection);
-        while (turn(&talk))
-            continue;
-    }
+    const cv_feeder feeder = {talk.engine, talk.connection, &talk.closed, turn, &talk};
+    cv_harness_feed(&feeder, bytes, size, &dice, cut);
     const cv_counters *counters = cv_engine_counters(talk.engine);
     PROMISE(talk.closed && talk.ended == talk.opened);
     PROMISE(counters->connections == 0 && counters->in_flight == 0 && counters->websockets == 0);

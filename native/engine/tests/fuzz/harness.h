@@ -100,4 +100,38 @@ static inline cv_request cv_request_at(const cv_engine *engine, uint32_t at)
     return request;
 }
 
+/* Who feeds a connection, and takes turns meanwhile. */
+typedef struct cv_feeder {
+    cv_engine *engine;
+    uint64_t connection;
+    const int *closed; /* whether a turn has found it so */
+    int (*turn)(void *who); /* returns whether there was anything to do */
+    void *who;
+} cv_feeder;
+
+/* Feed everything in pieces, and then the end. */
+static inline void cv_harness_feed(const cv_feeder *f, const uint8_t *bytes, size_t size,
+                                   cv_dice *dice, enum cv_cut cut)
+{
+    for (size_t fed = 0; fed < size && !*f->closed;) {
+        size_t piece = cv_piece(dice, cut, size - fed);
+        uint8_t *exact = cv_exact(bytes + fed, piece);
+        for (size_t taken = 0; taken < piece && !*f->closed;) {
+            int64_t more = cv_engine_feed(f->engine, f->connection, exact + taken, piece - taken);
+            int busy = 0;
+            while (f->turn(f->who))
+                busy = 1;
+            PROMISE(more >= 0 && (more > 0 || busy || *f->closed)); /* else it would hang */
+            taken += (size_t)more;
+        }
+        free(exact);
+        fed += piece;
+    }
+    if (*f->closed)
+        return;
+    cv_engine_feed_end(f->engine, f->connection);
+    while (f->turn(f->who))
+        continue;
+}
+
 #endif
