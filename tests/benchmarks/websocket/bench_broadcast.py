@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from broadcasts import FLOOR, HEADER, Broadcasts
+from broadcasts import FLOOR, HEADER, Broadcasts, arguments, told
 from entries import LOAD_CORE, Recipe, covet, floor, websockets
 from machine import environment
 from members import Room
@@ -90,15 +90,8 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--broadcasts", type=int, default=100)
-    parser.add_argument("--members", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="two rounds of 20 broadcasts")
+    parser = arguments("broadcasts")
     parser.add_argument(
         "--only", nargs="+", default=list(CASES), choices=list(CASES), metavar="CASE"
     )
-    parsed = parser.parse_args()
-    if parsed.quick:
-        parsed.rounds, parsed.broadcasts = 2, 20
-    main(parsed)
+    main(told(parser))

@@ -18,7 +18,7 @@ import resource
 import tempfile
 from pathlib import Path
 
-from broadcasts import FLOOR, HEADER, Broadcasts
+from broadcasts import FLOOR, HEADER, Broadcasts, arguments, told
 from entries import LOAD_CORE, Recipe, covet, floor, websockets
 from machine import environment
 from members import NumberedRoom, Room
@@ -92,12 +92,4 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--broadcasts", type=int, default=100)
-    parser.add_argument("--members", type=int, default=1000)
-    parser.add_argument("--quick", action="store_true", help="two rounds of 20 messages")
-    parsed = parser.parse_args()
-    if parsed.quick:
-        parsed.rounds, parsed.broadcasts = 2, 20
-    main(parsed)
+    main(told(arguments("messages")))

@@ -42,6 +42,24 @@ class Case(Protocol):
         """The members of one."""
 
 
+def arguments(of: str) -> argparse.ArgumentParser:
+    """What a benchmark of broadcasts is told; ``of`` is what it sends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--broadcasts", type=int, default=100)
+    parser.add_argument("--members", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help=f"two rounds of 20 {of}")
+    return parser
+
+
+def told(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The same, from the command line."""
+    parsed = parser.parse_args()
+    if parsed.quick:
+        parsed.rounds, parsed.broadcasts = 2, 20
+    return parsed
+
+
 class Broadcasts:
     """What servers do, and what of it is not to be had.
 
