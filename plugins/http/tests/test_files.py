@@ -20,8 +20,9 @@ import covet_http as http
 from covet_http import _file
 from covet_http._asgi_request import AsgiRequest
 from covet_http._conditional import format_date
-from covet_http._file import BLOCK, deliver, disposition, type_of
+from covet_http._file import BLOCK, disposition, type_of
 from covet_http._folder import Folder, open_path, safe_segments
+from covet_http._results import deliver
 from covet_kernel import Plugin
 from covet_kernel.contracts import Layer, Operation, Phase
 from covet_kernel.testing import cancel_at_every_await

@@ -44,6 +44,19 @@ def test_bindings_keep_the_order_of_the_lines() -> None:
     assert [each.address for each in found.bindings] == ["1", "2", "3"]
 
 
+def test_a_function_is_asked_itself() -> None:
+    @operation(name="shop.say")
+    def say() -> str:
+        return "hello"
+
+    def silent() -> str:
+        return "nothing"
+
+    (found,) = operations_of(say)
+    assert (found.name, found.handler) == ("shop.say", say)
+    assert operations_of(silent) == ()
+
+
 @pytest.mark.parametrize("decorate", [operation(), mark(binding("a"))])
 def test_classes_are_no_operations(decorate: Any) -> None:
     class Books: ...

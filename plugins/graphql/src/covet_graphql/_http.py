@@ -101,7 +101,8 @@ class Endpoint:
         async def get(request: http.Request) -> http.Content:
             return await self._get(request)
 
-        yield from operations_of(held(posted, get))
+        for each in (posted, get):
+            yield from operations_of(each)
 
     async def _post(self, request: http.Request) -> http.Content | http.Pieces:
         media_type = self._media_type(request)
@@ -225,11 +226,6 @@ def _takes_parts(request: http.Request) -> bool:
 def wants_page(request: http.Request) -> bool:
     """Whether a browser asks for something to look at."""
     return b"text/html" in request.header_list(b"accept")
-
-
-def held(*functions: Any) -> object:
-    """Functions that were made at run time, where `operations_of` looks for them."""
-    return type("Held", (), {each.__name__: staticmethod(each) for each in functions})()
 
 
 def asked_by_query(request: http.Request) -> Asked:

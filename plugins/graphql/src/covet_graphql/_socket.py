@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 import covet_http as http
 from covet_graphql._config import GraphqlConfig
-from covet_graphql._http import Endpoint, held
+from covet_graphql._http import Endpoint
 from covet_graphql._request import Answer, BadRequestError, asked, of_operation
 from covet_graphql._subscriptions import Caller, carry
 from covet_kernel.contracts import Credentials, Operation
@@ -69,7 +69,7 @@ class SocketEndpoint:
         async def open_socket(socket: http.WebSocket) -> None:
             await self._serve(socket)
 
-        yield from operations_of(held(open_socket))
+        yield from operations_of(open_socket)
 
     async def _serve(self, socket: http.WebSocket) -> None:
         if SUBPROTOCOL not in socket.offered:

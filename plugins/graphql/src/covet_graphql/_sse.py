@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 
 import covet_http as http
 from covet_graphql._config import GraphqlConfig
-from covet_graphql._http import Endpoint, asked_by_query, held
+from covet_graphql._http import Endpoint, asked_by_query
 from covet_graphql._request import Answer, Asked, BadRequestError, asked
 from covet_graphql._subscriptions import Caller, Subscriptions
 from covet_kernel.contracts import Operation
@@ -140,7 +140,8 @@ class EventEndpoint:
             # Clients take 200 for success, and nothing else.
             return http.Content("", "text/plain", status=200)
 
-        yield from operations_of(held(post, get, reserve, stop))
+        for each in (post, get, reserve, stop):
+            yield from operations_of(each)
 
     def close(self) -> None:
         """Forget every reservation: the service stops."""

@@ -18,7 +18,7 @@ from covet_http._media import is_json
 from covet_http._placement import Placement
 from covet_http._problem import Malformed, Problems
 from covet_http._request import Request
-from covet_http._results import LaterResult
+from covet_http._results import LaterResult, deliver
 from covet_http._route import Route
 from covet_http._sources import JSON, Body, Query, marker_of
 from covet_kernel.contracts import Operation
@@ -162,11 +162,7 @@ def _nothing(request: Request, result: None) -> bytes:
 
 def _delivers(signature: Signature) -> Any:
     """What sends the files and pieces that an operation returns, ``None`` if it returns none."""
-    if not any(issubclass(each, LaterResult) for each in signature.results):
-        return None
-    from covet_http._file import deliver
-
-    return deliver
+    return deliver if any(issubclass(each, LaterResult) for each in signature.results) else None
 
 
 def _form(signature: Signature, place: Placement) -> tuple[Any, Any]:

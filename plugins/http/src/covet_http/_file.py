@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from mimetypes import MimeTypes
 from pathlib import Path, PurePath
 from secrets import token_hex
 from time import time
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from anyio.to_thread import run_sync
@@ -371,20 +371,6 @@ class FileContent(LaterContent):
         if not block:
             raise Internal(_SHORTER)
         return block
-
-
-async def deliver(request: Request, chain: Callable[[Request], Awaitable[Any]]) -> Any:
-    """Run a call whose answer may be more than is held in memory, and send that behind it."""
-    try:
-        result = await chain(request)
-        content = request.body
-        if isinstance(content, LaterContent):
-            request.unlimited()
-            await content.send(request)
-        return result
-    finally:
-        if request.content is not None:
-            request.content.close()
 
 
 def validators_of(status: os.stat_result, encoding: str = "") -> Validators:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Literal
 
 from covet_http._media import is_media_type, with_charset
 from covet_http._origin import is_path_here, is_url
@@ -57,6 +58,20 @@ class LaterContent:
 
     def close(self) -> None:
         """Let go of what it comes from, whether it was sent or not."""
+
+
+async def deliver(request: Request, chain: Callable[[Request], Awaitable[Any]]) -> Any:
+    """Run a call whose answer may be more than is held in memory, and send that behind it."""
+    try:
+        result = await chain(request)
+        content = request.body
+        if isinstance(content, LaterContent):
+            request.unlimited()
+            await content.send(request)
+        return result
+    finally:
+        if request.content is not None:
+            request.content.close()
 
 
 class Redirect(PlainResult):

@@ -124,12 +124,12 @@ def mark(
 
 
 def operations_of(source: object) -> tuple[Operation, ...]:
-    """The operations a module's functions, or an instance's methods, are marked as.
+    """The operations that functions of a module, methods of an instance, or a function are marked as.
 
     Functions a module merely imports are not its operations.
 
     Args:
-        source: A module, or an instance of a class with marked methods.
+        source: A module, an instance of a class with marked methods, or a marked function itself.
     """
     return tuple(
         _operation(marks, handler, default)
@@ -139,6 +139,10 @@ def operations_of(source: object) -> tuple[Operation, ...]:
 
 
 def _marked(source: object) -> Iterator[tuple[Marks, Callable[..., Any], str]]:
+    if inspect.isfunction(source):
+        if _ATTRIBUTE in vars(source):
+            yield vars(source)[_ATTRIBUTE], source, f"{source.__module__}.{source.__name__}"
+        return
     if isinstance(source, ModuleType):
         known: set[Callable[..., Any]] = set()
         for key, value in vars(source).items():

@@ -7,7 +7,7 @@ many is encoded once for each encoding that is in use.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -26,17 +26,18 @@ _BROKEN: Final = (msgspec.MsgspecError, RecursionError, UnicodeError, OverflowEr
 _LONGEST: Final = 120
 
 
-class Reader(ABC, Generic[S]):
+class Reader(Generic[S]):
     """Reads frames of one kind.
 
     Args:
-        kind: What they hold.
+        decode: What they hold.
+        texts: Whether they are text, and not binary.
     """
 
-    def __init__(self, kind: type[S]) -> None:
-        self.kind = kind
+    def __init__(self, decode: Callable[[Any], S], *, texts: bool) -> None:
+        self._decode = decode
+        self._texts = texts
 
-    @abstractmethod
     def read(self, data: Data) -> S:
         """The members of a frame; what a type says nothing of is left as it came.
 
@@ -44,6 +45,13 @@ class Reader(ABC, Generic[S]):
             WrongEncoding: It is text and should be binary, or the other way round.
             BadFrame: It is no frame.
         """
+        if isinstance(data, str) is not self._texts:
+            kind = "text" if self._texts else "binary"
+            raise WrongEncoding(f"frames of this subprotocol are {kind}")
+        try:
+            return self._decode(data)
+        except _BROKEN as error:
+            raise _bad(error) from None
 
 
 class Encoding(ABC):
@@ -99,20 +107,6 @@ class Encoding(ABC):
         """The frame of encoded members."""
 
 
-class _JsonReader(Reader[S]):
-    def __init__(self, kind: type[S]) -> None:
-        super().__init__(kind)
-        self._decode = msgspec.json.Decoder(kind).decode
-
-    def read(self, data: Data) -> S:
-        if data.__class__ is not str:
-            raise WrongEncoding("frames of this subprotocol are text")
-        try:
-            return self._decode(data)
-        except _BROKEN as error:
-            raise _bad(error) from None
-
-
 class Json(Encoding):
     """JSON, one text for each frame."""
 
@@ -120,7 +114,7 @@ class Json(Encoding):
     subprotocol = "covet.json"
 
     def reader(self, kind: type[S]) -> Reader[S]:
-        return _JsonReader(kind)
+        return Reader(msgspec.json.Decoder(kind).decode, texts=True)
 
     def document(self, raw: Raw) -> bytes | Parsed:
         return bytes(raw)
@@ -143,20 +137,6 @@ class Json(Encoding):
         return f"{{{inner}}}"
 
 
-class _MessagePackReader(Reader[S]):
-    def __init__(self, kind: type[S]) -> None:
-        super().__init__(kind)
-        self._decode = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension).decode
-
-    def read(self, data: Data) -> S:
-        if isinstance(data, str):
-            raise WrongEncoding("frames of this subprotocol are binary")
-        try:
-            return self._decode(data)
-        except _BROKEN as error:
-            raise _bad(error) from None
-
-
 class MessagePack(Encoding):
     """MessagePack, one binary message for each frame. Times are its only extension that is known."""
 
@@ -168,7 +148,8 @@ class MessagePack(Encoding):
         self._encode = msgspec.msgpack.Encoder().encode
 
     def reader(self, kind: type[S]) -> Reader[S]:
-        return _MessagePackReader(kind)
+        decoder = msgspec.msgpack.Decoder(kind, ext_hook=_refuse_extension)
+        return Reader(decoder.decode, texts=False)
 
     def _plain(self, raw: Raw) -> Any:
         try:

@@ -159,9 +159,7 @@ class Connection(Generic[In, Out]):
     async def _take_frame(self) -> None:
         """Take a frame and do what it says; or wait until somebody else has."""
         if self._reading:
-            if self._moved is None:
-                self._moved = anyio.Event()
-            await self._moved.wait()
+            await self._wait()
             return
         self._reading = True
         try:
@@ -170,6 +168,12 @@ class Connection(Generic[In, Out]):
         finally:
             self._reading = False
             self._tell()
+
+    async def _wait(self) -> None:
+        """Wait until somebody has taken a frame or a message."""
+        if self._moved is None:
+            self._moved = anyio.Event()
+        await self._moved.wait()
 
     def _tell(self) -> None:
         moved, self._moved = self._moved, None
@@ -265,9 +269,7 @@ class Connection(Generic[In, Out]):
             return
         if self.close_code is not None:
             await self.socket.drained()  # raises
-        if self._moved is None:
-            self._moved = anyio.Event()
-        await self._moved.wait()
+        await self._wait()
 
     def try_send(self, message: Out) -> bool:
         """`send` without waiting.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from heapq import nlargest
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 Values = list[tuple[tuple[str, ...], float]]
 
 
+@dataclass(slots=True)
 class Counts:
     """Of one room, or of all that there were.
 
@@ -27,29 +29,18 @@ class Counts:
         outages: How often it could not be reached.
     """
 
-    NAMES: Final = (
-        "published",
-        "dropped",
-        "disconnected",
-        "resets",
-        "repeated",
-        "unreadable",
-        "outages",
-    )
-
-    def __init__(self) -> None:
-        self.published = 0
-        self.dropped = 0
-        self.disconnected = 0
-        self.resets = 0
-        self.repeated = 0
-        self.unreadable = 0
-        self.outages = 0
+    published: int = 0
+    dropped: int = 0
+    disconnected: int = 0
+    resets: int = 0
+    repeated: int = 0
+    unreadable: int = 0
+    outages: int = 0
 
     def add(self, other: Counts) -> None:
         """Add those of a room that is forgotten."""
-        for name in self.NAMES:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
 _TOTALS: Final = {

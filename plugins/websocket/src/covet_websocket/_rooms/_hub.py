@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 from pydantic_core import from_json, to_json
 
 from covet_http import broadcast as broadcast_of_http
-from covet_kernel.contracts import Broker, BrokerLimitError, Metric
+from covet_kernel.contracts import Broker, Metric
 from covet_operations import Conflict, Invalid, TooLarge, Unavailable
 from covet_websocket._channel._connection import Connection
 from covet_websocket._encodings import encoding_of
@@ -394,8 +394,8 @@ class Rooms:
                     room=name, origin=self._origin, number=number, body=body, key=key
                 )
             )
-        except BrokerLimitError as error:
-            raise TooLarge("the broker takes no message of that size") from error
+        except TooLarge:
+            raise
         except Exception as error:
             self._log.warning("room %r: the broker took no message: %r", name, error)
             return False

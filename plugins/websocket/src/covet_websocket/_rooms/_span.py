@@ -78,13 +78,16 @@ class Topic:
         """Publish what is made of the next number.
 
         Raises:
-            BrokerLimitError: It is too large.
+            TooLarge: The broker takes no message of that size.
             Exception: The broker does not take it.
         """
         async with self._lock:
             body = pack(make(self.next_number()))
-            with anyio.fail_after(self._timeout):
-                await self.broker.publish(self.topic, body, key=self.topic)
+            try:
+                with anyio.fail_after(self._timeout):
+                    await self.broker.publish(self.topic, body, key=self.topic)
+            except BrokerLimitError as error:
+                raise TooLarge("the broker takes no message of that size") from error
 
 
 class Span:
@@ -153,9 +156,9 @@ class Span:
 
         try:
             await self.topic.publish(make)
-        except BrokerLimitError as error:
+        except TooLarge:
             self._forget(made)
-            raise TooLarge("the broker takes no message of that size") from error
+            raise
         except Exception as error:
             # It will not come back, or is told from what comes back by its number.
             self._break(error)

@@ -55,4 +55,4 @@ class RpcEndpoint:
             await socket.accept()
             await Session(socket, methods, config, headers).run()
 
-        yield from operations_of(type("Held", (), {"call_methods": staticmethod(call_methods)})())
+        yield from operations_of(call_methods)
