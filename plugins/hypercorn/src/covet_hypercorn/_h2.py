@@ -8,7 +8,6 @@ given up stream by stream, and what is sent for no purpose but to be dealt with 
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from covet_hypercorn._connection import Connection
     from covet_hypercorn._ws_channel import WebSocketChannel
     from covet_hypercorn._ws_h2 import WebSocketExchange
-
-log = logging.getLogger("covet.hypercorn")
 
 # GOAWAY for the highest stream: no new streams, please; those you sent are answered.
 _GOAWAY: Final = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00"
@@ -151,10 +148,7 @@ class H2:
                 self._take(event)
             await self._flush()
         except FloodError as flood:
-            log.warning(
-                "an HTTP/2 connection with %s was ended: %s", self._connection.client, flood
-            )
-            await self._end(ErrorCodes.ENHANCE_YOUR_CALM)
+            await self._flooded(flood)
         except ProtocolError:
             await self._end(None)
 
@@ -199,6 +193,12 @@ class H2:
         self._reset(stream.id, ErrorCodes.CANCEL)
         await self._lost(stream)
         await self._flush_or_end()
+
+    async def _flooded(self, flood: FloodError) -> None:
+        """End the connection of a client that sends too much of no use."""
+        if not self._ended:
+            self._listener.floods.note(self._connection.client, str(flood))
+        await self._end(ErrorCodes.ENHANCE_YOUR_CALM)
 
     async def _end(self, error: ErrorCodes | None) -> None:
         """Say GOAWAY, if h2 has not said it itself, and read no more."""
@@ -286,6 +286,7 @@ class H2:
             partial(self._send, stream),
             logs=listener.access_log,
             taken=partial(self._taken, stream),
+            wanted=partial(self._invite, stream) if _expects(headers) else None,
         )
 
     def _websocket(
@@ -349,6 +350,13 @@ class H2:
         for stream in streams:
             if stream is not None and stream.room is not None:
                 stream.room.set()
+
+    async def _invite(self, stream: _Stream) -> None:
+        """Tell a client that waits for it to send the body (RFC 9110, 10.1.1)."""
+        if stream.incomplete and not stream.started and stream.head is None and not self._ended:
+            with suppress(ProtocolError):  # it was over before
+                self._h2.send_headers(stream.id, [(b":status", b"100")])
+            await self._flush_or_end()
 
     async def _taken(self, stream: _Stream, size: int) -> None:
         """The application has taken so much: the client may send as much again."""
@@ -508,5 +516,10 @@ class H2:
         """`_flush`, for whoever is not the connection's reader."""
         try:
             await self._flush()
-        except FloodError:
-            await self._end(ErrorCodes.ENHANCE_YOUR_CALM)
+        except FloodError as flood:
+            await self._flooded(flood)
+
+
+def _expects(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a client waits to be asked for the body."""
+    return any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)

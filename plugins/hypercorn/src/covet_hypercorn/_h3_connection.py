@@ -211,7 +211,7 @@ class Http3Connection:
             self.close(Code.EXCESSIVE_LOAD)
 
     def _tell_of(self, flood: object) -> None:
-        log.warning("an HTTP/3 connection with %s was ended: %s", self.client, flood)
+        self.listener.floods.note(self.client, str(flood))
 
     # What the protocol calls.
 

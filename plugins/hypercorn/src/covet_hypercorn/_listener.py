@@ -16,6 +16,7 @@ import anyio.lowlevel
 
 from covet_http import Application, Calls, Message, Receive, Scope, Send, ServerOptions
 from covet_hypercorn._connection import Address, Connection
+from covet_hypercorn._floods import Floods
 from covet_hypercorn._h1 import Clock
 from covet_hypercorn._memory import pair
 from covet_hypercorn._reset import resettable
@@ -70,6 +71,7 @@ class Listener:
         self.tls = tls
         self.clock = Clock()
         self.calls = Calls()
+        self.floods = Floods()
         self.draining = False
         self._sockets = list(sockets)
         self.endpoint: Endpoint | None = None
@@ -97,6 +99,7 @@ class Listener:
                             await self.stop()
                     self._tasks.cancel_scope.cancel()
         finally:
+            self.floods.tell(at_last=True)
             self._close_sockets()
 
     def begin(self, application: Application) -> None:
@@ -282,6 +285,7 @@ class Listener:
             await self._expire()
 
     async def _expire(self) -> None:
+        self.floods.tell()
         now = monotonic()
         due = [connection for connection in self._connections if connection.is_due(now)]
         if not due:

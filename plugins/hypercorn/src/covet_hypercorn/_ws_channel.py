@@ -53,6 +53,9 @@ class Carrier(Protocol):
     def abort(self) -> None:
         """Close so that the client sees that it was cut."""
 
+    def flooded(self, why: str) -> None:
+        """The client has sent too much of no use, and is cut off."""
+
 
 class WebSocketChannel(QueuedChannel):
     """One WebSocket.
@@ -133,6 +136,9 @@ class WebSocketChannel(QueuedChannel):
         self._heard = monotonic()
         self._pong_by = _NEVER
         framing.receive(data)
+        if framing.flood:
+            self._carrier.flooded(f"{framing.flood} of WebSocket")
+            framing.flood = ""
         await self._flush()
         for payload in framing.pongs:
             waiting = self._pings.pop(payload, None)

@@ -72,6 +72,7 @@ class Framing:
         messages: Whole ones that have come, in their order.
         pongs: What was in pongs.
         closed: Code and reason, once a close frame has come or the peer has broken a rule.
+        flood: Of what there was so much that it has ended, if it has.
         complete: Whether both sides have sent a close frame, so that nothing more will come.
         due: When a message that has begun has to be whole, on `monotonic`'s clock.
     """
@@ -94,6 +95,7 @@ class Framing:
         self.pongs: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         self.complete = False
+        self.flood = ""
         self.due = _NEVER
         self._parts: list[str] | list[bytes] = []
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -112,7 +114,8 @@ class Framing:
                 self._take(frame)
                 if self.closed is not None:
                     break
-        except FloodError:
+        except FloodError as flood:
+            self.flood = str(flood)
             self.fail(_POLICY, "too many control frames")
         if self.closed is None and protocol.parser_exc is not None:
             # The library has found something wrong, and said so unless we had closed already.

@@ -71,3 +71,6 @@ class H1Carrier:
 
     def abort(self) -> None:
         self._connection.abort()
+
+    def flooded(self, why: str) -> None:
+        self._connection.listener.floods.note(self._connection.client, why)

@@ -66,6 +66,9 @@ class H2Carrier:
     def abort(self) -> None:
         self._connection.spawn(self._cut)
 
+    def flooded(self, why: str) -> None:
+        self._connection.listener.floods.note(self._connection.client, why)
+
 
 class WebSocketExchange:
     """What a stream has in place of the exchange of a request.
