@@ -92,13 +92,29 @@ def _chosen(test: ast.FunctionDef | ast.AsyncFunctionDef, fixture: str) -> froze
     return frozenset()
 
 
-def named_by(path: Path) -> Iterator[tuple[int, frozenset[str]]]:
-    """The rows that the tests of a file name, each with the ways of its test."""
+def suites_of(path: Path) -> Iterator[Path]:
+    """The suites of `tests/services` that the tests of a file derive from: their tests are its tests."""
+    source = path.read_text("utf-8")
+    if "Suite" not in source:
+        return
+    for node in ast.walk(ast.parse(source)):
+        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        if module.startswith("services.") and "Suite" in ast.unparse(node):
+            yield (ROOT / "tests").joinpath(*module.split(".")).with_suffix(".py")
+
+
+def named_by(path: Path, user: Path | None = None) -> Iterator[tuple[int, frozenset[str]]]:
+    """The rows that the tests of a file name, each with the ways of its test.
+
+    Args:
+        path: The file.
+        user: Whose tests they are, if the file is a suite.
+    """
     source = path.read_text("utf-8")
     if "bad input" not in source:
         return
     lines = source.splitlines()
-    where = path.relative_to(ROOT).as_posix()
+    where = (user or path).relative_to(ROOT).as_posix()
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -121,8 +137,9 @@ def rows_tested() -> dict[int, frozenset[str]]:
     rows: dict[int, frozenset[str]] = {}
     for path in files(ROOT):
         if path.name.startswith("test_") and path.suffix == ".py" and path != Path(__file__):
-            for row, ways in named_by(path):
-                rows[row] = rows.get(row, frozenset()) | ways
+            for source in (path, *suites_of(path)):
+                for row, ways in named_by(source, path):
+                    rows[row] = rows.get(row, frozenset()) | ways
     return rows
 
 
@@ -196,3 +213,26 @@ def test_the_ways_are_read_of_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     elsewhere = tmp_path / "test_y.py"
     elsewhere.write_text(SENT)
     assert list(named_by(elsewhere)) == [(1, frozenset()), (2, frozenset()), (3, frozenset())]
+
+
+SUITE = """
+class OneSuite:
+    async def test_one(self):
+        # bad input 4
+        ...
+"""
+
+
+def test_a_suite_goes_the_ways_of_who_derives_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    suite = tmp_path / "tests" / "services" / "one.py"
+    user = tmp_path / "plugins" / "hypercorn" / "tests" / "test_http2_one.py"
+    for path, text in ((suite, SUITE), (user, "from services.one import OneSuite, other\n")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    assert list(suites_of(user)) == [suite]
+    assert list(named_by(suite, user)) == [(4, frozenset({HTTP2}))]
+    user.write_text("from services.one import other\nclass OneSuite: ...\n")
+    assert list(suites_of(user)) == []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -13,8 +13,11 @@ import h2.connection
 import h2.events
 import hpack
 
+from covet_http import Application
+
 CALM, NO_ERROR, PROTOCOL, REFUSED = 11, 0, 1, 7
 PSEUDO = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 BLOCK = bytes.fromhex("838684410161")  # POST http / with the authority "a"
 
 
@@ -195,7 +198,7 @@ async def raw(listener: Any) -> AsyncIterator[Raw]:
     with anyio.fail_after(30):
         async with listener.connect() as stream:
             client = Raw(stream)
-            await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0))
+            await client.send(PREFACE, frame(4, 0))
             yield client
 
 
@@ -226,3 +229,40 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     start = f"{scope['http_version']} {scope['method']} {scope['raw_path'].decode()} ".encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": start + fields + b" " + body})
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """Answers 200 ``ok`` without reading the body."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def held(
+    then: Application = hello,
+) -> tuple[Callable[[Any, Any, Any], Any], anyio.Event, anyio.Event]:
+    """An application that waits to be released, and the events of its start and release."""
+    started, release = anyio.Event(), anyio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        started.set()
+        await release.wait()
+        await then(scope, receive, send)
+
+    return application, started, release
+
+
+class Calls:
+    """Counts the calls of an application."""
+
+    def __init__(self) -> None:
+        self.running = self.most = self.all = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.all += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            yield
+        finally:
+            self.running -= 1
