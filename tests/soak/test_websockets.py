@@ -50,7 +50,7 @@ close_timeout = 2.0
 http2 = true
 """
 TLS = """
-[plugins.engine.tls]
+[plugins.http.tls]
 certificate = "certificate.pem"
 """
 HANDSHAKE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -196,7 +197,7 @@ async def serving(
 ) -> AsyncIterator[Memory]:
     """An engine that serves an application."""
     library = load()
-    options = HttpConfig(linger=0.0, **(http or {})).server_options
+    options = HttpConfig(linger=0.0, **(http or {})).server_options(Path())
     native = native_options(library, EngineConfig(**(engine or {})), options)
     async with listen(library, native, [], counting=lambda counters: nullcontext()) as listener:
         listener.begin(application)

@@ -96,7 +96,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Shop, dict[str
 async def served(given: tuple[Shop, dict[str, Any]], **engine: Any) -> AsyncIterator[Shop]:
     shop, tls = given
     static = {"static": {"/files": {"folder": str(shop.folder)}}}
-    async with serving("engine", engine={**tls, **engine}, http=static) as service:
+    async with serving("engine", engine=engine, http={**tls, **static}) as service:
         shop.port = service.port
         yield shop
 

@@ -15,7 +15,7 @@ from covet_engine._asgi import _REQUEST
 from covet_engine._config import native_options
 from covet_engine._core import EVENT, REPLY, Flag, Gone, Kind
 from covet_engine._library import load
-from covet_http import ServerOptions
+from covet_http import ServerOptions, TlsConfig
 from covet_kernel import ConfigurationError
 
 STUB = Path(_library.__file__).with_name("_native.pyi")
@@ -149,8 +149,9 @@ def test_every_option_of_the_library_is_set() -> None:
         "compress_level": 3,
         "compress_memory": 2,
     }
-    assert keys.keys() == EngineConfig.model_fields.keys() - {"tls"}
-    names = {name: get_type_hints(ServerOptions)[name] for name in ServerOptions._fields}
+    assert keys.keys() == EngineConfig.model_fields.keys()
+    types = get_type_hints(ServerOptions, localns={"TlsConfig": TlsConfig})
+    names = {name: types[name] for name in ServerOptions._fields if name != "tls"}
     sizes = {name: 2_100 + i for i, name in enumerate(names) if names[name] is int}
     options = sizes | {name: 2.1 + i for i, name in enumerate(names) if names[name] is float}
     assert options.keys() == names.keys()

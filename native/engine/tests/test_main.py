@@ -159,7 +159,7 @@ def test_it_speaks_tls_with_a_certificate(folder: Path, backend: str) -> None:
 
 def test_what_is_wrong_with_tls_is_said_in_a_line(folder: Path) -> None:
     said = failing(folder, "shop:app", "--port", "0", "--ssl-certfile", "none.pem")
-    assert "COVET-ENGINE-TLS: 'none.pem' cannot be used for TLS: No such file" in said
+    assert "COVET-HTTP-TLS-FILE: 'none.pem' cannot be used for TLS: No such file" in said
     assert "Traceback" not in said
     assert "without --ssl-certfile" in failing(folder, "shop:app", "--ssl-keyfile", "shop.key")
 

@@ -29,6 +29,7 @@ from served import Current, listening, serving
 from wire import PATIENCE, read_answers
 
 from covet_engine import EngineConfig, EngineServer
+from covet_http import ServerOptions, TlsConfig
 from covet_kernel import ConfigurationError
 
 pytest.importorskip("covet_engine._native", reason="the library is not built")
@@ -130,7 +131,7 @@ in_thread = anyio.to_thread.run_sync
 
 
 async def test_sessions_are_resumed_and_counted(shop: Shop) -> None:
-    async with serving("engine", engine={"tls": shop.tls}) as service:
+    async with serving("engine", http={"tls": shop.tls}) as service:
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = shop.trust()
             context.minimum_version = context.maximum_version = version
@@ -160,7 +161,7 @@ async def test_asgi_applications_are_told(shop: Shop) -> None:
 
     tls = {**shop.tls, "client_ca": str(shop.folder / "ca.pem"), "clients": "optional"}
     context = shop.trust()
-    async with listening("engine", application, config={"tls": tls}) as (_, port):
+    async with listening("engine", application, tls=TlsConfig(**tls)) as (_, port):
         assert await in_thread(ask, port, context) == b"ok"
         shop._ca.issue_cert("robot.test", common_name="Robot").configure_cert(context)
         assert await in_thread(ask, port, context) == b"ok"
@@ -177,7 +178,7 @@ async def test_asgi_applications_are_told(shop: Shop) -> None:
 
 
 async def test_what_goes_wrong_with_one_client_is_no_others_business(shop: Shop) -> None:
-    async with serving("engine", engine={"tls": shop.tls}) as service:
+    async with serving("engine", http={"tls": shop.tls}) as service:
         context = shop.trust()
 
         def misbehave(stay: ssl.SSLSocket) -> list[bytes]:
@@ -216,7 +217,7 @@ async def test_what_goes_wrong_with_one_client_is_no_others_business(shop: Shop)
 async def test_a_certificate_that_is_over_lets_nobody_in(shop: Shop) -> None:
     tls = {**shop.tls, "client_ca": str(shop.folder / "ca.pem")}
     past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-    async with serving("engine", engine={"tls": tls}) as service:
+    async with serving("engine", http={"tls": tls}) as service:
         context = shop.trust()
         shop._ca.issue_cert("robot.test", not_after=past).configure_cert(context)
         with pytest.raises((ssl.SSLError, ConnectionError), match=r"expired|reset"):
@@ -230,7 +231,7 @@ async def test_a_certificate_that_is_over_lets_nobody_in(shop: Shop) -> None:
 
 async def test_slow_readers_get_all_of_it(shop: Shop) -> None:
     size = 3_000_000
-    async with serving("engine", engine={"tls": shop.tls}) as service:
+    async with serving("engine", http={"tls": shop.tls}) as service:
         context = shop.trust()
 
         def read_slowly() -> bytes:
@@ -255,7 +256,7 @@ async def test_slow_readers_get_all_of_it(shop: Shop) -> None:
 
 async def test_a_large_body_arrives(shop: Shop) -> None:
     numbers = b'{"n":1}\n' * 100_000
-    async with serving("engine", engine={"tls": shop.tls}) as service:
+    async with serving("engine", http={"tls": shop.tls}) as service:
         context = shop.trust()
 
         def send_all() -> bytes:
@@ -289,7 +290,7 @@ async def test_certificates_are_renewed_under_load(tmp_path: Path) -> None:
                 assert stay.recv(1000).endswith(b"ok")
                 answered.append(ask(port, context))
 
-    async with listening("engine", application, config={"tls": shop.tls}) as (listener, port):
+    async with listening("engine", application, tls=TlsConfig(**shop.tls)) as (listener, port):
         serials = set()
         async with anyio.create_task_group() as tasks:
             for _ in range(2):
@@ -327,7 +328,7 @@ async def test_a_stop_waits_for_answers_and_not_for_handshakes(shop: Shop) -> No
         await send({"type": "http.response.body", "body": b"ok"})
 
     context, answers = shop.trust(), []
-    async with listening("engine", application, config={"tls": shop.tls}) as (listener, port):
+    async with listening("engine", application, tls=TlsConfig(**shop.tls)) as (listener, port):
 
         async def client() -> None:
             answers.append(await in_thread(ask, port, context))
@@ -360,7 +361,7 @@ async def test_a_staple_is_shown_as_long_as_it_is_valid(tmp_path: Path) -> None:
     async def application(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError(scope)
 
-    async with listening("engine", application, config={"tls": tls}) as (listener, port):
+    async with listening("engine", application, tls=TlsConfig(**tls)) as (listener, port):
         said = await in_thread(openssl, port, shop, "-status", "-tls1_2")
         assert "Compression: NONE" in said
         assert "Secure Renegotiation IS supported" in said
@@ -377,8 +378,9 @@ async def test_a_staple_is_shown_as_long_as_it_is_valid(tmp_path: Path) -> None:
         listener.begin(application)
         assert "OCSP response: no response sent" in await in_thread(openssl, port, shop, "-status")
     with pytest.raises(ConfigurationError, match="OCSP response") as caught:
-        EngineServer(EngineConfig(tls=tls))
-    assert caught.value.place == "plugins.engine.tls.ocsp"
+        async with EngineServer(EngineConfig()).listen([], ServerOptions(tls=TlsConfig(**tls))):
+            pass
+    assert caught.value.place == "plugins.http.tls.ocsp"
 
 
 def scan(port: int) -> ET.Element:
@@ -398,7 +400,7 @@ def scan(port: int) -> ET.Element:
 
 @pytest.mark.once
 async def test_sslscan_finds_nothing_to_complain_of(shop: Shop) -> None:
-    async with serving("engine", engine={"tls": shop.tls}) as service:
+    async with serving("engine", http={"tls": shop.tls}) as service:
         found = await in_thread(scan, service.port)
     spoken = {
         f"{each.get('type')} {each.get('version')}"
@@ -429,7 +431,7 @@ async def test_files_are_sent_over_tls(shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(large)
     (tmp_path / "small.txt").write_bytes(b"small")
     static = {"static": {"/assets": {"folder": str(tmp_path)}}}
-    async with serving("engine", engine={"tls": shop.tls}, http=static) as service:
+    async with serving("engine", http={"tls": shop.tls, **static}) as service:
         context = shop.trust()
 
         def read_slowly() -> list[bytes]:
@@ -455,7 +457,7 @@ async def test_websockets_are_spoken_over_tls(shop: Shop) -> None:
             await send({"type": "websocket.send", "bytes": message["bytes"]})
 
     async with (
-        listening("engine", echo, config={"tls": shop.tls}) as (_, port),
+        listening("engine", echo, tls=TlsConfig(**shop.tls)) as (_, port),
         await anyio.connect_tcp(
             "127.0.0.1", port, ssl_context=shop.trust(), tls_hostname="localhost", tls=True,
             tls_standard_compatible=False,
@@ -471,7 +473,7 @@ async def test_websockets_are_spoken_over_tls(shop: Shop) -> None:
 
 
 async def test_clients_that_are_cut_off_anywhere_leave_nothing_behind(shop: Shop) -> None:
-    async with serving("engine", engine={"tls": shop.tls}) as service:
+    async with serving("engine", http={"tls": shop.tls}) as service:
         context = shop.trust()
 
         def cut(after: int) -> None:

@@ -156,7 +156,7 @@ def serving(
     server, _, backend = where.partition("/")
     plugins, config = on(server)
     if tls is not None:
-        config[server] = {**config[server], "tls": tls}
+        config["http"] = {**config["http"], "tls": tls}
     for name, table in tables.items():
         config[name] = {**config[name], **table}
     with (

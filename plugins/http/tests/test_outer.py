@@ -102,6 +102,9 @@ modules = ["{module}"]
 port = 1
 trailing_slash = "redirect"
 
+[plugins.http.tls]
+certificate = "nowhere.pem"
+
 [plugins.hypercorn]
 http2 = true
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from anyio.streams.tls import TLSAttribute, TLSStream
 from pydantic import ValidationError
 
 import covet_http as http
-from covet_http import TlsConfig, read_certificate
+from covet_http import ServerOptions, TlsConfig, read_certificate
 from covet_http.testing import run_service
 from covet_hypercorn import HypercornConfig, HypercornServer
-from covet_kernel import ConfigurationError, Plugin
+from covet_kernel import ConfigurationError, Plugin, flatten
 from covet_kernel.contracts import Credentials, Principal
 from covet_kernel.testing import assembly_of
 from covet_operations import Conflict, operation
@@ -111,17 +112,14 @@ class ByCertificate(Plugin[None]):
         return Principal(id=credentials.subject, permissions=frozenset(("books:read",)))
 
 
-def serve(
-    web: Any, tls: dict[str, Any], client: ssl.SSLContext, host: str = "localhost", **more: Any
-) -> Any:
+def serve(web: Any, tls: dict[str, Any], client: ssl.SSLContext, host: str = "localhost") -> Any:
     """The service over TLS, in memory."""
-    config = {web.server: {"tls": tls, **more}}
     return run_service(
         who,
         guarded,
         half,
         server=web.server,
-        config=config,
+        config={"http": {"tls": tls}},
         plugins={"by-certificate": ByCertificate},
         client={"tls": client, "host": host},
     )
@@ -178,7 +176,7 @@ async def test_a_client_that_does_not_shake_hands_is_given_up(
     async with run_service(
         who,
         server=web.server,
-        config={web.server: {"tls": authority.server()}, "http": {"keep_alive_timeout": 0.05}},
+        config={"http": {"tls": authority.server(), "keep_alive_timeout": 0.05}},
     ) as client:
         raw = client._listener.connect()
         with anyio.fail_after(10), pytest.raises(anyio.EndOfStream):
@@ -274,11 +272,11 @@ async def test_requests_know_that_they_are_safe(web: Any, authority: Authority) 
     def url(request: http.Request) -> str:
         return f"{request.caller.scheme} {request.secure}"
 
-    hsts = {"http": {"security": {"hsts_max_age": 600}}}
+    hsts = {"security": {"hsts_max_age": 600}}
     async with run_service(
         url,
         server=web.server,
-        config={web.server: {"tls": authority.server()}, **hsts},
+        config={"http": {"tls": authority.server(), **hsts}},
         client={"tls": authority.trust()},
     ) as client:
         answer = await client.get("/url")
@@ -306,9 +304,7 @@ async def test_a_renewed_certificate_is_used_after_a_reload(
         renewed = Authority(tmp_path, "renewed")
         renewed.server()
         assembly = client.kernel.assembly
-        again = assembly_of(
-            assembly.classes, {web.server: {"tls": tls}, "http": _HTTP | {"server": web.server}}
-        )
+        again = assembly_of(assembly.classes, {"http": _HTTP | {"server": web.server, "tls": tls}})
         assert await client.kernel.reload(again) == []
         # Connections that are there stay; new ones are made with what is new.
         assert (await client.get("/who")).status == 200
@@ -376,8 +372,12 @@ async def test_the_url_says_https_over_a_socket(web: Any, authority: Authority) 
 
     plugins: Any = {"operations": Operations, "http": Http, **web.servers}
     config = {
-        "http": {"port": 0, "server": web.server, "health_path": "/health"},
-        web.server: {"tls": authority.server("127.0.0.1")},
+        "http": {
+            "port": 0,
+            "server": web.server,
+            "health_path": "/health",
+            "tls": authority.server("127.0.0.1"),
+        },
     }
     async with run_kernel(plugins, config) as kernel:
         (url,) = kernel.require(HTTP).urls
@@ -393,17 +393,25 @@ async def test_the_url_says_https_over_a_socket(web: Any, authority: Authority) 
                 assert (await stream.receive()).startswith(b"HTTP/1.1 200 OK")
 
 
-def server_of(web: Any, tls: dict[str, Any], directory: Path) -> Any:
-    """A server as its plugin makes it."""
-    config = TlsConfig(**tls)
+def server_of(web: Any) -> Any:
+    """The server alone."""
     if web.server == "engine":
         from covet_engine import EngineConfig, EngineServer
 
-        return EngineServer(EngineConfig(tls=config), directory)
-    return HypercornServer(HypercornConfig(tls=config), directory)
+        return EngineServer(EngineConfig())
+    return HypercornServer(HypercornConfig())
 
 
-def test_passwords_open_the_key(web: Any, authority: Authority, tmp_path: Path) -> None:
+@asynccontextmanager
+async def listening(web: Any, tls: dict[str, Any], directory: Path) -> AsyncIterator[None]:
+    """The server alone, without sockets."""
+    options = ServerOptions(tls=TlsConfig(**tls).within(directory), linger=0.0)
+    async with server_of(web).listen([], options):
+        yield
+
+
+def lock(path: Path, password: bytes) -> None:
+    """Have a key take a password."""
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
         Encoding,
@@ -411,30 +419,35 @@ def test_passwords_open_the_key(web: Any, authority: Authority, tmp_path: Path) 
         load_pem_private_key,
     )
 
+    key = load_pem_private_key(path.read_bytes(), None)
+    locked = BestAvailableEncryption(password)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
+
+
+async def test_passwords_open_the_key(web: Any, authority: Authority, tmp_path: Path) -> None:
     tls = authority.server()
-    key = load_pem_private_key(Path(tls["key"]).read_bytes(), None)
-    locked = key.private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")
-    )
-    Path(tls["key"]).write_bytes(locked)
+    lock(Path(tls["key"]), b"open sesame")
     (tmp_path / "password").write_text("open sesame\r\nnot this\n")
     for given in (
         {"password": "open sesame"},
         {"password_file": str(tmp_path / "password")},
         {"password_file": "password"},
     ):
-        assert server_of(web, {**tls, **given}, tmp_path).scheme == "https"
+        async with listening(web, {**tls, **given}, tmp_path):
+            pass
         assert "sesame" not in repr(TlsConfig(**tls, **given))
     for wrong in ({}, {"password": "guess"}):
-        with pytest.raises(ConfigurationError, match=f"COVET-{web.server.upper()}-TLS"):
-            server_of(web, {**tls, **wrong}, tmp_path)
+        with pytest.raises(ConfigurationError, match="COVET-HTTP-TLS-FILE"):
+            async with listening(web, {**tls, **wrong}, tmp_path):
+                pass
     with pytest.raises(ConfigurationError, match="password_file"):
-        server_of(web, {**tls, "password_file": "missing"}, tmp_path)
+        async with listening(web, {**tls, "password_file": "missing"}, tmp_path):
+            pass
     with pytest.raises(ValidationError, match="both given"):
         TlsConfig(**tls, password="a", password_file="b")
 
 
-def test_files_that_cannot_be_used_are_named(
+async def test_files_that_cannot_be_used_are_named(
     web: Any, authority: Authority, tmp_path: Path
 ) -> None:
     tls = authority.server()
@@ -450,8 +463,9 @@ def test_files_that_cannot_be_used_are_named(
         ({**tls, "client_ca": "missing.pem"}, "client_ca"),
     ):
         with pytest.raises(ConfigurationError) as caught:
-            server_of(web, given, tmp_path)
-        assert caught.value.place == f"plugins.{web.server}.tls.{place}", given
+            async with listening(web, given, tmp_path):
+                pass
+        assert caught.value.place == f"plugins.http.tls.{place}", given
 
 
 def test_names_are_written_as_rfc_4514_has_it() -> None:
@@ -475,3 +489,107 @@ def test_names_are_written_as_rfc_4514_has_it() -> None:
     assert (found.serial, found.scheme, found.issuer) == ("0a", "mtls", "")
     assert "der" not in repr(found)
     assert repr(found).startswith("ClientCertificate(subject=")
+
+
+# One table for every server
+
+
+async def test_paths_start_at_the_folder_of_the_configuration(web: Any, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.server()
+    named = authority.server("books.test")
+    tls = {
+        "certificate": "localhost.pem",
+        "key": "localhost.key",
+        "client_ca": "ca.pem",
+        "clients": "optional",
+        "sni": {"books.test": {name: Path(path).name for name, path in named.items()}},
+    }
+    for host in ("localhost", "books.test"):
+        async with run_service(
+            who,
+            server=web.server,
+            config={"http": {"tls": tls}},
+            directory=tmp_path,
+            client={"tls": authority.trust(), "host": host},
+        ) as client:
+            assert (await client.get("/who")).json() == {}
+    found = TlsConfig(**tls, ocsp="a.ocsp").within(tmp_path)
+    assert found.ocsp == tmp_path / "a.ocsp"
+    assert found.sni["books.test"].key == tmp_path / "books.test.key"
+    assert found.within(Path("/elsewhere")) == found
+
+
+async def test_a_key_of_every_server_is_no_key_of_one(web: Any, authority: Authority) -> None:
+    for table in ({"tls": authority.server()}, {"port": 1, "keep_alive_timeout": 2.0}):
+        with pytest.raises(ExceptionGroup) as caught:
+            async with run_service(who, server=web.server, config={web.server: table}):
+                pass
+        errors: Any = flatten(caught.value)
+        where = "every server has this from [plugins.http]: move it there, as plugins.http"
+        assert {(each.code, each.problem) for each in errors} == {
+            ("COVET-CONFIG-VALUE", f"plugins.{web.server}.{name}: {where}.{name}.")
+            for name in table
+        }
+    with pytest.raises(ExceptionGroup) as caught:
+        async with run_service(who, server=web.server, config={web.server: {"tlz": {}}}):
+            pass
+    errors = flatten(caught.value)
+    assert {each.code for each in errors} == {"COVET-CONFIG-KEY"}
+
+
+async def test_a_server_that_speaks_no_tls_does_not_serve_without(authority: Authority) -> None:
+    from lax_server import LaxServer
+
+    from covet_http import Http
+    from covet_kernel.testing import run_kernel
+    from covet_operations import Operations
+
+    plugins: Any = {"operations": Operations, "http": Http, "hypercorn": LaxServer}
+    config = {"http": {"port": 0, "server": "hypercorn", "tls": authority.server()}}
+    with pytest.raises(ExceptionGroup) as caught:
+        async with run_kernel(plugins, config):
+            pass
+    (error,) = flatten(caught.value)
+    assert isinstance(error, ConfigurationError)
+    assert (error.code, error.place) == ("COVET-HTTP-TLS-UNSUPPORTED", "plugins.http.tls")
+    assert "'LaxServer' does not speak it" in error.problem
+    assert "covet-hypercorn" in error.fix
+
+
+async def test_the_portable_server_says_that_it_shows_no_ocsp(
+    authority: Authority, tmp_path: Path
+) -> None:
+    tls = authority.server()
+    named = {**authority.server("books.test"), "ocsp": "a.ocsp"}
+    for given, place in (
+        ({**tls, "ocsp": "a.ocsp"}, "ocsp"),
+        ({**tls, "sni": {"books.test": named}}, "sni.books.test.ocsp"),
+    ):
+        options = ServerOptions(tls=TlsConfig(**given).within(tmp_path))
+        with pytest.raises(ConfigurationError) as caught:
+            async with HypercornServer(HypercornConfig()).listen([], options):
+                pass
+        assert caught.value.code == "COVET-HTTP-TLS-UNSUPPORTED"
+        assert caught.value.place == f"plugins.http.tls.{place}"
+        assert "pip install covet-engine" in caught.value.fix
+
+
+async def test_sockets_are_closed_where_tls_cannot_be_spoken(web: Any) -> None:
+    bound = socket.create_server(("127.0.0.1", 0))
+    options = ServerOptions(tls=TlsConfig(certificate=Path("missing.pem")))
+    with pytest.raises(ConfigurationError, match="COVET-HTTP-TLS-FILE"):
+        async with server_of(web).listen([bound], options):
+            pass
+    assert bound.fileno() == -1
+
+
+def test_passwords_of_keys_are_not_shown(authority: Authority) -> None:
+    from covet_http import HttpConfig
+    from covet_kernel import redacted
+
+    tls = {**authority.server(), "password": "open sesame"}
+    config = HttpConfig.model_validate({"tls": tls})
+    for shown in (repr(config), str(redacted(config.model_dump(mode="json")))):
+        assert "localhost.pem" in shown
+        assert "sesame" not in shown

@@ -68,14 +68,14 @@ class Ending:
 @asynccontextmanager
 async def ending(folder: Path, *, secured: bool, http2: bool) -> AsyncIterator[Ending]:
     Held.started, Held.release = anyio.Event(), anyio.Event()
-    config: dict[str, Any] = {"http2": http2}
+    table: dict[str, Any] = {"linger": 0.05}
     context = None
     if secured:
         authority = trustme.CA()
         path = folder / "both.pem"
         issued = authority.issue_cert("localhost").private_key_and_cert_chain_pem
         issued.write_to_path(str(path))
-        config["tls"] = {"certificate": str(path)}
+        table["tls"] = {"certificate": str(path)}
         context = ssl.create_default_context()
         authority.configure_trust(context)
         context.set_alpn_protocols(["h2"] if http2 else ["http/1.1"])
@@ -83,7 +83,7 @@ async def ending(folder: Path, *, secured: bool, http2: bool) -> AsyncIterator[E
     ready = anyio.Event()
 
     async def host() -> None:
-        tables = {"hypercorn": config, "http": {"linger": 0.05}}
+        tables = {"hypercorn": {"http2": http2}, "http": table}
         async with run_service(ticks, held, server="hypercorn", config=tables) as client:
             found.append(Ending(client, context))
             ready.set()

@@ -16,6 +16,7 @@ import h11
 import pytest
 import trustme
 
+from covet_http import TlsConfig
 from covet_hypercorn import _sendfile
 
 SIZE = 3_000_000
@@ -241,8 +242,8 @@ async def test_it_is_not_offered_where_bytes_are_encrypted(
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     application = Sending(body(b"x" * 1000, more=False), length=1000)
-    tls = {"certificate": str(tmp_path / "server.pem")}
-    async with server.listening(application, config={"tls": tls}) as (_, port):
+    tls = TlsConfig(certificate=tmp_path / "server.pem")
+    async with server.listening(application, tls=tls) as (_, port):
         with anyio.fail_after(20):
             async with await anyio.connect_tcp(
                 "127.0.0.1", port, tls=True, ssl_context=trusting, tls_standard_compatible=False

@@ -35,7 +35,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import HandshakeCompleted
 
-from covet_http import ServerOptions
+from covet_http import ServerOptions, TlsConfig
 from covet_hypercorn import HypercornConfig, HypercornServer
 
 AT_ONCE, TIMES, LONG = 20, 50, 4_000_000
@@ -62,8 +62,9 @@ def serve(tls: dict[str, str], report: Connection) -> None:
         bound.listen()
         bound.setblocking(False)
         port = bound.getsockname()[1]
-        config = HypercornConfig.model_validate({"http2": True, "http3": True, "tls": tls})
-        async with HypercornServer(config).listen([bound], ServerOptions()) as listener:
+        server = HypercornServer(HypercornConfig(http2=True, http3=True))
+        options = ServerOptions(tls=TlsConfig.model_validate(tls))
+        async with server.listen([bound], options) as listener:
             listener.begin(application)
             report.send(port)
             await anyio.sleep_forever()

@@ -128,7 +128,7 @@ def nginx_tls(folder: Path) -> Recipe:
 def covet_tls(folder: Path) -> Recipe:
     settings = (
         f'max_connections = {MOST}\nkeep_alive_timeout = 600\n\n[plugins.http.static."/files"]\n'
-        f'folder = "{folder}/files"\n\n[plugins.engine.tls]\n'
+        f'folder = "{folder}/files"\n\n[plugins.http.tls]\n'
         f'certificate = "{folder}/shop.pem"\nkey = "{folder}/shop.key"\n'
     )
     return covet("covet", "engine", settings=settings)

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from covet_engine import EngineConfig, StartupFailedError, serve_asgi
-from covet_http import Application, TlsConfig
+from covet_http import Application, ServerOptions, TlsConfig
 from covet_kernel import ConfigurationError
 
 log = logging.getLogger("covet.engine")
@@ -134,34 +134,33 @@ def url(bound: socket.socket, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def configured(given: Namespace) -> EngineConfig:
-    """What the options amount to.
+def tls_of(given: Namespace) -> TlsConfig | None:
+    """What the options amount to for TLS.
 
     Raises:
         UsageError: Some of them make no sense without others.
     """
-    tls = None
     if given.certificate:
         names = ("certificate", "key", "client_ca")
         told = {name: getattr(given, name) for name in names}
-        tls = TlsConfig(**told, password=os.environ.get("SSL_KEY_PASSWORD"))
-    elif given.key or given.client_ca:
+        return TlsConfig(**told, password=os.environ.get("SSL_KEY_PASSWORD"))
+    if given.key or given.client_ca:
         raise UsageError("there is no TLS without --ssl-certfile")
-    return EngineConfig(access_log=given.access_log, tls=tls)
+    return None
 
 
 async def run(
     application: Application,
     sockets: Sequence[socket.socket],
     given: Namespace,
-    config: EngineConfig,
+    tls: TlsConfig | None,
 ) -> int:
     """Serve until told to stop; a second signal cuts what is not answered.
 
     Returns:
         The exit code.
     """
-    scheme = "http" if config.tls is None else "https"
+    scheme = "http" if tls is None else "https"
     urls = ", ".join(url(each, scheme) for each in sockets)
     stop = anyio.Event()
     forced = False
@@ -178,7 +177,13 @@ async def run(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
-        serving = serve_asgi(application, sockets, config=config, stop_timeout=given.stop_timeout)
+        serving = serve_asgi(
+            application,
+            sockets,
+            config=EngineConfig(access_log=given.access_log),
+            options=ServerOptions(tls=tls),
+            stop_timeout=given.stop_timeout,
+        )
         try:
             async with serving:
                 log.info("listening on %s (%s)", urls, given.backend)
@@ -200,14 +205,14 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if not find_spec(given.backend):
             raise UsageError(f"{given.backend} is not installed: pip install {given.backend}")
-        config = configured(given)
+        tls = tls_of(given)
         application = find(given.application, factory=given.factory)
         return anyio.run(
             run,
             application,
             bind(given.host, given.port),
             given,
-            config,
+            tls,
             backend="asyncio" if uvloop else given.backend,
             backend_options={"use_uvloop": True} if uvloop else {},
         )

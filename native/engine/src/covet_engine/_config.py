@@ -7,15 +7,14 @@ from typing import Any, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from covet_engine._library import Library
-from covet_http import ServerOptions, TlsConfig
-from covet_kernel import PluginConfig
+from covet_http import ServerConfig, ServerOptions
 
 LONGEST_HEAD = 65_535
 """Bytes of a request's head, at most: the library counts offsets in it with 16 bits."""
 
 
-class EngineConfig(PluginConfig):
-    """``[plugins.engine]``. Sizes in bytes; limits that every server has are in ``[plugins.http]``."""
+class EngineConfig(ServerConfig):
+    """``[plugins.engine]``. Sizes in bytes; what every server is told is in ``[plugins.http]``."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -96,7 +95,6 @@ class EngineConfig(PluginConfig):
         description="Requests of one connection that are taken before others get a turn.",
     )
 
-    tls: TlsConfig | None = Field(default=None, description="Speak TLS, and nothing else.")
     max_unread: int = Field(
         default=32,
         ge=1,

@@ -24,6 +24,7 @@ from covet_http import Application, AsgiApplication, Channel
 if TYPE_CHECKING:
     from covet_engine._memory import MemoryStream
     from covet_engine._tls import Tls
+    from covet_http import TlsConfig
 
 _GOING_AWAY = 1001
 # A clock that is no further from the engine's is the same clock, read at another moment.
@@ -133,7 +134,7 @@ async def listen(
     sockets: Sequence[socket.socket],
     *,
     counting: Callable[[Any], AbstractContextManager[None]],
-    tls: Tls | None = None,
+    tls: TlsConfig | None = None,
 ) -> AsyncIterator[Listener]:
     """Make an engine and serve with it while the block is entered.
 
@@ -142,12 +143,14 @@ async def listen(
         native: A ``cv_options *``.
         sockets: Bound, listening and non-blocking; closed here.
         counting: Reads a ``cv_counters *`` while it is entered.
-        tls: What connections are made with that speak TLS.
+        tls: What connections are made with, if they speak TLS.
 
     Raises:
         OSError: The system gives no engine, or it cannot listen on one of the sockets.
+        ConfigurationError: TLS is configured and cannot be spoken.
     """
     try:
+        secured = None if tls is None else _secured(library, tls)
         core = Core(library.lib, library.ffi, native)
         loop = current_loop()
         clock = anyio.current_time() - monotonic()
@@ -155,8 +158,8 @@ async def listen(
         try:
             if native.http2 and not library.lib.cv_engine_speaks_http2(core.engine):
                 say_without_http2()
-            if tls is not None:
-                tls.secure(core.engine)
+            if secured is not None:
+                secured.secure(core.engine)
                 core.secure = True
             for each in sockets:
                 refused = library.lib.cv_engine_listen(core.engine, each.fileno())
@@ -164,7 +167,7 @@ async def listen(
                     raise OSError(-refused, os.strerror(-refused))
             loop.open(core.fd)
             with counting(core.counters):
-                async with _serve(core, loop, sockets, tls) as listener:
+                async with _serve(core, loop, sockets, secured) as listener:
                     yield listener
         finally:
             loop.close()
@@ -172,6 +175,12 @@ async def listen(
     finally:
         for each in sockets:
             each.close()
+
+
+def _secured(library: Library, config: TlsConfig) -> Tls:
+    from covet_engine._tls import Tls
+
+    return Tls(library, config)
 
 
 @asynccontextmanager

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from covet_engine._config import EngineConfig, native_options
 from covet_engine._library import load, unusable
@@ -16,38 +14,23 @@ from covet_http import HTTP_SERVER, HttpListener, ServerOptions
 from covet_kernel import Context, Plugin
 from covet_kernel.contracts import Metric
 
-if TYPE_CHECKING:
-    from covet_engine._tls import Tls
-
 
 class EngineServer:
     """The `covet_http.HttpServer` made of the native library: one engine for each `listen`.
 
     Args:
         config: What is configured.
-        directory: Where relative paths of certificates start; the current one by default.
         meters: Where its engines are counted; new ones by default.
 
     Attributes:
         meters: What its engines count.
-        scheme: ``"https"`` if it speaks TLS, else ``"http"``.
-
-    Raises:
-        ConfigurationError: TLS is configured and cannot be spoken.
     """
 
-    def __init__(
-        self, config: EngineConfig, directory: Path | None = None, meters: Meters | None = None
-    ) -> None:
-        self.meters = Meters() if meters is None else meters
-        self.scheme = "http"
-        self._config = config
-        self._tls: Tls | None = None
-        if config.tls is not None:
-            from covet_engine._tls import Tls
+    speaks_tls = True
 
-            self._tls = Tls(load(), config.tls, directory or Path())
-            self.scheme = "https"
+    def __init__(self, config: EngineConfig, meters: Meters | None = None) -> None:
+        self.meters = Meters() if meters is None else meters
+        self._config = config
 
     def listen(
         self, sockets: Sequence[socket.socket], options: ServerOptions
@@ -56,7 +39,7 @@ class EngineServer:
         library = load()
         native = native_options(library, self._config, options)
         counting = self.meters.counting
-        return listen(library, native, sockets, counting=counting, tls=self._tls)
+        return listen(library, native, sockets, counting=counting, tls=options.tls)
 
 
 class Engine(Plugin[EngineConfig]):
@@ -78,7 +61,7 @@ class Engine(Plugin[EngineConfig]):
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._name = ctx.name
         load()  # now rather than while the first client waits for it
-        ctx.provide(HTTP_SERVER, EngineServer(self.config, ctx.directory, self._meters))
+        ctx.provide(HTTP_SERVER, EngineServer(self.config, self._meters))
         yield
 
     def covet_metrics(self) -> Iterable[Metric]:

@@ -37,7 +37,7 @@ async def serve_asgi(
 
     Raises:
         StartupFailedError: The application could not start.
-        ConfigurationError: The engine cannot run here.
+        ConfigurationError: The engine cannot run here, or not speak TLS as it is told to.
     """
     try:
         server = EngineServer(config or EngineConfig())

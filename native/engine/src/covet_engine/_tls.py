@@ -19,6 +19,7 @@ from covet_http import (
     password_of,
     read_certificate,
     tls_extension,
+    tls_unusable,
 )
 from covet_kernel import ConfigurationError
 
@@ -41,25 +42,15 @@ class Tls:
     Args:
         library: From `load`.
         config: What is configured.
-        directory: Where relative paths start.
-        place: Where it is configured, such as ``plugins.engine.tls``.
 
     Raises:
         ConfigurationError: OpenSSL is not there, or a file cannot be used.
     """
 
-    def __init__(
-        self,
-        library: Library,
-        config: TlsConfig,
-        directory: Path,
-        place: str = "plugins.engine.tls",
-    ) -> None:
+    def __init__(self, library: Library, config: TlsConfig) -> None:
         self._library = library
         self._config = config
-        self._directory = directory
-        self._place = place
-        load_openssl(library, place)
+        load_openssl(library)
         self._made = self._make()
 
     def secure(self, engine: CData) -> None:
@@ -85,21 +76,21 @@ class Tls:
         for name, certificate in config.sni.items():
             self._add(made, name, certificate, f"sni.{name}.")
         if config.client_ca is not None:
-            authorities = self._read(config.client_ca, "client_ca")
+            authorities = _read(config.client_ca, "client_ca")
             required = config.clients == "required"
             if lib.cv_tls_ask(made, authorities, len(authorities), required):
-                raise self._unusable("client_ca", config.client_ca, self._problem())
+                raise tls_unusable("client_ca", config.client_ca, self._problem())
         return made
 
     def _add(self, made: CData, name: str, certificate: TlsCertificate, place: str) -> None:
         ffi, lib = self._library
-        chain = self._read(certificate.certificate, f"{place}certificate")
-        key = self._read(certificate.key, f"{place}key") if certificate.key else chain
-        ocsp = self._read(certificate.ocsp, f"{place}ocsp") if certificate.ocsp else b""
+        chain = _read(certificate.certificate, f"{place}certificate")
+        key = _read(certificate.key, f"{place}key") if certificate.key else chain
+        ocsp = _read(certificate.ocsp, f"{place}ocsp") if certificate.ocsp else b""
         try:
-            password = password_of(certificate, self._directory).encode()
+            password = password_of(certificate).encode()
         except (OSError, ValueError) as error:
-            raise self._unusable(
+            raise tls_unusable(
                 f"{place}password_file", certificate.password_file, _reason(error)
             ) from error
         result = lib.cv_tls_add(
@@ -110,29 +101,15 @@ class Tls:
             which = _WHICH[result]
             if which == "key" and certificate.key is None:
                 which = "certificate"
-            raise self._unusable(f"{place}{which}", getattr(certificate, which), self._problem())
-
-    def _read(self, path: Path, place: str) -> bytes:
-        try:
-            return (self._directory / path).read_bytes()
-        except OSError as error:
-            raise self._unusable(place, path, _reason(error)) from error
+            raise tls_unusable(f"{place}{which}", getattr(certificate, which), self._problem())
 
     def _problem(self) -> str:
         ffi, lib = self._library
         said: bytes = ffi.string(lib.cv_tls_problem())
         return said.decode("utf-8", "replace")
 
-    def _unusable(self, place: str, path: object, reason: str) -> ConfigurationError:
-        return ConfigurationError(
-            "COVET-ENGINE-TLS",
-            f"{str(path)!r} cannot be used for TLS: {reason}.",
-            place=f"{self._place}.{place}",
-            fix="Give PEM files that belong together and that this process may read.",
-        )
 
-
-def load_openssl(library: Library, place: str) -> str:
+def load_openssl(library: Library) -> str:
     """Find libssl and libcrypto; their version.
 
     Raises:
@@ -145,13 +122,20 @@ def load_openssl(library: Library, place: str) -> str:
         raise ConfigurationError(
             "COVET-TLS-MISSING",
             f"TLS is configured, and OpenSSL's library cannot be used: {problem}.",
-            place=place,
+            place="plugins.http.tls",
             fix="Install OpenSSL 3: libssl3 on Debian and Ubuntu, openssl-libs on Fedora, "
             "openssl@3 of Homebrew on macOS; or name the folder of its libraries in "
             f"{FOLDER}; or use covet-hypercorn, which speaks TLS by Python's.",
         )
     version: bytes = ffi.string(lib.cv_tls_version())
     return version.decode("ascii", "replace")
+
+
+def _read(path: Path, place: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise tls_unusable(place, path, _reason(error)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from covet_http._rules._idempotency import AnswerNotKept, KeyInUse, KeyReused
     from covet_http._rules._request_id import RequestIdConfig, RequestIdFilter, request_id
     from covet_http._rules._trust import TrustedProxies
+    from covet_http._server_config import ServerConfig
     from covet_http._static import ServedFolder, StaticFolder, static_folder
     from covet_http._tls import (
         TlsCertificate,
@@ -95,6 +96,8 @@ if TYPE_CHECKING:
         password_of,
         read_certificate,
         tls_extension,
+        tls_unsupported,
+        tls_unusable,
     )
     from covet_http._versions._config import VersionConfig, VersionsConfig
     from covet_http._websocket._binding import WebSocketBinding
@@ -190,6 +193,7 @@ __all__ = [
     "SecurityHeaders",
     "Send",
     "ServedFolder",
+    "ServerConfig",
     "ServerOptions",
     "SlashPolicy",
     "SlashRedirect",
@@ -231,6 +235,8 @@ __all__ = [
     "route",
     "static_folder",
     "tls_extension",
+    "tls_unsupported",
+    "tls_unusable",
     "upgrade_request",
     "version_changes_of",
     "wants_websocket",
@@ -257,6 +263,7 @@ _LATE = {
     "RequestIdConfig": "_rules._request_id",
     "RequestIdFilter": "_rules._request_id",
     "ServedFolder": "_static",
+    "ServerConfig": "_server_config",
     "StaticFolder": "_static",
     "TlsCertificate": "_tls",
     "TlsConfig": "_tls",
@@ -272,6 +279,8 @@ _LATE = {
     "request_id": "_rules._request_id",
     "static_folder": "_static",
     "tls_extension": "_tls",
+    "tls_unsupported": "_tls",
+    "tls_unusable": "_tls",
 }
 """What is imported when it is first asked for: few services need any one of these."""
 

@@ -22,11 +22,14 @@ from covet_http._tables import table
 from covet_kernel import PluginConfig
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from covet_http._rules._compression import CompressionConfig
     from covet_http._rules._cors import CorsConfig
     from covet_http._rules._request_id import RequestIdConfig
     from covet_http._rules._trust import TrustedProxies
     from covet_http._static import StaticFolder
+    from covet_http._tls import TlsConfig
     from covet_http._versions._config import VersionsConfig
     from covet_http._websocket._config import WebSocketConfig
 else:
@@ -34,6 +37,7 @@ else:
     CorsConfig = table("_rules._cors", "CorsConfig")
     RequestIdConfig = table("_rules._request_id", "RequestIdConfig")
     StaticFolder = table("_static", "StaticFolder")
+    TlsConfig = table("_tls", "TlsConfig")
     TrustedProxies = table("_rules._trust", "TrustedProxies")
     VersionsConfig = table("_versions._config", "VersionsConfig")
     WebSocketConfig = table("_websocket._config", "WebSocketConfig")
@@ -51,6 +55,10 @@ class HttpConfig(PluginConfig):
     server: str = Field(
         default="auto",
         description="Which server: 'auto' takes the native engine if it is installed, else hypercorn.",
+    )
+    tls: TlsConfig | None = Field(
+        default=None,
+        description="Speak TLS and nothing else, whichever the server; not unless given.",
     )
     health_path: str = Field(
         default="",
@@ -199,8 +207,8 @@ class HttpConfig(PluginConfig):
             forms=self.forms,
         )
 
-    @property
-    def server_options(self) -> ServerOptions:
+    def server_options(self, directory: Path) -> ServerOptions:
+        """What is told to the server; relative paths start at ``directory``."""
         return ServerOptions(
             max_connections=self.max_connections,
             max_header_bytes=self.max_header_bytes,
@@ -208,4 +216,5 @@ class HttpConfig(PluginConfig):
             read_timeout=self.read_timeout,
             write_timeout=self.write_timeout,
             linger=self.linger,
+            tls=self.tls and self.tls.within(directory),
         )

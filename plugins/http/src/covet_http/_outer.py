@@ -166,8 +166,8 @@ def asgi_app(
 
     Everything is assembled and started in the lifespan of the server, on its event loop, be it
     asyncio or trio; what is wrong is told with ``lifespan.startup.failed``. Nothing is bound: host,
-    port and the limits of the server are the server's own, and tables of covet's HTTP servers in the
-    configuration are passed over.
+    port, TLS and the limits of the server are the server's own: what the configuration says of them, and
+    tables of covet's HTTP servers, is passed over.
 
     Args:
         config: The configuration's file.
@@ -193,6 +193,8 @@ def _take_over(settings: Settings) -> None:
     if isinstance(plugins, dict):
         for name in [name for name in plugins if name.partition("/")[0] in servers]:
             del plugins[name]
+        if isinstance(plugins.get("http"), dict):
+            plugins["http"].pop("tls", None)
     settings.put(("plugins", OUTER, "use"), f"{__name__}:{AsgiHost.__name__}", "asgi_app")
     settings.put(("plugins", "http", "server"), OUTER, "asgi_app")
 

@@ -36,7 +36,7 @@ from covet_http._request import Request
 from covet_http._route import Route
 from covet_http._router import Router
 from covet_http._rules._rules import Rules
-from covet_http._server import HTTP_SERVER, OUTER, HttpListener
+from covet_http._server import HTTP_SERVER, OUTER, HttpListener, HttpServer
 from covet_http._specs import Specs
 from covet_http._versions._changes import VersionChange, version_changes_of
 from covet_http._versions._unversioned import unversioned
@@ -162,13 +162,16 @@ class Http(Plugin[HttpConfig]):
         pipeline = ctx.require(OPERATIONS)
         server = ctx.require(HTTP_SERVER)
         self._directory = ctx.directory
+        options = self.config.server_options(ctx.directory)
+        if options.tls is not None and not getattr(server, "speaks_tls", False):
+            raise _without_tls(server)
         sockets = await self._bind()
-        scheme = getattr(server, "scheme", "http")
+        scheme = "http" if options.tls is None else "https"
         urls = tuple(_url(bound, scheme) for bound in sockets)
         self._changes = tuple(each for module in ctx.modules for each in version_changes_of(module))
         async with (
             Mounts() as mounts,
-            server.listen(sockets, self.config.server_options) as listener,
+            server.listen(sockets, options) as listener,
         ):
             ctx.provide(HTTP, HttpService(urls=urls, listener=listener))
             ctx.compile(lambda serving: self._compile(serving, pipeline))
@@ -502,6 +505,16 @@ def unusable(points: Sequence[EntryPoint]) -> str:
             return f"{point.value} cannot be imported: {error}"
         return str(ask()) if ask is not None else ""
     return "nothing provides it"
+
+
+def _without_tls(server: HttpServer) -> ConfigurationError:
+    from covet_http._tls import tls_unsupported
+
+    return tls_unsupported(
+        "",
+        f"TLS is configured, and the HTTP server {type(server).__name__!r} does not speak it",
+        "Use covet-engine or covet-hypercorn, or leave the table out and have a proxy speak TLS.",
+    )
 
 
 def _url(bound: socket.socket, scheme: str) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import anyio.abc
 
 from covet_kernel.contracts import Capability, Record
+
+if TYPE_CHECKING:
+    from covet_http._tls import TlsConfig
 
 Scope: TypeAlias = MutableMapping[str, Any]
 """An ASGI scope."""
@@ -22,7 +25,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
 class ServerOptions(Record):
-    """Limits every server keeps, whatever its parser. Times in seconds, sizes in bytes.
+    """What every server is told, whatever its parser. Times in seconds, sizes in bytes.
 
     Attributes:
         max_connections: Connections held at once; beyond it accepting pauses and the system's
@@ -33,6 +36,8 @@ class ServerOptions(Record):
         read_timeout: The longest pause while a request body arrives.
         write_timeout: The longest a write may wait for a client that does not read.
         linger: On stop, how long connections between two requests may still send one.
+        tls: What connections are made with, if TLS is spoken: then nothing else is. A server that cannot
+            honour a setting of it refuses to listen.
     """
 
     max_connections: int = 10_000
@@ -41,6 +46,7 @@ class ServerOptions(Record):
     read_timeout: float = 20.0
     write_timeout: float = 30.0
     linger: float = 0.2
+    tls: TlsConfig | None = None
 
 
 OUTER: Final = "asgi"
@@ -100,7 +106,8 @@ class MemoryListener(HttpListener, Protocol):
 class HttpServer(Protocol):
     """An HTTP server that runs inside the task that asks it to listen.
 
-    One that speaks TLS has an attribute ``scheme`` that is ``"https"``.
+    One that speaks TLS has an attribute ``speaks_tls`` that is true. No other is given `ServerOptions.tls`:
+    the start fails instead.
     """
 
     def listen(
@@ -110,6 +117,9 @@ class HttpServer(Protocol):
 
         Leaving the block closes what is still open at once; a polite end is `HttpListener.stop`.
         One connection's failure, whatever it is, ends that connection only.
+
+        Raises:
+            ConfigurationError: On entering: a setting of TLS cannot be honoured, or a file not be used.
         """
 
 

@@ -1,4 +1,4 @@
-"""What TLS is configured with: the same keys for every server, and certificates as text has them."""
+"""What TLS is configured with, once for every server, and certificates as text has them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from covet_http._certificate import ClientCertificate
-from covet_kernel import PluginConfig
+from covet_kernel import ConfigurationError, PluginConfig
 
 _NAMES: Final = {
     "commonName": "CN",
@@ -27,6 +27,7 @@ _NAMES: Final = {
 """OpenSSL's names of attributes, and those of RFC 4514 (section 3)."""
 _host: Final = re.compile(r"(\*\.)?([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}").fullmatch
 _MOST_HOSTS: Final = 1000
+_FILES: Final = ("certificate", "key", "password_file", "ocsp")
 
 
 class TlsCertificate(PluginConfig):
@@ -58,7 +59,7 @@ class TlsCertificate(PluginConfig):
 
 
 class TlsConfig(TlsCertificate):
-    """The table ``tls`` of a server: its certificates, and whether clients need one too."""
+    """The table ``[plugins.http.tls]``: certificates, and whether clients need one too."""
 
     client_ca: Path | None = Field(
         default=None,
@@ -84,13 +85,58 @@ class TlsConfig(TlsCertificate):
                 )
         return value
 
+    def within(self, directory: Path) -> Self:
+        """The same with paths that start at ``directory``, where they are relative."""
+        changes = _paths_of(self, directory)
+        if self.client_ca is not None:
+            changes["client_ca"] = directory / self.client_ca
+        changes["sni"] = {
+            name: each.model_copy(update=_paths_of(each, directory))
+            for name, each in self.sni.items()
+        }
+        return self.model_copy(update=changes)
 
-def password_of(certificate: TlsCertificate, directory: Path) -> str:
-    """The password of a certificate's key; empty if it has none.
+
+def _paths_of(certificate: TlsCertificate, directory: Path) -> dict[str, Any]:
+    """Its files, found from ``directory``."""
+    paths = ((name, getattr(certificate, name)) for name in _FILES)
+    return {name: directory / path for name, path in paths if path is not None}
+
+
+def tls_unusable(place: str, path: object, reason: str) -> ConfigurationError:
+    """What is said of a file that cannot be used.
 
     Args:
-        certificate: What is configured.
-        directory: Where relative paths start.
+        place: In the table, such as ``sni.books.example.key``.
+        path: Of the file.
+        reason: Why, without a full stop.
+    """
+    return ConfigurationError(
+        "COVET-HTTP-TLS-FILE",
+        f"{str(path)!r} cannot be used for TLS: {reason}.",
+        place=f"plugins.http.tls.{place}",
+        fix="Give PEM files that belong together and that this process may read.",
+    )
+
+
+def tls_unsupported(place: str, problem: str, fix: str) -> ConfigurationError:
+    """What a server says that cannot honour a setting, instead of serving without it.
+
+    Args:
+        place: In the table, such as ``ocsp``; empty for all of it.
+        problem: What the server cannot do, without a full stop.
+        fix: What to do instead.
+    """
+    return ConfigurationError(
+        "COVET-HTTP-TLS-UNSUPPORTED",
+        f"{problem}.",
+        place=f"plugins.http.tls.{place}".rstrip("."),
+        fix=fix,
+    )
+
+
+def password_of(certificate: TlsCertificate) -> str:
+    """The password of a certificate's key; empty if it has none.
 
     Raises:
         OSError: The file cannot be read.
@@ -100,7 +146,7 @@ def password_of(certificate: TlsCertificate, directory: Path) -> str:
         return certificate.password.get_secret_value()
     if certificate.password_file is None:
         return ""
-    text = (directory / certificate.password_file).read_text("utf-8")
+    text = certificate.password_file.read_text("utf-8")
     return text.partition("\n")[0].rstrip("\r")
 
 

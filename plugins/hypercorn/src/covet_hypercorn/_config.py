@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from covet_http import TlsConfig
-from covet_kernel import PluginConfig
+from covet_http import ServerConfig
 
 
-class HypercornConfig(PluginConfig):
-    """``[plugins.hypercorn]``. Limits that every server has are in ``[plugins.http]``."""
+class HypercornConfig(ServerConfig):
+    """``[plugins.hypercorn]``. What every server is told is in ``[plugins.http]``."""
 
     http2: bool = Field(
         default=False,
@@ -17,7 +16,8 @@ class HypercornConfig(PluginConfig):
     )
     http3: bool = Field(
         default=False,
-        description="Speak HTTP/3 too, by UDP on the same port; takes 'tls' and the extra [http3].",
+        description="Speak HTTP/3 too, by UDP on the same port; takes [plugins.http.tls] and the extra"
+        " [http3].",
     )
     http3_port: int | None = Field(
         default=None,
@@ -31,21 +31,6 @@ class HypercornConfig(PluginConfig):
         le=10_000,
         description="Concurrent HTTP/2 or HTTP/3 streams a connection.",
     )
-    tls: TlsConfig | None = Field(default=None, description="Speak TLS, and nothing else.")
     access_log: bool = Field(
         default=False, description="One JSON line per request on the logger 'covet.http.access'."
     )
-
-    @model_validator(mode="after")
-    def _can_speak_http3(self) -> HypercornConfig:
-        if not self.http3:
-            return self
-        if self.tls is None:
-            raise ValueError("http3 needs tls: HTTP/3 is never spoken without")
-        if self.tls.client_ca is not None:
-            raise ValueError(
-                "http3 cannot ask clients for certificates: leave it or tls.client_ca out"
-            )
-        if self.tls.sni:
-            raise ValueError("http3 knows one certificate: leave it or tls.sni out")
-        return self

@@ -6,7 +6,6 @@ import importlib
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covet_http import HTTP_SERVER, HttpListener, ServerOptions
@@ -15,6 +14,7 @@ from covet_hypercorn._listener import Listener
 from covet_kernel import ConfigurationError, Context, Plugin
 
 if TYPE_CHECKING:
+    from covet_http import TlsConfig
     from covet_hypercorn._tls import Tls
 
 
@@ -35,29 +35,43 @@ def require_http3() -> None:
         ) from None
 
 
+def check_http3(tls: TlsConfig | None) -> None:
+    """See whether HTTP/3 can be spoken with such a table.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    if tls is None:
+        problem, fix = "HTTP/3 is never spoken without TLS", "Add the table [plugins.http.tls]"
+    elif tls.client_ca is not None:
+        problem = "HTTP/3 cannot ask clients for certificates"
+        fix = "Leave client_ca of [plugins.http.tls] out"
+    elif tls.sni:
+        problem, fix = "HTTP/3 knows one certificate", "Leave sni of [plugins.http.tls] out"
+    else:
+        return
+    raise ConfigurationError(
+        "COVET-HYPERCORN-HTTP3",
+        f"HTTP/3 is enabled, and {problem}.",
+        place="plugins.hypercorn.http3",
+        fix=f"{fix}, or leave http3 out.",
+    )
+
+
 class HypercornServer:
     """The `covet_http.HttpServer` made of h11 and h2, and of aioquic where HTTP/3 is enabled.
 
     Args:
         config: What is configured.
-        directory: Where relative paths of certificates start; the current one by default.
-
-    Attributes:
-        scheme: ``"https"`` if it speaks TLS, else ``"http"``.
 
     Raises:
-        ConfigurationError: The certificate or its key cannot be used, or HTTP/3 cannot be spoken.
+        ConfigurationError: HTTP/3 cannot be spoken.
     """
 
-    def __init__(self, config: HypercornConfig, directory: Path | None = None) -> None:
-        self._config = config
-        self._tls: Tls | None = None
-        self.scheme = "http"
-        if config.tls is not None:
-            from covet_hypercorn._tls import Tls
+    speaks_tls = True
 
-            self._tls = Tls(config.tls, http2=config.http2, directory=directory or Path())
-            self.scheme = "https"
+    def __init__(self, config: HypercornConfig) -> None:
+        self._config = config
         if config.http3:
             require_http3()
 
@@ -70,26 +84,42 @@ class HypercornServer:
     async def _listen(
         self, sockets: Sequence[socket.socket], options: ServerOptions
     ) -> AsyncIterator[HttpListener]:
+        try:
+            tls = self._secured(options.tls)
+        except BaseException:
+            for each in sockets:
+                each.close()
+            raise
         listener = Listener(
             sockets,
             options,
             http2=self._config.http2,
             max_streams=self._config.max_streams,
             access_log=self._config.access_log,
-            tls=self._tls,
+            tls=tls,
         )
         async with listener.open():
             if self._config.http3 and sockets:
-                self._add_http3(listener, sockets)
+                assert tls is not None
+                self._add_http3(listener, sockets, tls)
             yield listener
 
-    def _add_http3(self, listener: Listener, sockets: Sequence[socket.socket]) -> None:
+    def _secured(self, config: TlsConfig | None) -> Tls | None:
+        """What connections are made with, if they speak TLS."""
+        if self._config.http3:
+            check_http3(config)
+        if config is None:
+            return None
+        from covet_hypercorn._tls import Tls
+
+        return Tls(config, http2=self._config.http2)
+
+    def _add_http3(self, listener: Listener, sockets: Sequence[socket.socket], tls: Tls) -> None:
         from covet_hypercorn._endpoint import Endpoint
         from covet_hypercorn._quic_credentials import Credentials
         from covet_hypercorn._udp import bind_beside
 
-        assert self._tls is not None
-        credentials = Credentials(self._tls, listener.options, listener.max_streams)
+        credentials = Credentials(tls, listener.options, listener.max_streams)
         port = self._config.http3_port or sockets[0].getsockname()[1]
         endpoint = Endpoint(bind_beside(sockets), listener, credentials)
         listener.speak_http3(endpoint, port)
@@ -110,5 +140,5 @@ class Hypercorn(Plugin[HypercornConfig]):
         if self.config.http2:
             # Now rather than while the first client waits for it.
             importlib.import_module("covet_hypercorn._h2")
-        ctx.provide(HTTP_SERVER, HypercornServer(self.config, ctx.directory))
+        ctx.provide(HTTP_SERVER, HypercornServer(self.config))
         yield

@@ -64,14 +64,12 @@ class Credentials:
             first, *rest = x509.load_pem_x509_certificates(certificate.read_bytes())
             key = _load_key(path.read_bytes(), password.encode())
         except (OSError, ValueError, TypeError) as error:
-            raise unusable("tls.certificate", certificate, error) from error
+            raise unusable("certificate", certificate, error) from error
         is_spoken = isinstance(
             key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
         ) or (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, _CURVES))
         if not is_spoken:
-            raise unusable(
-                "tls.key", path, ValueError("HTTP/3 is not spoken with a key of this kind")
-            )
+            raise unusable("key", path, ValueError("HTTP/3 is not spoken with a key of this kind"))
         configuration.certificate = first
         configuration.certificate_chain = rest
         configuration.private_key = key

@@ -20,6 +20,8 @@ from covet_http import (
     password_of,
     read_certificate,
     tls_extension,
+    tls_unsupported,
+    tls_unusable,
 )
 from covet_kernel import ConfigurationError
 
@@ -39,16 +41,14 @@ class Tls:
     Args:
         config: What is configured.
         http2: Whether HTTP/2 is offered.
-        directory: Where relative paths start.
 
     Raises:
-        ConfigurationError: A file cannot be used.
+        ConfigurationError: A file cannot be used, or a setting not honoured.
     """
 
-    def __init__(self, config: TlsConfig, *, http2: bool, directory: Path) -> None:
+    def __init__(self, config: TlsConfig, *, http2: bool) -> None:
         self._config = config
         self._http2 = http2
-        self._directory = directory
         self._context = self._make()
 
     def reload(self) -> None:
@@ -60,7 +60,7 @@ class Tls:
 
     def files(self) -> tuple[Path, Path, str]:
         """Where the certificate and its key are, and the password of the key."""
-        return self._files(self._config, "tls")
+        return _files(self._config, "")
 
     async def wrap(self, stream: anyio.abc.ByteStream) -> TLSStream:
         """Shake hands with a client.
@@ -75,10 +75,8 @@ class Tls:
 
     def _make(self) -> ssl.SSLContext:
         config = self._config
-        context = self._context_of(config, "tls")
-        others = {
-            name: self._context_of(each, f"tls.sni.{name}") for name, each in config.sni.items()
-        }
+        context = self._context_of(config, "")
+        others = {name: self._context_of(each, f"sni.{name}.") for name, each in config.sni.items()}
         if others:
 
             def choose(chosen: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
@@ -90,38 +88,42 @@ class Tls:
         return context
 
     def _context_of(self, wanted: TlsCertificate, place: str) -> ssl.SSLContext:
+        if wanted.ocsp is not None:
+            raise tls_unsupported(
+                f"{place}ocsp",
+                "the portable server cannot show OCSP responses: Python's ssl does not",
+                "Use the native engine (pip install covet-engine), or leave 'ocsp' out.",
+            )
         config = self._config
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _MINIMUM[config.minimum]
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.set_ciphers(_CIPHERS)
         context.set_alpn_protocols(["h2", "http/1.1"] if self._http2 else ["http/1.1"])
-        certificate, key, password = self._files(wanted, place)
+        certificate, key, password = _files(wanted, place)
         try:
             # A function, because OpenSSL would ask at the terminal where there is no password.
             context.load_cert_chain(certificate, key, lambda: password)
         except (OSError, ValueError) as error:
             which = "key" if wanted.key and certificate.is_file() else "certificate"
-            raise unusable(f"{place}.{which}", getattr(wanted, which), error) from error
-        if wanted.ocsp is not None:
-            lacking = OSError(0, "the portable server cannot show OCSP responses")
-            raise unusable(f"{place}.ocsp", wanted.ocsp, lacking)
+            raise unusable(f"{place}{which}", getattr(wanted, which), error) from error
         if config.client_ca is not None:
             try:
-                context.load_verify_locations(self._directory / config.client_ca)
+                context.load_verify_locations(config.client_ca)
             except (OSError, ValueError) as error:
-                raise unusable("tls.client_ca", config.client_ca, error) from error
+                raise unusable("client_ca", config.client_ca, error) from error
             required = config.clients == "required"
             context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
         return context
 
-    def _files(self, wanted: TlsCertificate, place: str) -> tuple[Path, Path, str]:
-        certificate = self._directory / wanted.certificate
-        try:
-            password = password_of(wanted, self._directory)
-        except (OSError, ValueError) as error:
-            raise unusable(f"{place}.password_file", wanted.password_file, error) from error
-        return certificate, self._directory / wanted.key if wanted.key else certificate, password
+
+def _files(wanted: TlsCertificate, place: str) -> tuple[Path, Path, str]:
+    """Where a certificate and its key are, and the password of the key."""
+    try:
+        password = password_of(wanted)
+    except (OSError, ValueError) as error:
+        raise unusable(f"{place}password_file", wanted.password_file, error) from error
+    return wanted.certificate, wanted.key or wanted.certificate, password
 
 
 def named(others: Mapping[str, ssl.SSLContext], name: str | None) -> ssl.SSLContext | None:
@@ -134,12 +136,7 @@ def named(others: Mapping[str, ssl.SSLContext], name: str | None) -> ssl.SSLCont
 
 def unusable(place: str, path: object, error: Exception) -> ConfigurationError:
     """What is said of a file that cannot be used."""
-    return ConfigurationError(
-        "COVET-HYPERCORN-TLS",
-        f"{str(path)!r} cannot be used for TLS: {_reason(error)}.",
-        place=f"plugins.hypercorn.{place}",
-        fix="Give PEM files that belong together and that this process may read.",
-    )
+    return tls_unusable(place, path, _reason(error))
 
 
 def _reason(error: Exception) -> str:

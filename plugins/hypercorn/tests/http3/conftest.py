@@ -30,6 +30,8 @@ from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.tls import Epoch
 
+from covet_http import TlsConfig
+
 PATIENCE = 60.0
 """Seconds after which a test hangs."""
 Headers = Sequence[tuple[bytes, bytes]]
@@ -379,11 +381,17 @@ def http3(server: SimpleNamespace, files: Files) -> SimpleNamespace:
     """A listener, and clients of it."""
 
     def listening(
-        application: Any = None, *, config: dict[str, Any] | None = None, **options: Any
+        application: Any = None,
+        *,
+        config: dict[str, Any] | None = None,
+        tls: dict[str, Any] | None = None,
+        **options: Any,
     ) -> AbstractAsyncContextManager[Any]:
-        whole = {"http3": True, "tls": files.tls, **(config or {})}
         made: AbstractAsyncContextManager[Any] = server.listening(
-            application, config=whole, **options
+            application,
+            config={"http3": True, **(config or {})},
+            tls=TlsConfig(**(tls or files.tls)),
+            **options,
         )
         return made
 

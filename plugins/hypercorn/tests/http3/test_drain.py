@@ -255,7 +255,7 @@ async def test_a_reload_renews_the_certificate(
 
     issue(files.authority)
     tls = {"certificate": str(tmp_path / "a.pem"), "key": str(tmp_path / "a.key")}
-    async with http3.listening(http3.hello, config={"tls": tls}) as (listener, port):
+    async with http3.listening(http3.hello, tls=tls) as (listener, port):
         async with http3.connected(port) as client:
             assert await client.ask() == (200, b"ok")
             issue(files.authority)

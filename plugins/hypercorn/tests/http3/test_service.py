@@ -88,8 +88,8 @@ CLASSES: dict[str, type[Plugin[Any]]] = {
 
 
 def assembly(files: Any, **http_table: Any) -> Any:
-    table = {"port": 0, "linger": 0.05, "server": "hypercorn", **http_table}
-    return assembly_of(CLASSES, {"http": table, "hypercorn": {"http3": True, "tls": files.tls}})
+    table = {"port": 0, "linger": 0.05, "server": "hypercorn", "tls": files.tls, **http_table}
+    return assembly_of(CLASSES, {"http": table, "hypercorn": {"http3": True}})
 
 
 def port_of(kernel: Kernel) -> int:

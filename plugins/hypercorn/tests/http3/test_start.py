@@ -16,37 +16,51 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from pydantic import ValidationError
 
-from covet_http import ServerOptions
+from covet_http import ServerOptions, TlsConfig
 from covet_hypercorn import HypercornConfig, HypercornServer
 from covet_kernel import ConfigurationError
 
-
-def config(files: Any, **more: Any) -> HypercornConfig:
-    return HypercornConfig.model_validate({"http3": True, "tls": files.tls, **more})
+OURS = HypercornServer(HypercornConfig(http3=True))
 
 
-def test_it_takes_tls(files: Any) -> None:
-    with pytest.raises(ValidationError, match="http3 needs tls"):
-        HypercornConfig(http3=True)
-    assert config(files).http3
+async def refusal(tls: TlsConfig | None) -> ConfigurationError:
+    """What is said to a server that is to speak it with such a table."""
+    with pytest.raises(ConfigurationError) as caught:
+        async with OURS.listen([], ServerOptions(tls=tls)):
+            pass
+    assert (caught.value.code, caught.value.place) == (
+        "COVET-HYPERCORN-HTTP3",
+        "plugins.hypercorn.http3",
+    )
+    return caught.value
+
+
+async def test_it_takes_tls() -> None:
+    error = await refusal(None)
+    assert "never spoken without TLS" in error.problem
+    assert "[plugins.http.tls]" in error.fix
 
 
 @pytest.mark.parametrize("clients", ["required", "optional"])
-def test_it_cannot_ask_for_certificates(files: Any, clients: str) -> None:
-    tls = {**files.tls, "client_ca": files.tls["certificate"], "clients": clients}
-    with pytest.raises(ValidationError, match="cannot ask clients for certificates"):
-        config(files, tls=tls)
+async def test_it_cannot_ask_for_certificates(files: Any, clients: str) -> None:
+    tls = TlsConfig(**files.tls, client_ca=files.tls["certificate"], clients=clients)
+    assert "cannot ask clients for certificates" in (await refusal(tls)).problem
     # Without HTTP/3 that is no contradiction.
-    assert not HypercornConfig.model_validate({"tls": tls}).http3
+    async with HypercornServer(HypercornConfig()).listen([], ServerOptions(tls=tls)):
+        pass
+
+
+async def test_it_knows_one_certificate(files: Any) -> None:
+    tls = TlsConfig(**files.tls, sni={"books.test": files.tls})
+    assert "knows one certificate" in (await refusal(tls)).problem
 
 
 REFUSED = """
 from covet_hypercorn import Hypercorn, HypercornConfig, HypercornServer
 from covet_kernel import ConfigurationError
 
-config = HypercornConfig.model_validate({"http3": True, "tls": {"certificate": CERTIFICATE}})
+config = HypercornConfig(http3=True)
 for make in (Hypercorn, HypercornServer):
     try:
         make(config)
@@ -68,8 +82,8 @@ Hypercorn(HypercornConfig()), HypercornServer(HypercornConfig())
     ],
     ids=["none", "another version"],
 )
-def test_a_library_that_cannot_be_used_is_named(files: Any, before: str, words: str) -> None:
-    program = f"{before}\nCERTIFICATE = {str(files.both)!r}\n{REFUSED}"
+def test_a_library_that_cannot_be_used_is_named(before: str, words: str) -> None:
+    program = f"{before}\n{REFUSED}"
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -101,7 +115,7 @@ async def test_a_port_that_is_taken_is_named(files: Any) -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as taken:
         taken.bind(listening.getsockname())
         with pytest.raises(ExceptionGroup) as caught:
-            async with HypercornServer(config(files)).listen([listening], ServerOptions()):
+            async with OURS.listen([listening], ServerOptions(tls=TlsConfig(**files.tls))):
                 pass
     (error,) = caught.value.exceptions
     assert isinstance(error, ConfigurationError)
@@ -147,8 +161,8 @@ KEYS = {
 @pytest.mark.parametrize("kind", KEYS)
 async def test_kinds_of_keys(http3: Any, tmp_path: Path, kind: str) -> None:
     path, trusted = written(tmp_path, KEYS[kind](), b"open sesame")
-    config = {"tls": {"certificate": path, "password": "open sesame"}}
-    async with http3.listening(http3.hello, config=config) as (_, port):
+    tls = {"certificate": path, "password": "open sesame"}
+    async with http3.listening(http3.hello, tls=tls) as (_, port):
         async with http3.connected(port, cadata=trusted) as client:
             assert await client.ask() == (200, b"ok")
 
@@ -156,11 +170,11 @@ async def test_kinds_of_keys(http3: Any, tmp_path: Path, kind: str) -> None:
 async def test_a_key_of_another_kind_is_refused(http3: Any, tmp_path: Path) -> None:
     tls = {"certificate": written(tmp_path, ec.generate_private_key(ec.SECP521R1()))[0]}
     with pytest.raises(ExceptionGroup) as caught:
-        async with http3.listening(http3.hello, config={"tls": tls}):
+        async with http3.listening(http3.hello, tls=tls):
             pass
     (error,) = caught.value.exceptions
     assert isinstance(error, ConfigurationError)
-    assert error.code == "COVET-HYPERCORN-TLS"
+    assert error.code == "COVET-HTTP-TLS-FILE"
     assert "not spoken with a key of this kind" in str(error)
 
 
@@ -187,5 +201,5 @@ async def test_http2_goes_on_beside_it(http3: Any, server: Any, files: Any) -> N
 
 async def test_without_sockets_there_is_none(files: Any) -> None:
     """As in tests that stay in memory."""
-    async with HypercornServer(config(files)).listen([], ServerOptions()) as listener:
+    async with OURS.listen([], ServerOptions(tls=TlsConfig(**files.tls))) as listener:
         assert listener.endpoint is None  # type: ignore[attr-defined]
