@@ -157,7 +157,7 @@ def check_errors(operations: Iterable[Operation]) -> Iterator[ConfigurationError
 
 
 def check_binding(
-    operation: Operation, binding: Binding, signature: Signature, call: type[Call] | None
+    operation: Operation, binding: Binding, signature: Signature, calls: Iterable[type[Call]]
 ) -> Iterator[ConfigurationError]:
     """What is wrong with one address of an operation.
 
@@ -165,7 +165,7 @@ def check_binding(
         operation: What is called.
         binding: The address.
         signature: The operation's.
-        call: The class of call it or a provider of it insists on.
+        calls: The classes of call that it and its providers insist on.
     """
     where = f"{binding.protocol} {binding.address!r}"
 
@@ -200,11 +200,13 @@ def check_binding(
                 "Bind it elsewhere, or change what it takes and returns.",
                 sorted(binding.kinds),
             )
-        if call is not None and not issubclass(binding.call_type, call):
+        given = binding.call_type
+        call = next((each for each in calls if not issubclass(given, each)), None)
+        if call is not None:
             yield wrong(
                 "COVET-OPERATION-CALL",
-                f"takes a {call.__name__}, but at {where} the call is a {binding.call_type.__name__}.",
-                f"Take a Call, or drop the binding {where}.",
+                f"takes a {call.__name__}, but at {where} the call is a {given.__name__}.",
+                getattr(call, "__covet_fix__", f"Take a Call, or drop the binding {where}."),
             )
         if binding.at_least_once and operation.effect == "write":
             yield wrong(

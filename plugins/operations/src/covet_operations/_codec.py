@@ -35,7 +35,8 @@ class TransportBinding(Binding):
 
     Class attributes a transport sets:
         kinds: The shapes of call its addresses can carry.
-        call_type: The class of its calls. A handler that asks for it is bound to this transport only.
+        call_type: The class of its calls. A handler that asks for it is bound to this transport only. What
+            an operation should do that asks for it and is bound elsewhere, it may say in ``__covet_fix__``.
         at_least_once: Whether a call may arrive twice, so that a plain write is refused.
         result_type: The base of its own results; ``None``: it has none, and refuses those of others.
         carries_messages: Whether it takes and gives messages of protobuf's own classes.

@@ -96,7 +96,7 @@ class Plan:
         calls = [each.key for each in injected if each.source == "call" and each.key is not Call]
         carried = carried_by(signature)
         for binding in operation.bindings:
-            yield from check_binding(operation, binding, signature, calls[0] if calls else None)
+            yield from check_binding(operation, binding, signature, calls)
             yield from check_carried(operation, binding, carried)
 
     def _order(self, commit_grace: float) -> tuple[Interceptor, ...]:

@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from covet_http import HandshakeRequest
 from covet_kernel import Context, Plugin, Serving
 from covet_kernel.contracts import BROKER, Capability, Metric, Operation
 from covet_operations import OPERATIONS, Pipeline, Provider, provider, providers_of
 from covet_websocket._channel._binding import ChannelBinding
 from covet_websocket._channel._connection import Connection
+from covet_websocket._channel._request import ChannelRequest
 from covet_websocket._channel._types import types_of
 from covet_websocket._config import WebSocketsConfig
 from covet_websocket._rooms import ROOMS, Rooms
@@ -74,10 +74,10 @@ class WebSockets(Plugin[WebSocketsConfig]):
         yield lambda view: described(view, self.config)
 
     @provider()
-    async def connection(self, request: HandshakeRequest) -> AsyncGenerator[Connection[Any, Any]]:
+    async def connection(self, request: ChannelRequest) -> AsyncGenerator[Connection[Any, Any]]:
         """The client of a channel."""
         binding = request.binding
-        assert isinstance(binding, ChannelBinding), "bind it with 'websocket.channel'"
+        assert isinstance(binding, ChannelBinding), "of no other is the call a ChannelRequest"
         config = self.config
         made: Connection[Any, Any] = Connection(
             request.websocket,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from covet_http import WebSocketBinding
-from covet_kernel.contracts import Operation
+from covet_kernel.contracts import Call, Operation
 from covet_operations import mark
 from covet_websocket._channel._connection import Connection
+from covet_websocket._channel._request import ChannelRequest
 from covet_websocket._channel._types import connection_types
 from covet_websocket._encodings import ENCODINGS, SUBPROTOCOLS
 
@@ -22,6 +23,8 @@ class ChannelBinding(WebSocketBinding):
     Attributes:
         on_invalid: What a client is told that sends something else: an error, or it is closed.
     """
+
+    call_type: ClassVar[type[Call]] = ChannelRequest
 
     on_invalid: OnInvalid = "error"
 
