@@ -104,7 +104,9 @@ class WebSocketChannel(QueuedChannel):
                 lines.append((b"sec-websocket-extensions", answer))
         self._deflate = extension is not None
         self.form = (self._deflate, limits.compress_from)
-        self.status = await self._carrier.accept(lines)
+        # Once it is begun it is answered: it can be neither taken back nor begun anew.
+        with anyio.CancelScope(shield=True):
+            self.status = await self._carrier.accept(lines)
         self._framing = Framing(limits, extension)
         self._heard = monotonic()
         self._answered.set()
