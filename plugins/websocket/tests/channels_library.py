@@ -95,6 +95,17 @@ async def _ask(connection: Any, number: int) -> None:
 TIMEOUTS = [20.0]
 
 
+@websocket.channel("/hasty")
+async def hasty(connection: websocket.Connection[Said, Heard]) -> None:
+    """Answer the handshake, cancelled before it is."""
+    for _ in range(3):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await connection.accept()
+    async for message in connection:
+        await connection.send(Heard(room="", text=message.text))
+
+
 @operation(requires=("talk",))
 @websocket.channel("/private")
 async def private(connection: websocket.Connection[Said, Heard], caller: Principal) -> None:
@@ -188,5 +199,5 @@ class Tokens:
 
 
 ALL: tuple[Any, ...] = (
-    talk, strict, ask, private, together, add, echo, later, surely, count, who, broken, called,
+    talk, strict, ask, hasty, private, together, add, echo, later, surely, count, who, broken, called,
 )  # fmt: skip

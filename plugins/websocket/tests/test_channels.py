@@ -217,6 +217,12 @@ async def test_who_waits_for_an_acknowledgement_hears_of_the_end() -> None:
         assert not any("acknowledged" in each for each in library.EVENTS)
 
 
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_handshake_whose_answer_is_cancelled_is_answered_all_the_same(server: str) -> None:
+    async with serving(server) as client, connected(client, "/hasty") as peer:
+        assert (await peer.ask(message={"text": "on"}))["message"]["text"] == "on"
+
+
 @pytest.mark.parametrize("limit", [64])
 async def test_a_frame_that_is_too_long_closes(limit: int) -> None:
     # bad input 55

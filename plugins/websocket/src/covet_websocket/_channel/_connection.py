@@ -70,6 +70,7 @@ class Connection(Generic[In, Out]):
         self._ack_timeout = ack_timeout
         self._max_unacknowledged = max_unacknowledged
         self._encoding: Encoding | None = None
+        self._accepting: anyio.Event | None = None
         self._reader: Reader[ChannelFrame]
         self._inbox: deque[tuple[int | str | None, In]] = deque()
         self._taken: int | str | None = None
@@ -77,6 +78,7 @@ class Connection(Generic[In, Out]):
         self._number = 0
         self._reading = False
         self._moved: anyio.Event | None = None
+        self._owed: Data | None = None
 
     # The handshake.
 
@@ -89,10 +91,20 @@ class Connection(Generic[In, Out]):
         Raises:
             WebSocketClosed: The client has left meanwhile.
         """
-        if self._encoding is None:
-            await self.socket.accept(headers=headers)
-            self._encoding = encoding_of(self.socket.subprotocol)
-            self._reader = _READERS[self._encoding.subprotocol]
+        while self._encoding is None:
+            if self._accepting is not None:
+                # Somebody else does, and may be cancelled meanwhile.
+                await self._accepting.wait()
+                continue
+            accepting = self._accepting = anyio.Event()
+            try:
+                await self.socket.accept(headers=headers)
+                encoding = encoding_of(self.socket.subprotocol)
+                self._reader = _READERS[encoding.subprotocol]
+                self._encoding = encoding
+            finally:
+                self._accepting = None
+                accepting.set()
 
     @property
     def encoding(self) -> Encoding:
@@ -146,10 +158,19 @@ class Connection(Generic[In, Out]):
             WebSocketClosed: It is closed, and the client will not know.
         """
         taken, self._taken = self._taken, None
-        if taken is not None:
-            encoding = self.encoding
-            members = {"id": encoding.plain(taken), "ack": encoding.plain(True)}
-            await self.socket.send(encoding.frame(members))
+        if taken is None:
+            return
+        encoding = self.encoding
+        frame = encoding.frame({"id": encoding.plain(taken), "ack": encoding.plain(True)})
+        if self.socket.try_send(frame):
+            return
+        try:
+            await self.socket.send(frame)
+        except BaseException:
+            # Whoever is cancelled here can still say it; to say it twice does no harm.
+            if self._taken is None:
+                self._taken = taken
+            raise
 
     async def conclude(self) -> None:
         """What is done when the handler has returned: acknowledge what it has dealt with."""
@@ -163,8 +184,11 @@ class Connection(Generic[In, Out]):
             return
         self._reading = True
         try:
+            # Of whoever was cancelled while there was no room.
+            await self._pay()
             data = await self.socket.receive()
-            await self._hear(data)
+            self._hear(data)
+            await self._pay()
         finally:
             self._reading = False
             self._tell()
@@ -180,7 +204,7 @@ class Connection(Generic[In, Out]):
         if moved is not None:
             moved.set()
 
-    async def _hear(self, data: Data) -> None:
+    def _hear(self, data: Data) -> None:
         name = None
         try:
             frame = self._reader.read(data)
@@ -197,18 +221,26 @@ class Connection(Generic[In, Out]):
             except ValidationError as error:
                 raise Invalid.from_validation(error, "message") from None
         except (Malformed, OperationError) as error:
-            await self._refuse(error, name)
+            self._refuse(error, name)
         else:
             self._inbox.append((name, message))
 
-    async def _refuse(self, error: OperationError, name: int | str | None) -> None:
+    def _refuse(self, error: OperationError, name: int | str | None) -> None:
         if self._closes:
             self.close(close_code(error), error.code)
             return
         encoding = self.encoding
         members = {} if name is None else {"id": encoding.plain(name)}
         members["error"] = encoding.json(self.socket.problem(error))
-        await self.socket.send(encoding.frame(members))
+        self._owed = encoding.frame(members)
+
+    async def _pay(self) -> None:
+        """Answer a frame that was refused."""
+        owed = self._owed
+        if owed is not None:
+            if not self.socket.try_send(owed):
+                await self.socket.send(owed)
+            self._owed = None
 
     # Messages out.
 
