@@ -38,16 +38,24 @@ class Service(Plugin[None]):
 
 @asynccontextmanager
 async def serving(
-    server: str = "auto", http: Mapping[str, Any] | None = None, **config: Any
+    server: str = "auto",
+    http: Mapping[str, Any] | None = None,
+    *,
+    http2: bool = False,
+    **config: Any,
 ) -> AsyncIterator[Client]:
-    """Serve everything, with this configuration of the plugin."""
+    """Serve everything, with this configuration of the plugin; HTTP/2 as well where a server is named."""
     library.EVENTS.clear()
     library.HELD.clear()
     library.TIMEOUTS[:] = [20.0]
     async with run_service(
         server=server,
         plugins={"websocket": WebSockets, "library": Service},
-        config={"websocket": {"rpc": {}, **config}, "http": dict(http or {})},
+        config={
+            "websocket": {"rpc": {}, **config},
+            "http": dict(http or {}),
+            **({server: {"http2": True}} if http2 else {}),
+        },
     ) as client:
         yield client
 
