@@ -46,6 +46,9 @@ class Desk(Plugin[None]):
     @websocket.channel("/desk")
     async def desk(self, connection: websocket.Connection[Said, Heard]) -> None: ...
 
+    @websocket.channel("/strict", encodings=("json",))
+    async def strict(self, connection: websocket.Connection[Said, Heard]) -> None: ...
+
     @websocket.method("add")
     def add(self, left: int, right: int = 1) -> int:
         return left + right
@@ -90,10 +93,17 @@ def test_frames_are_described_and_changes_of_them_named(
     folder = tmp_path / "contract"
     document = json.loads((folder / "asyncapi.json").read_text("utf-8"))
     channels = {each["address"]: each for each in document["channels"].values()}
-    assert channels.keys() == {"/desk", "/rpc"}
-    assert channels["/desk"]["messages"].keys() == {
-        "Received", "Sent", "Acknowledgement", "Acknowledged", "Failure",
-    }  # fmt: skip
+    assert channels.keys() == {"/desk", "/strict", "/rpc"}
+    names = {"Received", "Sent", "Acknowledgement", "Acknowledged", "Failure"}
+    messages = channels["/desk"]["messages"]
+    assert messages.keys() == names | {f"{name}.msgpack" for name in names}
+    assert "contentType" not in messages["Sent"]
+    assert messages["Sent.msgpack"]["contentType"] == "application/vnd.msgpack"
+    assert messages["Sent.msgpack"]["payload"] == messages["Sent"]["payload"]
+    asked = channels["/desk"]["bindings"]["ws"]["headers"]["properties"]["Sec-WebSocket-Protocol"]
+    assert asked["enum"] == ["covet.json", "covet.msgpack"]
+    # One that has no other encoding says nothing of any.
+    assert channels["/strict"]["messages"].keys() == names
     assert channels["/rpc"]["messages"].keys() >= {"add", "add.result", "Failure", "Cancellation"}
     call = channels["/rpc"]["messages"]["add"]["payload"]
     text = json.dumps(call) + json.dumps(document["components"])

@@ -12,7 +12,6 @@ from anyio import wait_all_tasks_blocked
 from room_members import Connection, Plain, broadcast
 
 from covet_http import WebSocketClosed
-from covet_kernel.testing import cancel_at_every_await
 from covet_operations import Conflict, Invalid, TooLarge, Unavailable
 from covet_websocket._rooms import Rooms, RoomsConfig
 
@@ -270,62 +269,6 @@ async def test_who_waits_for_a_slow_member_can_be_cancelled() -> None:
         assert texts(fast) == [0, 1]
 
 
-async def test_presence() -> None:
-    ada, bob = Connection(), Connection()
-    async with hub() as rooms:
-        async with rooms.join(ada, "lobby", encoding=JSON, data={"n": "Ada"}, presence=True) as a:
-            welcome = await ada.next()
-            assert welcome["members"] == [{"id": a.id, "data": {"n": "Ada"}}]
-            assert welcome["you"] == a.id
-            await ada.until("joined")
-            async with rooms.join(bob, "lobby", encoding=JSON, data={"n": "Bob"}) as b:
-                assert rooms.present("lobby") == {a.id: {"n": "Ada"}, b.id: {"n": "Bob"}}
-                told = await ada.until("joined")
-                assert told["joined"] == [{"id": b.id, "data": {"n": "Bob"}}]
-            assert (await ada.until("left"))["left"] == [b.id]
-            assert all("joined" not in each and "members" not in each for each in bob.read())
-            assert a.present() == {a.id: {"n": "Ada"}}
-        assert rooms.present("lobby") == {}
-
-
-async def test_changes_are_told_together_and_not_where_nothing_changed() -> None:
-    ada = Connection()
-    async with (
-        hub(presence_interval=0.05) as rooms,
-        rooms.join(ada, "lobby", encoding=JSON, presence=True) as first,
-    ):
-        async with AsyncExitStack() as stack:
-            for _ in range(20):
-                await stack.enter_async_context(rooms.join(Connection(), "lobby", encoding=JSON))
-            async with rooms.join(Connection(), "lobby", encoding=JSON):
-                pass
-            told = await ada.until("joined")
-            assert len(told["joined"]) == 21
-            assert first.id in {each["id"] for each in told["joined"]}
-        assert len((await ada.until("left"))["left"]) == 20
-
-
-async def test_a_slow_member_is_told_who_is_there_when_it_has_caught_up() -> None:
-    slow = Connection(room=1)
-    async with (
-        hub(queue_messages=5) as rooms,
-        rooms.join(slow, "lobby", encoding=JSON, presence=True, when_slow="drop-oldest") as me,
-    ):
-        # Its welcome fills it.
-        for _ in range(10):
-            async with rooms.join(Connection(), "lobby", encoding=JSON):
-                await rooms.publish("lobby", "x")
-                await anyio.sleep(0.003)
-        async with rooms.join(Connection(), "lobby", encoding=JSON) as other:
-            await anyio.sleep(0.01)
-            await slow.next()
-            while True:
-                told = await slow.until("members")
-                if len(told["members"]) == 2:
-                    break
-            assert {each["id"] for each in told["members"]} == {me.id, other.id}
-
-
 @pytest.mark.parametrize("name", ["", "x" * 201, "é" * 101, "a\nb", "a\0", "\ud800", "\x85"])
 async def test_names_that_are_none(name: str) -> None:
     async with hub() as rooms:
@@ -423,28 +366,6 @@ async def test_after_the_end_nobody_comes() -> None:
         async with rooms.join(Connection(), "lobby", encoding=JSON):
             pass
     await stack.aclose()
-
-
-async def test_cancelled_anywhere_nothing_is_left() -> None:
-    async with hub() as rooms:
-        stays = Connection()
-
-        async def visit() -> None:
-            visitor = Connection(room=1)
-            async with rooms.join(
-                visitor, "lobby", encoding=JSON, when_slow="block", presence=True
-            ) as membership:
-                await membership.publish(1)
-                await membership.publish(2)
-                await visitor.next()
-                await visitor.message()
-
-        async def check() -> None:
-            assert len(rooms.present("lobby")) == 1
-            stays.read()
-
-        async with rooms.join(stays, "lobby", encoding=JSON):
-            assert await cancel_at_every_await(visit, check=check) >= 3
 
 
 async def test_lag_is_that_of_the_slowest() -> None:

@@ -68,6 +68,10 @@ class RoomsConfig(PluginConfig):
     presence_interval: PositiveFloat = Field(
         0.2, description="How long changes of who is there are gathered before they are told."
     )
+    presence_members: NonNegativeInt = Field(
+        500,
+        description="Members up to which those who watch are told who is there; beyond, how many are.",
+    )
     heartbeat: PositiveFloat = Field(5.0, description="How often a process says it is there.")
     heartbeat_timeout: PositiveFloat = Field(
         20.0, description="Silence after which a process's members are taken for gone."

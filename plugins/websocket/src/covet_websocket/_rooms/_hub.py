@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from hashlib import blake2b
+from heapq import nsmallest
 from itertools import count
 from secrets import token_hex
 from typing import Any, Final
@@ -80,9 +81,13 @@ class Membership:
         """`Rooms.publish` to this room."""
         return await self._rooms.publish(self.room, message, key=key)
 
-    def present(self) -> dict[str, Any]:
+    def present(self, *, after: str = "", limit: int | None = None) -> dict[str, Any]:
         """`Rooms.present` of this room."""
-        return self._rooms.present(self.room)
+        return self._rooms.present(self.room, after=after, limit=limit)
+
+    def count(self) -> int:
+        """`Rooms.count` of this room."""
+        return self._rooms.count(self.room)
 
 
 class Rooms:
@@ -401,14 +406,28 @@ class Rooms:
             return False
         return True
 
-    def present(self, name: str) -> dict[str, Any]:
+    def present(self, name: str, *, after: str = "", limit: int | None = None) -> dict[str, Any]:
         """What everybody in a room says of themselves, by their ids.
 
         Of other processes' members it is known where this one has a member as well.
+
+        Args:
+            name: The room's.
+            after: Only those whose ids come behind this one: the last of the page before.
+            limit: How many there are in a page, which is in the order of ids; all unless given.
         """
         opened = self._opened.get(name)
         found: Mapping[str, bytes] = {} if opened is None else opened.room.present()
-        return {member: from_json(data) for member, data in found.items()}
+        ids: Iterable[str] = found
+        if after or limit is not None:
+            behind = (each for each in found if each > after)
+            ids = sorted(behind) if limit is None else nsmallest(limit, behind)
+        return {member: from_json(found[member]) for member in ids}
+
+    def count(self, name: str) -> int:
+        """How many are in a room, as far as `present` knows of them."""
+        opened = self._opened.get(name)
+        return 0 if opened is None else opened.room.count
 
     def metrics(self) -> Iterable[Metric]:
         """How many rooms there are, how large and how far behind, and what was done."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -30,6 +30,8 @@ class Backlog:
     Attributes:
         size: Bytes of all.
     """
+
+    __slots__ = ("_frames", "_keys", "_most", "_most_bytes", "_next", "size")
 
     def __init__(self, messages: int, size: int) -> None:
         self._most = messages
@@ -85,12 +87,6 @@ class Backlog:
         if key is not None and self._keys.get(key) == number:
             del self._keys[key]
 
-    def clear(self) -> None:
-        """Let go of all."""
-        self._frames.clear()
-        self._keys.clear()
-        self.size = 0
-
 
 class Member:
     """Whoever is in a room.
@@ -104,10 +100,17 @@ class Member:
         data: What it says of itself, as JSON.
         watches: Whether it is told who comes and goes.
         missed_presence: Whether it was not told, and has to be told everything.
+        untold: What is left of that.
         following: The index in the history that it gets next, ``None`` once it had all of that.
         first: What it gets before anything else.
         left: Whether it is not in the room any more.
     """
+
+    # A room holds one for everybody: what few of them need is made when they do.
+    __slots__ = (
+        "_backlog", "_catching_up", "_freed", "data", "encoding", "first", "following", "id", "left",
+        "missed_presence", "outlet", "room", "untold", "watches", "when_slow",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -120,7 +123,6 @@ class Member:
         *,
         watches: bool,
     ) -> None:
-        config: RoomsConfig = room.config
         self.room = room
         self.outlet = outlet
         self.encoding = encoding
@@ -129,11 +131,28 @@ class Member:
         self.when_slow = when_slow
         self.watches = watches
         self.missed_presence = False
+        self.untold: Sequence[Frame] = ()
         self.following: int | None = None
         self.first: Frame | None = None
         self.left = False
-        self.backlog = Backlog(config.queue_messages, config.queue_bytes)
+        self._backlog: Backlog | None = None
+        self._catching_up: anyio.CancelScope | None = None
         self._freed: anyio.Event | None = None
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits for it, besides what it follows in the history."""
+        backlog = self._backlog
+        if backlog is None:
+            config: RoomsConfig = self.room.config
+            backlog = self._backlog = Backlog(config.queue_messages, config.queue_bytes)
+        return backlog
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Messages and bytes that do."""
+        backlog = self._backlog
+        return (0, 0) if backlog is None else (len(backlog), backlog.size)
 
     def blocks(self, first: int) -> bool:
         """Whether a message has to wait for it.
@@ -145,7 +164,7 @@ class Member:
             return False
         if self.following is not None:
             return self.following < first
-        return self.backlog.is_full
+        return self._backlog is not None and self._backlog.is_full
 
     async def freed(self) -> None:
         """Return when something has been sent to it, or it has left."""
@@ -180,30 +199,47 @@ class Member:
         if self.outlet.close_code is None:
             self.outlet.close(TRY_AGAIN_LATER, "messages are not read as fast as they come")
 
+    def stop(self) -> None:
+        """Have nothing more sent to it."""
+        self.left = True
+        self._backlog = None
+        self.untold = ()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        self.free()
+
     async def catch_up(self) -> None:
         """Send what waits, until nothing does: a task of the member's own."""
+        if self.left:
+            return
+        # Whoever leaves may still have a connection that takes nothing, for as long as it likes.
+        with anyio.CancelScope() as self._catching_up:
+            try:
+                await self._send_all()
+            except WebSocketClosed:
+                self.room.leave(self)
+        self._catching_up = None
+
+    async def _send_all(self) -> None:
         pause, burst = 0.0, 0
-        try:
-            while not self.left:
-                take = self._next()
-                if take is None:
-                    if self.room.caught_up(self):
-                        return
-                    continue
-                frame, done = take
-                if self.outlet.try_send(frame):
-                    done()
-                    self.free()
-                    pause, burst = 0.0, burst + 1
-                    if burst % _BURST == 0:
-                        await anyio.lowlevel.checkpoint()
-                    continue
-                if pause:
-                    await anyio.sleep(min(pause, _PAUSE_MOST))
-                await self.outlet.drained()
-                pause = pause * 2 or _PAUSE
-        except WebSocketClosed:
-            self.room.leave(self)
+        while not self.left:
+            take = self._next()
+            if take is None:
+                if self.room.caught_up(self):
+                    return
+                continue
+            frame, done = take
+            if self.outlet.try_send(frame):
+                done()
+                self.free()
+                pause, burst = 0.0, burst + 1
+                if burst % _BURST == 0:
+                    await anyio.lowlevel.checkpoint()
+                continue
+            if pause:
+                await anyio.sleep(min(pause, _PAUSE_MOST))
+            await self.outlet.drained()
+            pause = pause * 2 or _PAUSE
 
     def _next(self) -> tuple[Frame, Callable[[], object]] | None:
         if self.first is not None:
@@ -215,8 +251,15 @@ class Member:
             if self.following < history.next:
                 return history[self.following].frame(self.encoding), self._follow
             self.following = None
-        frame = self.backlog.first()
-        return None if frame is None else (frame, self.backlog.drop_first)
+        backlog = self._backlog
+        frame = None if backlog is None else backlog.first()
+        if backlog is not None and frame is not None:
+            return frame, backlog.drop_first
+        self._backlog = None
+        return (self.untold[0], self._told) if self.untold else None
+
+    def _told(self) -> None:
+        self.untold = self.untold[1:]
 
     def _welcomed(self) -> None:
         self.first = None

@@ -14,7 +14,7 @@ from covet_websocket._rooms._counts import Counts
 from covet_websocket._rooms._history import Entry, History, Origin
 from covet_websocket._rooms._member import Member
 from covet_websocket._rooms._outlet import Broadcast, Encoding, Frame, Outlet
-from covet_websocket._rooms._presence import Changes, ids, listed
+from covet_websocket._rooms._presence import Changes, Presence
 
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 # An entry is kept as it came, and as a text and a binary frame: MessagePack makes `0.0` three times as long.
@@ -41,8 +41,8 @@ class Room:
         position: Of the last message.
         history: The last messages.
         counts: What is counted of it.
-        changes: Who came and left, here and elsewhere, since members were told.
-        own_changes: Those of this process, since other processes were.
+        presence: What those who watch know of who is there.
+        own_changes: Who came and left here, since other processes were told.
         holds: Who uses it: members, and those who are about to be one.
         idle_since: When it was last used.
     """
@@ -65,7 +65,7 @@ class Room:
         self.counts = Counts()
         self.members: dict[str, Member] = {}
         self.others: dict[str, bytes] = {}
-        self.changes = Changes()
+        self.presence = Presence(config.presence_members, self.present)
         self.own_changes = Changes()
         self.holds = 0
         self.idle_since = anyio.current_time()
@@ -77,6 +77,8 @@ class Room:
         # Those who get everything at once, by how they want it, and of these those who watch.
         self._ready: dict[str, dict[Outlet, Member]] = {}
         self._encodings: dict[str, Encoding] = {}
+        # By encoding, until those who watch are told something new.
+        self._known: dict[str, list[Frame]] = {}
         self._behind: dict[Member, None] = {}
         self._gate = anyio.Lock()
 
@@ -89,6 +91,11 @@ class Room:
     def present(self) -> dict[str, bytes]:
         """Everybody, here and elsewhere, with what they say of themselves."""
         return {**{name: each.data for name, each in self.members.items()}, **self.others}
+
+    @property
+    def count(self) -> int:
+        """How many these are."""
+        return len(self.members) + len(self.others)
 
     def enter(self, member: Member, after: str | None) -> bool:
         """Have a member, that gets a welcome, then what it missed, then what comes.
@@ -109,11 +116,12 @@ class Room:
         self.members[member.id] = member
         self._outlets[member.outlet] = member
         self._encodings[member.encoding.name] = member.encoding
-        self.changes.join(member.id, member.data)
+        self.presence.changes.join(member.id, member.data)
         self.own_changes.join(member.id, member.data)
         welcome = self._welcome(member, resumed=resumed, answers=after is not None)
         try:
             sent = member.outlet.try_send(welcome)
+            member.missed_presence = member.watches and not (sent and self._introduced(member))
         except WebSocketClosed:
             self.leave(member)
             raise
@@ -124,7 +132,7 @@ class Room:
         if not sent:
             # In front of what it missed, which is not in the backlog.
             member.first = welcome
-        if member.following is not None or member.first is not None:
+        if member.following is not None or member.first is not None or member.missed_presence:
             self._fall_behind(member)
         else:
             self._ready.setdefault(member.encoding.name, {})[member.outlet] = member
@@ -145,15 +153,13 @@ class Room:
         """Have it no more; safe twice."""
         if member.left:
             return
-        member.left = True
+        member.stop()
         del self.members[member.id]
         del self._outlets[member.outlet]
         self._ready.get(member.encoding.name, {}).pop(member.outlet, None)
         self._behind.pop(member, None)
-        member.backlog.clear()
-        member.free()
-        self.changes.leave(member.id)
-        self.own_changes.leave(member.id)
+        self.presence.changes.leave(member.id, member.data)
+        self.own_changes.leave(member.id, member.data)
         self._touched(self)
 
     # What they get.
@@ -225,7 +231,7 @@ class Room:
         """Have a member get everything at once again, if nothing more is to be said before."""
         if member.missed_presence:
             member.missed_presence = False
-            member.backlog.push(self._everybody(member), None)
+            member.untold = self._known_in(member.encoding)
             return False
         del self._behind[member]
         self._ready.setdefault(member.encoding.name, {})[member.outlet] = member
@@ -269,45 +275,58 @@ class Room:
     def came(self, id: str, data: bytes) -> None:
         """Somebody came, in another process."""
         self.others[id] = data
-        self.changes.join(id, data)
+        self.presence.changes.join(id, data)
         self._touched(self)
 
     def went(self, id: str) -> None:
         """Somebody left, there."""
-        if self.others.pop(id, None) is not None:
-            self.changes.leave(id)
+        data = self.others.pop(id, None)
+        if data is not None:
+            self.presence.changes.leave(id, data)
             self._touched(self)
 
     def tell(self) -> None:
-        """Tell those who watch who came and left since they were told."""
-        if not self.changes:
+        """Tell those who watch what has changed since they were told."""
+        news = self.presence.news()
+        if not news:
             return
-        members: dict[str, bytes] = {}
-        if self.changes.joined:
-            members["joined"] = listed(self.changes.joined)
-        if self.changes.left:
-            members["left"] = ids(self.changes.left)
-        self.changes.clear()
+        self._known.clear()
         for member in self._behind:
             member.missed_presence = member.watches
+            member.untold = ()
         for name, ready in self._ready.items():
             watching = {outlet: each for outlet, each in ready.items() if each.watches}
-            if watching:
-                self._tell(watching, self._frame(self._encodings[name], members))
+            for told in news if watching else ():
+                self._tell(watching, self._frame(self._encodings[name], told))
 
-    def _tell(self, watching: Mapping[Outlet, Member], frame: Frame) -> None:
+    def _tell(self, watching: dict[Outlet, Member], frame: Frame) -> None:
         for outlet in tuple(self._broadcast(watching, frame)):
+            # It gets none of those that follow either, and all anew once there is room.
+            member = watching.pop(outlet)
             if outlet.close_code is None:
-                watching[outlet].missed_presence = True
-                self._fall_behind(watching[outlet])
+                member.missed_presence = True
+                self._fall_behind(member)
+
+    def _known_in(self, encoding: Encoding) -> list[Frame]:
+        """What tells a member of this encoding what the others know."""
+        found = self._known.get(encoding.name)
+        if found is None:
+            found = [self._frame(encoding, told) for told in self.presence.known()]
+            self._known[encoding.name] = found
+        return found
+
+    def _introduced(self, member: Member) -> bool:
+        """Whether there was room to tell it."""
+        return all(member.outlet.try_send(frame) for frame in self._known_in(member.encoding))
 
     def lag(self) -> tuple[int, int]:
         """Messages and bytes that wait for whoever most wait for."""
         messages = size = 0
         for member in self.members.values():
             behind = 0 if member.following is None else self.history.next - member.following
-            messages = max(messages, len(member.backlog) + behind + member.outlet.queued)
-            size = max(size, member.backlog.size + member.outlet.buffered)
+            waiting, waiting_bytes = member.waiting
+            messages = max(messages, waiting + behind + member.outlet.queued)
+            size = max(size, waiting_bytes + member.outlet.buffered)
         return messages, size
 
     # Frames.
@@ -321,12 +340,7 @@ class Room:
         members = {"you": to_json(member.id), "last": to_json(self.last_id)}
         if answers:
             members["resumed" if resumed else "reset"] = b"true"
-        if member.watches:
-            members["members"] = listed(self.present())
         return self._frame(member.encoding, members)
-
-    def _everybody(self, member: Member) -> Frame:
-        return self._frame(member.encoding, {"members": listed(self.present())})
 
     def reset_frame(self, member: Member) -> Frame:
         """Tells a member that it cannot get everything it missed."""
