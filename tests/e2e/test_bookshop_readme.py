@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 from e2e.answers import CASES
@@ -36,6 +38,24 @@ def test_its_requests_are_answered(shop: Service, tmp_path: Path) -> None:
         assert re.match(r"HTTP/1\.1 20[014]", head), f"{command}\n{head}\n{body}"
         if "application/json" in head:
             assert json.loads(body), command
+
+
+def test_its_program_calls_methods(shop: Service, tmp_path: Path) -> None:
+    (program,) = [block.text for block in blocks(TEXT) if block.file == "ask.py"]
+    (tmp_path / "ask.py").write_text(program.replace(":8000", f":{shop.port}"), "utf-8")
+    assert "python ask.py" in TYPED
+    done = subprocess.run(
+        [sys.executable, "ask.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    order, problem = done.stdout.splitlines()
+    assert "'total_cents': " in order
+    assert problem == "invalid"
 
 
 def test_its_commands_do_what_it_says(folder: Path) -> None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 import covet_graphql as graphql
 import covet_grpc as grpc
 import covet_http as http
+import covet_websocket as websocket
 from covet_contract import ContractPlugin, compare
 from covet_graphql import Graphql
 from covet_grpc import Grpc
@@ -27,6 +28,7 @@ from covet_kernel import Plugin
 from covet_kernel.contracts import Operation
 from covet_kernel.testing import assembly_of
 from covet_operations import Operations, Topic, operation, operations_of
+from covet_websocket import WebSockets
 
 
 class Book(BaseModel):
@@ -52,9 +54,14 @@ class Shop(Plugin[None]):
     @http.get("/books/{id}")
     @graphql.query("book")
     @grpc.unary("shop.v1.Books/GetBook")
+    @websocket.method("books.get")
     async def book(self, id: int) -> Book:
         """One book."""
         raise AssertionError("it is called")
+
+    @websocket.channel("/desk")
+    async def desk(self, connection: websocket.Connection[Sold, Book]) -> None:
+        """Sell, and see what there is."""
 
     def covet_channels(self) -> Iterable[Any]:
         yield Topic("books.sold", Sold).sent()
@@ -70,6 +77,7 @@ class Other(Plugin[None]):
     @http.get("/books/{id}")
     @graphql.query("book")
     @grpc.unary("shop.v1.Books/GetBook")
+    @websocket.method("books.get")
     async def book(self, id: int, edition: int) -> Thinner: ...
 
     def covet_channels(self) -> Iterable[Any]:
@@ -87,10 +95,11 @@ def run(folder: Path, shop: type[Plugin[Any]], *words: str) -> int:
             "http": Http,
             "graphql": Graphql,
             "grpc": Grpc,
+            "websocket": WebSockets,
             "contract": ContractPlugin,
             "shop": shop,
         },
-        {"http": {"server": "hypercorn"}},
+        {"http": {"server": "hypercorn"}, "websocket": {"rpc": {}}},
         directory=folder,
     )
     declared = assembly.declared("covet_commands")
@@ -127,6 +136,14 @@ def test_others_read_the_documents(exported: dict[str, str], tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
+def test_channels_and_methods_are_in_one_document(exported: dict[str, str]) -> None:
+    channels = json.loads(exported["asyncapi.json"])["channels"].values()
+    found = {each["address"]: each["messages"] for each in channels}
+    assert found.keys() == {"books.sold", "/desk", "/rpc", "/graphql"}
+    assert found["/desk"].keys() >= {"Received", "Received.msgpack", "Sent", "Sent.msgpack"}
+    assert found["/rpc"].keys() >= {"books.get", "books.get.result", "books.get.result.msgpack"}
+
+
 def test_nothing_has_changed_since_the_export(
     exported: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +168,9 @@ def test_a_change_is_seen_on_each_protocol(
         ("schema.graphql", "graphql-type-removed"),
         ("shop/v1/shop.proto", "proto-response-changed"),
         ("asyncapi.json", "channel-removed"),
+        # Of the method: a parameter more, and a result with less in it.
+        ("asyncapi.json", "input-member-required"),
+        ("asyncapi.json", "output-member-removed"),
     }
 
 

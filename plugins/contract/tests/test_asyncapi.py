@@ -13,6 +13,7 @@ from npm_judge import judged as judged_by_npm
 from pydantic import ValidationError
 
 import covet_http as http
+import covet_websocket as websocket
 from covet_http import Http
 from covet_hypercorn import Hypercorn
 from covet_kernel import ConfigurationError, Plugin
@@ -25,6 +26,7 @@ from covet_operations import (
     operation,
     operations_of,
 )
+from covet_websocket import WebSockets
 
 
 class Nothing(Plugin[None]): ...
@@ -42,6 +44,14 @@ class Keys(Plugin[None]):
         return (Basic(),)
 
 
+class Desk(Plugin[None]):
+    def covet_operations(self) -> Iterable[Operation]:
+        return operations_of(self)
+
+    @websocket.channel("/desk")
+    async def desk(self, connection: websocket.Connection[int, str]) -> None: ...
+
+
 @pytest.fixture
 def document(tmp_path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(documents(tmp_path, Shop)["asyncapi.json"])
@@ -53,13 +63,20 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What the parser of AsyncAPI's own people finds in a good document and in a bad one."""
     text = documents(tmp_path_factory.mktemp("good"), Shop, Keys)["asyncapi.json"]
     bad = text.replace('"action": "receive"', '"action": "take"', 1)
-    found: list[dict[str, Any]] = judged_by_npm("asyncapi.mjs", [text, bad])
+    channels = documents(
+        tmp_path_factory.mktemp("channels"),
+        http=Http,
+        hypercorn=Hypercorn,
+        websocket=WebSockets,
+        desk=Desk,
+    )["asyncapi.json"]
+    found: list[dict[str, Any]] = judged_by_npm("asyncapi.mjs", [text, bad, channels])
     return found
 
 
 @pytest.mark.once
 def test_another_program_reads_it(judged: list[dict[str, Any]]) -> None:
-    good, bad = judged
+    good, bad, channels = judged
     assert good["errors"] == []
     assert good["parsed"]
     assert sorted(good["operations"]) == [
@@ -71,6 +88,8 @@ def test_another_program_reads_it(judged: list[dict[str, Any]]) -> None:
         "shop.place_order",
     ]
     assert bad["errors"], "it finds nothing wrong with anything"
+    assert channels["errors"] == []
+    assert len(channels["operations"]) == 2
 
 
 def test_a_topic_has_one_channel_whoever_uses_it(document: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, NotRequired
 
 # Pydantic takes no other before Python 3.12.
@@ -20,6 +20,7 @@ from covet_websocket._channel._binding import ChannelBinding
 from covet_websocket._channel._connection import Connection
 from covet_websocket._channel._types import types_of
 from covet_websocket._config import RpcConfig, WebSocketsConfig
+from covet_websocket._encodings import ENCODINGS, JSON, SUBPROTOCOLS
 from covet_websocket._rpc._binding import MethodBinding
 
 
@@ -96,33 +97,52 @@ def _channel(view: ContractView, operation: Operation, binding: ChannelBinding) 
         "deprecated": operation.deprecated,
     }
     given = {each.name: each.type for each in signature.inputs}
+    received = ContractMessage(name="Received", payload=_message(types.incoming))
+    sent = ContractMessage(name="Sent", payload=_message(types.outgoing))
     return ContractChannel(
         address=binding.path,
         protocol="ws",
         title=operation.summary,
         parameters={name: given[name] for name in binding.parameters if name in given},
+        bindings=_handshake(binding.subprotocols),
         operations=(
             ContractAction(
                 name=operation.name,
                 action="receive",
-                messages=(
-                    ContractMessage(name="Received", payload=_message(types.incoming)),
-                    _ACK,
-                ),
+                messages=_written(binding.subprotocols, received, _ACK),
                 **said,
             ),
             ContractAction(
                 name=f"{operation.name}.send",
                 action="send",
-                messages=(
-                    ContractMessage(name="Sent", payload=_message(types.outgoing)),
-                    _ACKED,
-                    _FAILURE,
-                ),
+                messages=_written(binding.subprotocols, sent, _ACKED, _FAILURE),
                 **said,
             ),
         ),
     )
+
+
+def _written(
+    subprotocols: Sequence[str], *messages: ContractMessage
+) -> tuple[ContractMessage, ...]:
+    """The messages in each encoding that clients may ask for, JSON's as they are."""
+    found = list(messages)
+    for subprotocol in subprotocols:
+        encoding = ENCODINGS[subprotocol]
+        # Who asks for none gets JSON.
+        if encoding is not JSON:
+            found += (
+                each.replaced(name=f"{each.name}.{encoding.name}", content_type=encoding.media_type)
+                for each in messages
+            )
+    return tuple(found)
+
+
+def _handshake(subprotocols: Sequence[str]) -> dict[str, Any]:
+    """What AsyncAPI's binding for WebSockets says of a handshake: how a client asks for an encoding."""
+    chosen = {"type": "string", "enum": [*subprotocols]}
+    headers = {"type": "object", "properties": {"Sec-WebSocket-Protocol": chosen}}
+    return {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}
 
 
 def _message(kind: Any) -> Any:
@@ -134,13 +154,14 @@ def _methods(config: RpcConfig, methods: tuple[ContractAction, ...]) -> Contract
     cancel = ContractAction(
         name="covet_websocket.cancel",
         action="receive",
-        messages=(ContractMessage(name="Cancellation", payload=Cancellation),),
+        messages=_written(SUBPROTOCOLS, ContractMessage(name="Cancellation", payload=Cancellation)),
     )
     return ContractChannel(
         address=config.path,
         protocol="ws",
         title="Methods",
         description="Calls of methods, and their results.",
+        bindings=_handshake(SUBPROTOCOLS),
         operations=(*methods, cancel),
     )
 
@@ -163,10 +184,11 @@ def _method(view: ContractView, operation: Operation, binding: MethodBinding) ->
     return ContractAction(
         name=f"{operation.name}.call",
         action="receive",
-        messages=(
+        messages=_written(
+            SUBPROTOCOLS,
             ContractMessage(name=name, payload=_call(name, signature), summary=operation.summary),
         ),
-        replies=(*replies, _FAILURE),
+        replies=_written(SUBPROTOCOLS, *replies, _FAILURE),
         requires=operation.requires,
         anonymous=view.pipeline.is_anonymous(view.serving, operation),
         summary=operation.summary,

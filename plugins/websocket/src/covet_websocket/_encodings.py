@@ -60,10 +60,12 @@ class Encoding(ABC):
     Attributes:
         name: ``"json"`` or ``"msgpack"``.
         subprotocol: By which a client asks for it.
+        media_type: What it is called in a contract.
     """
 
     name: ClassVar[str]
     subprotocol: ClassVar[str]
+    media_type: ClassVar[str]
 
     @abstractmethod
     def reader(self, kind: type[S]) -> Reader[S]:
@@ -112,6 +114,7 @@ class Json(Encoding):
 
     name = "json"
     subprotocol = "covet.json"
+    media_type = "application/json"
 
     def reader(self, kind: type[S]) -> Reader[S]:
         return Reader(msgspec.json.Decoder(kind).decode, texts=True)
@@ -142,6 +145,7 @@ class MessagePack(Encoding):
 
     name = "msgpack"
     subprotocol = "covet.msgpack"
+    media_type = "application/vnd.msgpack"
 
     def __init__(self) -> None:
         self._decode = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
