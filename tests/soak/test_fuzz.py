@@ -16,6 +16,7 @@ FUZZ = ROOT / "native" / "engine" / "tests" / "fuzz"
 TARGETS = sorted(file.stem.removeprefix("fuzz_") for file in FUZZ.glob("fuzz_*.c"))
 INPUTS = re.compile(r": ([0-9]+) inputs in [0-9]+ s, all well")
 KEPT = re.compile(r": ([0-9]+) files of")
+REACHED = re.compile(r": ([0-9]+) of ([0-9]+) edges")
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -29,9 +30,11 @@ def test_promises_hold(
         text=True,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    inputs, kept = INPUTS.search(ran.stdout), KEPT.search(ran.stdout)
+    inputs, kept, reached = (each.search(ran.stdout) for each in (INPUTS, KEPT, REACHED))
     assert inputs is not None, ran.stdout
     assert kept is not None, ran.stdout
+    assert reached is not None, ran.stdout
     record_property("inputs", f"{int(inputs[1]):,}")
     record_property("crashes", 0)
     record_property("corpus", f"{kept[1]} files")
+    record_property("reached", f"{int(reached[1]):,} of {int(reached[2]):,} edges")

@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import threading
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.sync.client import connect
 
 import covet_http as http
@@ -104,6 +106,24 @@ async def test_a_client_of_another_kind(compression: bool) -> None:
     assert _closed == [1000]
 
 
+async def test_clients_with_small_windows_are_sent_what_they_can_read() -> None:
+    part = bytes(n * n % 251 for n in range(200))
+    message = part + bytes(20_000) + part
+
+    def talk(url: str) -> None:
+        offers = [ClientPerMessageDeflateFactory(server_max_window_bits=bits) for bits in (9, 15)]
+        for offer in offers:
+            with connect(f"{url}/echo", extensions=[offer], compression=None) as ws:
+                assert ws.response is not None
+                answer = ws.response.headers["sec-websocket-extensions"]
+                assert f"server_max_window_bits={offer.server_max_window_bits}" in answer
+                ws.send(message)
+                assert ws.recv() == message
+
+    async with serving(websocket={"compression": True}) as url:
+        await in_a_thread(talk, url)
+
+
 async def test_a_reader_that_stops_costs_no_more_than_its_queue() -> None:
     stalled = threading.Event()
 
@@ -180,7 +200,8 @@ def test_any_messages_in_any_pieces(messages: list[str | bytes], size: int, defl
     limits = ChannelLimits(compress_from=10, max_control_frames=1)
     extension = negotiate(b"permessage-deflate")[0] if deflate else None
     framing = Framing(limits, extension)
-    data = b"".join(masked(encoded(each, limits, deflate=deflate)) for each in messages)
+    bits = 15 if deflate else 0
+    data = b"".join(masked(encoded(each, limits, bits=bits)) for each in messages)
     for at in range(0, len(data), size):
         framing.receive(data[at : at + size])
     assert framing.messages == messages
@@ -204,6 +225,35 @@ def test_any_bytes_end_in_messages_or_a_code(pieces: list[bytes]) -> None:
 def test_any_offer_is_answered_or_passed_over(offer: bytes) -> None:
     extension, answer = negotiate(offer)
     assert (extension is None) == (answer == b"")
+
+
+@given(st.integers(9, 15), st.integers(1, 300), st.integers(0, 40_000))
+@settings(deadline=None)
+def test_a_window_is_never_left(bits: int, period: int, gap: int) -> None:
+    extension, answer = negotiate(f"permessage-deflate; server_max_window_bits={bits}".encode())
+    assert extension is not None
+    assert f"server_max_window_bits={bits}".encode() in answer
+    part = bytes(n * n % 251 for n in range(period))
+    message = part + bytes(gap) + part * 3
+    frame = encoded(message, ChannelLimits(compress_from=0), bits=extension.local_max_window_bits)
+    head = 2 if frame[1] < 126 else 4 if frame[1] == 126 else 10
+    # Little by little: within one piece of output zlib looks back as far as that goes.
+    reader, found, rest = zlib.decompressobj(wbits=-bits), b"", frame[head:] + b"\0\0\xff\xff"
+    while piece := reader.decompress(rest, 200):
+        found += piece
+        rest = reader.unconsumed_tail
+    assert found == message
+
+
+def test_a_window_that_cannot_be_kept_is_not_agreed_to() -> None:
+    # zlib finds repetitions in windows of 512 bytes and more.
+    assert negotiate(b"permessage-deflate; server_max_window_bits=8") == (None, b"")
+    extension, answer = negotiate(
+        b"permessage-deflate; server_max_window_bits=8, permessage-deflate"
+    )
+    assert extension is not None
+    assert extension.local_max_window_bits == 15
+    assert b"window" not in answer
 
 
 async def test_cancelled_at_any_moment_nothing_is_left() -> None:

@@ -79,7 +79,7 @@ class WebSocketChannel(QueuedChannel):
         self._offers = extensions
         self._framing: Framing | None = None
         self._answered = anyio.Event()
-        self._deflate = False
+        self._bits = 0
         self._heard = monotonic()
         self._pong_by = _NEVER
         self._finish_by = _NEVER
@@ -102,8 +102,8 @@ class WebSocketChannel(QueuedChannel):
             extension, answer = negotiate(self._offers)
             if extension is not None:
                 lines.append((b"sec-websocket-extensions", answer))
-        self._deflate = extension is not None
-        self.form = (self._deflate, limits.compress_from)
+                self._bits = extension.local_max_window_bits
+        self.form = (self._bits, limits.compress_from)
         # Once it is begun it is answered: it can be neither taken back nor begun anew.
         with anyio.CancelScope(shield=True):
             self.status = await self._carrier.accept(lines)
@@ -180,7 +180,7 @@ class WebSocketChannel(QueuedChannel):
     # Bytes out.
 
     def encode(self, message: str | bytes) -> bytes:
-        return encoded(message, self.limits, deflate=self._deflate)
+        return encoded(message, self.limits, bits=self._bits)
 
     async def _write(self) -> None:
         """Write what is queued, and the close frame behind it: a task."""

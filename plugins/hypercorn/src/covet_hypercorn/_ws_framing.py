@@ -11,7 +11,10 @@ from typing import Final
 
 from websockets.exceptions import InvalidHeader, NegotiationError
 from websockets.extensions import Extension
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.extensions.permessage_deflate import (
+    PerMessageDeflate,
+    ServerPerMessageDeflateFactory,
+)
 from websockets.frames import Frame, Opcode
 from websockets.headers import build_extension, parse_extension
 from websockets.protocol import OPEN, SERVER, Protocol
@@ -222,15 +225,20 @@ class Framing:
         return b"".join(self._protocol.data_to_send())
 
 
-def encoded(message: Text, limits: ChannelLimits, *, deflate: bool) -> bytes:
+def encoded(message: Text, limits: ChannelLimits, *, bits: int) -> bytes:
     """A message as one frame, compressed by itself where that is worth it.
 
-    Nothing of an earlier message is referred to, so that the same bytes do for every receiver.
+    Nothing of an earlier message is referred to, so that the same bytes do for every receiver of its window.
+
+    Args:
+        message: Text or bytes.
+        limits: Which messages are worth it.
+        bits: Of the window in which repetitions are looked for; 0: none are.
     """
     first = _FINAL | (Opcode.TEXT if isinstance(message, str) else Opcode.BINARY)
     data = message.encode() if isinstance(message, str) else message
-    if deflate and len(data) >= limits.compress_from:
-        compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    if bits and len(data) >= limits.compress_from:
+        compressor = zlib.compressobj(wbits=-bits)
         data = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
         first, data = first | _COMPRESSED, data[:-_TAIL]
     size = len(data)
@@ -241,7 +249,7 @@ def encoded(message: Text, limits: ChannelLimits, *, deflate: bool) -> bytes:
     return b"%c%c%b%b" % (first, _SHORT + 1, size.to_bytes(8, "big"), data)
 
 
-def negotiate(offers: bytes) -> tuple[Extension | None, bytes]:
+def negotiate(offers: bytes) -> tuple[PerMessageDeflate | None, bytes]:
     """Choose how messages are compressed, of what a client offers.
 
     Both sides begin anew with each message, so that a WebSocket holds no window while nothing comes.
@@ -268,8 +276,6 @@ def negotiate(offers: bytes) -> tuple[Extension | None, bytes]:
             chosen, extension = factory.process_request_params(parameters, [])
         except NegotiationError:
             continue
-        if any(key == "server_max_window_bits" for key, _ in chosen):
-            continue  # ours is the largest
         answer: ExtensionHeader = (name, chosen)
         return extension, build_extension([answer]).encode("ascii")
     return None, b""
