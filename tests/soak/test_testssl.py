@@ -34,7 +34,7 @@ modules = ["hello"]
 [plugins.http]
 server = "{server}"
 
-[plugins.{server}.tls]
+[plugins.http.tls]
 certificate = "certificate.pem"
 """
 SECTIONS = [
