@@ -35,12 +35,14 @@ APPLIES: dict[int, frozenset[str]] = {
     40: SERVERS,  # the access log of another server is its own
     **dict.fromkeys(range(55, 60), SERVERS),
     60: ALL,
+    61: SERVERS,
+    62: SERVERS,
     63: frozenset({HTTP2}),
     70: ALL,
     76: ALL,
 }
 # Rows of no way into a service: any test may name them.
-ANYWHERE = frozenset({61, 62, 71, 73})
+ANYWHERE = frozenset({71, 73})
 # Rows that wait for a plugin, which brings the tests when it comes.
 WAITING: dict[int, str] = {
     **dict.fromkeys(range(64, 68), "jwt"),
@@ -54,6 +56,7 @@ WAITING: dict[int, str] = {
 _NAMED = re.compile(r"#\s*bad inputs? ((?:\d+)(?:(?:, | and )\d+)*)")
 _FIXTURES = {
     "native/engine/tests": {"server": SERVERS},
+    "plugins/graphql/tests": {"server": SERVERS},
     "plugins/http/tests": {"web": SERVERS, "entry": ALL},
 }
 _FILES = {

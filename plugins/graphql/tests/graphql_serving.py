@@ -54,24 +54,29 @@ async def until(holds: Callable[[], bool]) -> None:
             await anyio.sleep(0.001)
 
 
-class Shop(Plugin[None]):
-    """Declares the shop's operations."""
+def plugin_of(*operations: Any) -> type[Plugin[None]]:
+    """A plugin that declares these operations."""
 
-    def covet_operations(self) -> Iterable[Operation]:
-        held = {each.__name__: staticmethod(each) for each in graphql_shop.ALL}
-        return operations_of(type("Held", (), held)())
+    class Shop(Plugin[None]):
+        def covet_operations(self) -> Iterable[Operation]:
+            held = {each.__name__: staticmethod(each) for each in operations}
+            return operations_of(type("Held", (), held)())
+
+    return Shop
 
 
 @asynccontextmanager
-async def listening(server: str, **config: Any) -> AsyncIterator[str]:
-    """Serve the shop on a free port; gives the URL."""
+async def listening(
+    server: str, *more: Any, http: Mapping[str, Any] | None = None, **config: Any
+) -> AsyncIterator[str]:
+    """Serve the shop, and more operations, on a free port; gives the URL."""
     classes: dict[str, type[Plugin[Any]]] = {
         "operations": Operations,
         server: installed("covet.http_servers")[server][0].load(),
         "http": Http,
         "graphql": Graphql,
-        "shop": Shop,
+        "shop": plugin_of(*graphql_shop.ALL, *more),
     }
-    tables = {"http": {"port": 0, "server": server, "linger": 0.01}, "graphql": config}
-    async with run_kernel(classes, tables) as kernel:
+    options = {"port": 0, "server": server, "linger": 0.01, **(http or {})}
+    async with run_kernel(classes, {"http": options, "graphql": config}) as kernel:
         yield kernel.require(HTTP).urls[0]

@@ -10,7 +10,8 @@ JSON: Final = "application/json"
 MULTIPART: Final = "multipart/mixed"
 _VERSION: Final = "v0.2"
 """What clients call the draft that names what is pending, incremental and completed."""
-_LONGEST: Final = 1000
+LONGEST: Final = 1000
+"""Characters of ``Accept`` that count."""
 _WILD: Final = {"*/*": 0, "application/*": 1}
 
 
@@ -23,7 +24,7 @@ def chosen(line: str) -> str | None:
     if not line.strip():
         return JSON
     best: tuple[float, int, str] | None = None
-    for item in line[:_LONGEST].split(","):
+    for item in line.split(","):
         name, *parameters = item.split(";")
         name = name.strip().lower()
         weight = _weight(parameters)
@@ -41,7 +42,7 @@ def chosen(line: str) -> str | None:
 @lru_cache(maxsize=64)
 def takes_parts(line: str) -> bool:
     """Whether a value of ``Accept`` takes an answer in parts, in the form that ours have."""
-    for item in line[:_LONGEST].split(","):
+    for item in line.split(","):
         name, *parameters = item.split(";")
         if name.strip().lower() != MULTIPART or _weight(parameters) <= 0:
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,6 +13,8 @@ from graphql import (
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
+    OverlappingFieldsCanBeMergedRule,
+    ValidationContext,
     VariableValues,
     get_variable_values,
     parse,
@@ -24,16 +25,33 @@ from graphql import (
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._costs import Complexity, check
 from covet_graphql._errors import TOO_COSTLY
+from covet_graphql._kept import Kept
 from covet_graphql._plan import Plan, condition_variables, is_incremental
 from covet_graphql._request import BadRequestError
 from covet_graphql._schema import Served
 
 _MOST_PLANS: Final = 4
 """Of one document: each combination of the variables of ``@skip`` and ``@include`` is another."""
-_MOST_TEXT: Final = 250_000
-"""Characters of all documents that are kept: each of them costs some 300 bytes once it is parsed."""
+_MOST_COMPARISONS: Final = 50_000
 _MOST_FAULTS: Final = 10
 _NONE: Final = VariableValues({}, {})
+
+
+class _Overlapping(OverlappingFieldsCanBeMergedRule):
+    """The library's rule, whose comparisons grow with the square of a document, with less patience.
+
+    The library lets 8 kB of text take most of a second. Of this budget thirty fragments of one type,
+    side by side, use a fifth.
+    """
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self.rule_context.remaining_complexity_budget = _MOST_COMPARISONS
+
+
+_RULES: Final = [
+    _Overlapping if each is OverlappingFieldsCanBeMergedRule else each for each in specified_rules
+]
 
 
 class Document:
@@ -131,16 +149,21 @@ class Document:
         place = id(operation)
         names = self._sizes.get(place)
         if names is not None:
-            key = (place, *(values.get(name) for name in names))
-            known = self._costs.get(key)
+            known = self._costs.get(_sizes_of(place, names, values))
             if known is not None:
                 return known
         cost, asked = self._complexity.of(operation, values)
         # Which variables count is the same every time, unless it costs too much to go through.
         names = self._sizes.setdefault(place, asked)
         if len(self._costs) < _MOST_PLANS:
-            self._costs[place, *(values.get(name) for name in names)] = cost
+            self._costs[_sizes_of(place, names, values)] = cost
         return cost
+
+
+def _sizes_of(place: int, names: tuple[str, ...], values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a cost depends on: an argument may be called ``first`` and be no number."""
+    given = (values.get(name) for name in names)
+    return (place, *(each if isinstance(each, int) else None for each in given))
 
 
 class Documents:
@@ -154,9 +177,8 @@ class Documents:
     def __init__(self, served: Served, config: GraphqlConfig) -> None:
         self._served = served
         self._config = config
-        self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._text = 0
-        self._rules = list(specified_rules)
+        self._kept = Kept[Document](config.max_documents)
+        self._rules = [*_RULES]
         if not config.introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
 
@@ -166,16 +188,10 @@ class Documents:
         Raises:
             BadRequestError: It cannot be read, is over a limit, or does not fit the schema.
         """
-        kept = self._kept
-        found = kept.get(text)
-        if found is not None:
-            kept.move_to_end(text)
-            return found
-        found = self._read(text)
-        kept[text] = found
-        self._text += len(text)
-        while len(kept) > self._config.max_documents or self._text > _MOST_TEXT:
-            self._text -= len(kept.popitem(last=False)[0])
+        found = self._kept.get(text)
+        if found is None:
+            found = self._read(text)
+            self._kept.put(text, found, len(text))
         return found
 
     def _read(self, text: str) -> Document:
@@ -200,6 +216,10 @@ class Documents:
             wrong = check(document, config)
         except GraphQLError as error:
             raise BadRequestError([error]) from None
+        except RecursionError:
+            raise BadRequestError(
+                [GraphQLError("The document is nested too deeply.")], TOO_COSTLY
+            ) from None
         if wrong:
             raise BadRequestError(wrong, TOO_COSTLY)
         faults = validate(

@@ -10,7 +10,7 @@ import anyio.to_thread
 from pydantic_core import from_json, to_json
 
 import covet_http as http
-from covet_graphql._accept import JSON, RESPONSE, chosen, takes_parts
+from covet_graphql._accept import JSON, LONGEST, RESPONSE, chosen, takes_parts
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._request import (
     MALFORMED,
@@ -25,7 +25,7 @@ from covet_kernel.contracts import Operation
 from covet_operations import operation, operations_of
 
 if TYPE_CHECKING:
-    from covet_graphql._service import Service
+    from covet_graphql._service import Prepared, Service
 
 _MULTIPART: Final = 'multipart/mixed; boundary="-"'
 _PART: Final = b"Content-Type: application/json; charset=utf-8\r\n\r\n"
@@ -119,26 +119,17 @@ class Endpoint:
         if isinstance(document, list):
             return await self._batch(service, document, request, media_type)
         try:
-            given = asked(document)
+            ready = service.prepare(asked(document))
         except BadRequestError as error:
             return _refused(service, error, media_type)
-        if self._config.incremental and _takes_parts(request):
-            in_parts = await self._in_parts(service, given, request)
-            if in_parts is not None:
-                return in_parts
-        answer, status = await self._answer(service, given, request, media_type)
-        return _sent(answer, media_type, status)
+        if ready.in_parts and takes_parts(accepted(request)):
+            return await self._in_parts(service, ready, request)
+        return await self._answer(service, ready, request, media_type)
 
     async def _in_parts(
-        self, service: Service, given: Asked, request: http.Request
-    ) -> http.Content | http.Pieces | None:
-        """The answer to a request that may come in parts; ``None`` if it may not."""
-        try:
-            ready = service.prepare(given)
-        except BadRequestError:
-            return None
-        if not ready.in_parts:
-            return None
+        self, service: Service, ready: Prepared, request: http.Request
+    ) -> http.Content | http.Pieces:
+        """The answer to a request that may come in parts."""
         answer, run = await service.begin(ready, request)
         if run is None:
             return _sent(answer, JSON, 200)
@@ -165,11 +156,14 @@ class Endpoint:
             return _not_acceptable()
         service = self._service or await self.service()
         try:
-            given = asked_by_query(request)
+            ready = service.prepare(asked_by_query(request), only_queries=True)
         except BadRequestError as error:
             return _refused(service, error, media_type)
-        answer, status = await self._answer(service, given, request, media_type, only_queries=True)
-        return _sent(answer, media_type, status)
+        except NotAQueryError:
+            request.response.set("allow", "POST")
+            said = _said("GET is for queries: send this one with POST.")
+            return _sent({"errors": [said]}, media_type, _NOT_ALLOWED)
+        return await self._answer(service, ready, request, media_type)
 
     async def _batch(
         self, service: Service, documents: list[Any], request: http.Request, media_type: str
@@ -181,46 +175,35 @@ class Endpoint:
         if not documents or len(documents) > most:
             error = malformed(f"A batch has between one and {most} operations.")
             return _refused(service, error, media_type)
+        try:
+            given = [asked(each) for each in documents]
+        except BadRequestError as error:
+            return _refused(service, error, media_type)
         answers: list[Answer] = []
-        for each in documents:
+        for each in given:
             try:
-                given = asked(each)
+                answers.append(await service.answer(service.prepare(each), request))
             except BadRequestError as error:
-                return _refused(service, error, media_type)
-            answers.append((await self._answer(service, given, request, JSON))[0])
+                answers.append(service.refusal(error))
         return _sent(answers, media_type, 200)
 
+    @staticmethod
     async def _answer(
-        self,
-        service: Service,
-        given: Asked,
-        request: http.Request,
-        media_type: str,
-        *,
-        only_queries: bool = False,
-    ) -> tuple[Answer, int]:
-        try:
-            ready = service.prepare(given, only_queries=only_queries)
-        except BadRequestError as error:
-            # To older clients every answer to what is a request of GraphQL's is a success.
-            well_formed = error.code != MALFORMED and media_type == JSON
-            return service.refusal(error), 200 if well_formed else _BAD
-        except NotAQueryError:
-            request.response.set("allow", "POST")
-            return {"errors": [_said("GET is for queries: send this one with POST.")]}, _NOT_ALLOWED
-        if ready.streams:
-            answer = await service.answer(ready, request)
-            return answer, _BAD if media_type == RESPONSE else 200
-        return await service.answer(ready, request), 200
+        service: Service, ready: Prepared, request: http.Request, media_type: str
+    ) -> http.Content:
+        answer = await service.answer(ready, request)
+        status = _BAD if ready.streams and media_type == RESPONSE else 200
+        return _sent(answer, media_type, status)
 
     @staticmethod
     def _media_type(request: http.Request) -> str | None:
-        line = request.header_list(b"accept").decode("latin-1")
+        line = accepted(request)
         return chosen(line) or (JSON if takes_parts(line) else None)
 
 
-def _takes_parts(request: http.Request) -> bool:
-    return takes_parts(request.header_list(b"accept").decode("latin-1"))
+def accepted(request: http.Request) -> str:
+    """What a client says it takes, as far as that is read."""
+    return request.header_list(b"accept").decode("latin-1")[:LONGEST]
 
 
 def wants_page(request: http.Request) -> bool:
@@ -258,7 +241,9 @@ def _said(message: str, code: str = "graphql-malformed") -> dict[str, Any]:
 
 
 def _refused(service: Service, error: BadRequestError, media_type: str) -> http.Content:
-    return _sent(service.refusal(error), media_type, _BAD)
+    # To older clients every answer to what is a request of GraphQL's is a success.
+    well_formed = error.code != MALFORMED and media_type == JSON
+    return _sent(service.refusal(error), media_type, 200 if well_formed else _BAD)
 
 
 def _sent(answer: Any, media_type: str, status: int) -> http.Content:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from covet_graphql._kept import Kept
 from covet_graphql._request import Asked, BadRequestError, malformed
 from covet_kernel import ConfigurationError
 
@@ -29,9 +29,9 @@ class Persisted:
 
     def __init__(self, enabled: bool, most: int, trusted: Mapping[str, str] | None = None) -> None:
         self._enabled = enabled
-        self._most = most
+        self._kept = Kept[str](most)
         self._trusted = trusted
-        self._kept: OrderedDict[str, str] = OrderedDict()
+        self._texts = frozenset(trusted.values()) if trusted is not None else frozenset()
 
     def document(self, given: Asked) -> str:
         """The text of the document that is asked for.
@@ -53,7 +53,6 @@ class Persisted:
             found = self._kept.get(name)
             if found is None:
                 raise _refused("PersistedQueryNotFound", NOT_FOUND)
-            self._kept.move_to_end(name)
             return found
         if sha256(given.query.encode("utf-8", "surrogatepass")).hexdigest() != name:
             raise malformed("The hash is not the document's.")
@@ -64,9 +63,7 @@ class Persisted:
         said = given.extensions.get("persistedQuery")
         if said is None or given.query is None or self._trusted is not None or not self._enabled:
             return
-        self._kept[_hash_of(said)] = given.query
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+        self._kept.put(_hash_of(said), given.query, len(given.query))
 
     def _of_trusted(self, given: Asked, said: object) -> str:
         assert self._trusted is not None
@@ -75,7 +72,7 @@ class Persisted:
         elif given.query is not None:
             # A client may send the id as it would a document, or the very text.
             found = self._trusted.get(given.query)
-            if found is None and given.query in self._trusted.values():
+            if found is None and given.query in self._texts:
                 found = given.query
         else:
             raise malformed("The request has no 'query'.")

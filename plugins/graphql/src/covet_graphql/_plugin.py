@@ -51,6 +51,7 @@ class Graphql(Plugin[GraphqlConfig]):
             trusted = read_trusted(ctx.directory / self.config.trusted_documents)
         ctx.compile(lambda serving: self._compile(serving, pipeline, trusted))
         ctx.serve(self._subscriptions.run)
+        ctx.serve(self._events.run)
         yield
         self._events.close()
 

@@ -14,9 +14,9 @@ import covet_http as http
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._http import Endpoint
 from covet_graphql._request import Answer, BadRequestError, asked, of_operation
-from covet_graphql._subscriptions import Caller, carry
+from covet_graphql._subscriptions import Caller, Operations, TooManyOperations, carry, id_of
 from covet_kernel.contracts import Credentials, Operation
-from covet_operations import RateLimited, operation, operations_of
+from covet_operations import operation, operations_of
 
 if TYPE_CHECKING:
     from covet_graphql._service import Prepared, Service
@@ -28,11 +28,7 @@ NOT_ACCEPTABLE: Final = 4406
 INIT_TIMEOUT: Final = 4408
 KNOWN: Final = 4409
 TOO_MANY_INITS: Final = 4429
-_LONGEST_ID: Final = 256
-
-
-class TooManyOperations(RateLimited):
-    """The socket has as many operations as it may."""
+_LONGEST_SHOWN: Final = 80
 
 
 class _Refused(Exception):
@@ -102,7 +98,7 @@ class _Conversation:
         self._config = config
         self._tasks = tasks
         self._caller: Caller | None = None
-        self._operations: dict[str, anyio.CancelScope] = {}
+        self._operations = Operations(config.max_subscriptions)
         self._said: dict[str, Callable[[dict[str, Any]], Any]] = {
             "connection_init": self._init,
             "subscribe": self._subscribe,
@@ -161,18 +157,17 @@ class _Conversation:
         """A sign of life that nobody has asked for."""
 
     async def _complete(self, message: dict[str, Any]) -> None:
-        scope = self._operations.pop(_id_of(message), None)
-        if scope is not None:
-            scope.cancel()
+        self._operations.stop(_named(message))
 
     async def _subscribe(self, message: dict[str, Any]) -> None:
         caller = self._caller
         if caller is None:
             raise _Refused(UNAUTHORIZED, "Unauthorized")
-        name = _id_of(message)
-        if name in self._operations:
-            raise _Refused(KNOWN, f"Subscriber for {name[:64]} already exists")
-        if len(self._operations) >= self._config.max_subscriptions:
+        name = _named(message)
+        operations = self._operations
+        if name in operations:
+            raise _Refused(KNOWN, f"Subscriber for {_short(name)} already exists")
+        if not await operations.has_room():
             await self._fail(name, {"errors": [of_operation(TooManyOperations())]})
             return
         try:
@@ -184,20 +179,22 @@ class _Conversation:
         except BadRequestError as error:
             await self._fail(name, self._service.refusal(error))
             return
-        scope = self._operations[name] = anyio.CancelScope()
-        self._tasks.start_soon(self._run, name, scope, ready, caller)
+        self._tasks.start_soon(self._run, name, operations.begin(name), ready, caller)
 
     async def _run(
         self, name: str, scope: anyio.CancelScope, ready: Prepared, caller: Caller
     ) -> None:
-        with scope:
-            failure = await carry(self._service, ready, caller, partial(self._next, name))
-            # From here on the name may be used again.
-            self._operations.pop(name, None)
-            if failure is None:
-                await self._send("complete", id=name)
-            else:
-                await self._fail(name, failure)
+        try:
+            with scope:
+                failure = await carry(self._service, ready, caller, partial(self._next, name))
+                # From here on the name may be used again.
+                self._operations.release(name, scope)
+                if failure is None:
+                    await self._send("complete", id=name)
+                else:
+                    await self._fail(name, failure)
+        finally:
+            self._operations.end(name, scope)
 
     async def _next(self, name: str, answer: Answer) -> None:
         await self._send("next", id=name, payload=answer)
@@ -206,11 +203,16 @@ class _Conversation:
         await self._send("error", id=name, payload=answer["errors"])
 
 
-def _id_of(message: dict[str, Any]) -> str:
-    name = message.get("id")
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ID:
+def _named(message: dict[str, Any]) -> str:
+    name = id_of(message.get("id"))
+    if name is None:
         raise _Refused(BAD, "Invalid message received")
     return name
+
+
+def _short(name: str) -> str:
+    """As much of a name as there is room for in the reason of a close, which has 123 bytes."""
+    return name.encode()[:_LONGEST_SHOWN].decode(errors="ignore")
 
 
 def _credentials(payload: object) -> Credentials | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,13 +21,18 @@ import covet_http as http
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._http import Endpoint, asked_by_query
 from covet_graphql._request import Answer, Asked, BadRequestError, asked
-from covet_graphql._subscriptions import Caller, Subscriptions
+from covet_graphql._subscriptions import (
+    Caller,
+    Operations,
+    Subscriptions,
+    TooManyOperations,
+    id_of,
+)
+from covet_kernel import Serving
 from covet_kernel.contracts import Operation
 from covet_operations import (
     Conflict,
     NotFound,
-    RateLimited,
-    Unavailable,
     operation,
     operations_of,
 )
@@ -35,8 +41,10 @@ if TYPE_CHECKING:
     from covet_graphql._service import Service
 
 TOKEN: Final = "x-graphql-event-stream-token"  # noqa: S105 - a header's name
-_MOST_RESERVED: Final = 10_000
-_LONGEST_ID: Final = 256
+_MOST_UNREAD: Final = 1000
+"""Streams that are reserved and not read. Of more the oldest go: whoever means it reads at once."""
+_MOST_EARLY: Final = 10
+"""Operations that may begin on such a stream."""
 _COMPLETE: Final[http.Event[Any]] = http.Event(event="complete", text="")
 
 
@@ -52,27 +60,19 @@ class OperationKnown(Conflict):
     """The stream has an operation of this id already."""
 
 
-class TooManyOperations(RateLimited):
-    """The stream has as many operations as it may."""
-
-
 class _Stream:
     """One reserved stream and the operations on it."""
 
-    def __init__(self, caller: Caller) -> None:
-        self.caller = caller
+    def __init__(self, most: int) -> None:
         self.events: MemoryObjectSendStream[http.Event[Any]]
         self.receive: MemoryObjectReceiveStream[http.Event[Any]]
         self.events, self.receive = anyio.create_memory_object_stream[http.Event[Any]](0)
-        self.operations: dict[str, anyio.CancelScope] = {}
-        self.is_open = False
+        self.operations = Operations(most)
         self.reserved = anyio.current_time()
 
     def close(self) -> None:
         """End everything on it."""
-        for scope in self.operations.values():
-            scope.cancel()
-        self.operations.clear()
+        self.operations.stop_all()
         self.events.close()
         self.receive.close()
 
@@ -92,7 +92,9 @@ class EventEndpoint:
         self._config = config
         self._endpoint = endpoint
         self._subscriptions = subscriptions
+        self._unread: dict[str, _Stream] = {}
         self._streams: dict[str, _Stream] = {}
+        self._reserved: anyio.Event | None = None
 
     def operations(self) -> Iterator[Operation]:
         """What serves the path."""
@@ -130,7 +132,7 @@ class EventEndpoint:
         @http.put(path)
         @http.openapi(hidden=True)
         async def reserve(request: http.Request) -> http.Content:
-            return self._reserve(request)
+            return self._reserve()
 
         @operation(name="covet_graphql.stream.stop", anonymous=True, effect="idempotent")
         @http.delete(path)
@@ -145,8 +147,9 @@ class EventEndpoint:
 
     def close(self) -> None:
         """Forget every reservation: the service stops."""
-        while self._streams:
-            self._streams.popitem()[1].close()
+        for each in (self._unread, self._streams):
+            while each:
+                each.popitem()[1].close()
 
     async def _asked(self, request: http.Request) -> Asked:
         body = request.json_soon()
@@ -181,11 +184,10 @@ class EventEndpoint:
             await send.send(_COMPLETE)
             send.close()
 
-        caller = Caller(request, request.headers)
-        scope = self._subscriptions.begin(service, ready, caller, put, over)
-        if scope.cancel_called:
-            raise Unavailable("the service is stopping")
+        scope = anyio.CancelScope()
         try:
+            caller = Caller(request, request.headers)
+            self._subscriptions.begin(scope, service, ready, caller, put, over)
             async for event in receive:
                 yield event
         finally:
@@ -193,30 +195,41 @@ class EventEndpoint:
             receive.close()
             send.close()
 
-    def _reserve(self, request: http.Request) -> http.Content:
-        self._forget_unread()
-        if len(self._streams) >= _MOST_RESERVED:
-            raise Unavailable("too many streams are reserved")
+    def _reserve(self) -> http.Content:
         token = token_urlsafe(24)
-        self._streams[token] = _Stream(Caller(request, request.headers))
+        self._unread[token] = _Stream(self._config.max_subscriptions)
+        if len(self._unread) > _MOST_UNREAD:
+            self._unread.pop(next(iter(self._unread))).close()
+        if self._reserved is not None:
+            self._reserved.set()
         return http.Content(token, "text/plain", status=201)
 
-    def _forget_unread(self) -> None:
-        """Drop what was reserved and never read."""
-        late = anyio.current_time() - self._config.init_timeout
-        for token, stream in tuple(self._streams.items()):
-            if stream.is_open:
+    async def run(self, serving: Serving) -> None:
+        """End streams that were reserved and are not read in time, until the phase drains."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._forget_unread)
+            await serving.draining.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _forget_unread(self) -> None:
+        while True:
+            # They are in the order of their reservation.
+            token = next(iter(self._unread), None)
+            if token is None:
+                self._reserved = anyio.Event()
+                await self._reserved.wait()
                 continue
-            if stream.reserved > late:
-                break  # they are in the order of their reservation
-            self._streams.pop(token).close()
+            await anyio.sleep_until(self._unread[token].reserved + self._config.init_timeout)
+            late = self._unread.pop(token, None)
+            if late is not None:
+                late.close()
 
     async def _single(self, token: str) -> AsyncGenerator[http.Event[Any], None]:
         """The events of everything on a reserved stream."""
-        stream = self._found(token)
-        if stream.is_open:
-            raise StreamTaken
-        stream.is_open = True
+        stream = self._unread.pop(token, None)
+        if stream is None:
+            raise StreamTaken if token in self._streams else NoSuchStream
+        self._streams[token] = stream
         try:
             yield http.Event(comment="reserved")
             async for event in stream.receive:
@@ -225,43 +238,46 @@ class EventEndpoint:
             self._streams.pop(token, None)
             stream.close()
 
-    def _found(self, token: str | None) -> _Stream:
-        stream = self._streams.get(token or "")
-        if stream is None:
-            raise NoSuchStream
-        return stream
-
     def _begin(self, service: Service, given: Asked, request: http.Request) -> None:
         """Begin an operation on a reserved stream."""
-        stream = self._found(_token(request))
-        name = given.extensions.get("operationId")
-        if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ID:
+        token = _token(request)
+        stream = self._found(token)
+        operations = stream.operations
+        name = id_of(given.extensions.get("operationId"))
+        if name is None:
             raise http.Malformed("'extensions' has to name an 'operationId'")
-        if name in stream.operations:
+        if name in operations:
             raise OperationKnown
-        if len(stream.operations) >= self._config.max_subscriptions:
+        if operations.is_full or (token in self._unread and operations.running >= _MOST_EARLY):
             raise TooManyOperations
         try:
             ready = service.prepare(given)
         except BadRequestError as error:
             raise http.Malformed(str(error)) from None
+        scope = operations.begin(name)
 
         async def put(answer: Answer) -> None:
             await stream.events.send(_next({"id": name, "payload": answer}))
 
         async def over() -> None:
-            stream.operations.pop(name, None)
+            operations.release(name, scope)
             await stream.events.send(http.Event(event="complete", text=_json({"id": name})))
 
         caller = Caller(request, request.headers)
-        stream.operations[name] = self._subscriptions.begin(service, ready, caller, put, over)
+        ended = partial(operations.end, name, scope)
+        self._subscriptions.begin(scope, service, ready, caller, put, over, ended)
 
     def _stop(self, request: http.Request) -> None:
         stream = self._found(_token(request))
         name = request.query.get("operationId")
-        scope = stream.operations.pop(name, None) if isinstance(name, str) else None
-        if scope is not None:
-            scope.cancel()
+        if isinstance(name, str):
+            stream.operations.stop(name)
+
+    def _found(self, token: str | None) -> _Stream:
+        stream = self._streams.get(token or "") or self._unread.get(token or "")
+        if stream is None:
+            raise NoSuchStream
+        return stream
 
 
 def _token(request: http.Request) -> str | None:
