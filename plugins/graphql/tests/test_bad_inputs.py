@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -381,7 +381,7 @@ async def begin(connection: Connection, token: str, name: Any, query: str = ENDL
 
 
 @pytest.fixture
-def few_unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def few_unread(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(_sse, "_MOST_UNREAD", 5)
     return 5
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from covet_graphql._accept import JSON
 from covet_graphql._config import GraphqlConfig
 from covet_graphql._costs import Meter
-from covet_graphql._documents import BadRequestError, Documents
+from covet_graphql._documents import Documents
+from covet_graphql._request import BadRequestError
 from covet_graphql._schema import Served
 from covet_http.testing import Client
 
