@@ -42,7 +42,7 @@ class State:
     Attributes:
         hits: What was called, in order.
         running: Calls that have begun and not ended.
-        started: A call of `wait` and its kind has begun.
+        started: A call of `wait` and its kind has begun, or a stream.
         release: Lets them go on.
     """
 
@@ -147,6 +147,7 @@ def text(size: int) -> str:
 
 @http.get("/count/{to}")
 async def counted(to: int) -> AsyncIterator[Number]:
+    Current.state.started.set()
     try:
         for n in range(to):
             yield Number(n=n)
@@ -154,9 +155,20 @@ async def counted(to: int) -> AsyncIterator[Number]:
         Current.state.events.append("count ended")
 
 
+@http.get("/halves/{to}")
+async def halves(to: int) -> AsyncIterator[Number]:
+    """Waits in the middle."""
+    for n in range(to // 2):
+        yield Number(n=n)
+    await _wait("halves")
+    for n in range(to // 2, to):
+        yield Number(n=n)
+
+
 @http.get("/endless")
 async def endless() -> AsyncIterator[str]:
     """Lines of a kilobyte; each counts as a hit when the server has taken it."""
+    Current.state.started.set()
     try:
         while True:
             yield "x" * 1021
