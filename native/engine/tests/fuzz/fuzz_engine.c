@@ -177,16 +177,17 @@ static void drain(cv_script *script, cv_wire *wire, size_t size)
         close_wire(wire);
 }
 
-static void feed(cv_script *script, cv_wire *wire, const uint8_t *bytes, size_t size)
+static int64_t feed(cv_script *script, cv_wire *wire, const uint8_t *bytes, size_t size)
 {
     if (wire->number == 0)
-        return;
+        return -1;
     uint8_t *exact = cv_exact(bytes, size);
     int64_t taken = cv_engine_feed(script->engine, wire->number, exact, size);
     free(exact);
     PROMISE(taken <= (int64_t)size);
     if (taken < 0)
         close_wire(wire);
+    return taken;
 }
 
 static void look_at(const cv_script *script, const cv_event *event)
@@ -320,7 +321,12 @@ static void open_wire(cv_script *script, cv_wire *wire)
 {
     wire->number = cv_engine_open(script->engine);
 #ifdef CV_FUZZ_HTTP2
-    feed(script, wire, (const uint8_t *)preface, PREFACE);
+    /* Where there was no room for that, what follows is read as HTTP/1.1. */
+    int64_t taken = feed(script, wire, (const uint8_t *)preface, PREFACE);
+    if (taken >= 0 && taken != PREFACE) {
+        cv_engine_drop(script->engine, wire->number);
+        close_wire(wire);
+    }
 #endif
 }
 
