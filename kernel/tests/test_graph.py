@@ -268,6 +268,13 @@ def test_a_plugin_implied_and_configured_is_one() -> None:
     assert {node.implied_by for node in nodes.values()} == {""}
 
 
+def test_what_is_wrong_with_a_plugin_that_is_implied_too_is_said_once() -> None:
+    plugins = {"a": fake_plugin(implies=("tenants",)), "tenants": Tenants}
+    for config in ({"a": {}, "tenants": {"tenant": 1}}, {"tenants": {"tenant": 1}, "a": {}}):
+        [error] = errors_of(plugins, config)
+        assert error.code == "COVET-CONFIG-KEY"
+
+
 def test_an_implied_plugin_that_is_not_there_names_who_implies_it() -> None:
     [error] = errors_of({"a": fake_plugin(implies=("nowhere",))})
     assert error.code == "COVET-PLUGIN-MISSING"

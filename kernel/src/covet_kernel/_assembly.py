@@ -105,16 +105,16 @@ def assemble(settings: Settings, classes: Classes | None = None) -> Assembly:
 
 
 def _add_plugins(assembly: Assembly, points: Points) -> None:
-    settings, nodes = assembly.settings, assembly.nodes
-    pending = [(name, "") for name in settings.table("plugins")]
+    given, nodes = assembly.settings.table("plugins"), assembly.nodes
+    pending = [(name, "") for name in given]
     while pending:
         name, implied_by = pending.pop(0)
         if implied_by and any(node.type == name for node in nodes.values()):
             continue
         asked = f"implied by {implied_by}" if implied_by else ("plugins", name)
-        with _noting(settings, name, asked):
+        with _noting(assembly.settings, name, asked):
             if node := _node(assembly, name, implied_by, points):
-                pending += [(other, name) for other in node.plugin.implies]
+                pending += [(other, name) for other in node.plugin.implies if other not in given]
                 nodes[name] = node
 
 
