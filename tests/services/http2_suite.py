@@ -184,6 +184,16 @@ class Http2ServerSuite(Http2Suite):
             assert client.body[stream].endswith(b" now")
             assert client.interim[stream] == 100
 
+    async def test_who_is_answered_without_its_body_is_not_asked_for_it(self) -> None:
+        async with self.serve(hello) as listener, connected(listener) as client:
+            waits = ("expect", "100-Continue")
+            stream = await client.request("/", "POST", body=None, more=[waits])
+            await client.until_over(stream)
+            assert (client.status[stream], client.interim) == (200, {})
+            # One that does not wait is not told either, nor is one that has sent it by then.
+            assert (await client.ask("/", "POST", body=b"now", more=[waits]))[0] == 200
+            assert client.interim == {}
+
     async def test_a_slow_application_holds_back_no_other_stream(self) -> None:
         release = anyio.Event()
 
