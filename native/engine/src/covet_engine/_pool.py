@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.abc
@@ -32,6 +32,7 @@ log = logging.getLogger("covet.engine")
 
 _REQUEST = int(Kind.REQUEST)
 _FATAL = (KeyboardInterrupt, SystemExit)
+_Waiting: TypeAlias = tuple[Exchange, Coroutine[Any, Any, Any], Context, Any]
 _NOTHING: tuple[Event, ...] = ()
 
 
@@ -105,8 +106,16 @@ class Pool:
         """A worker's life: leads, follows, leads again."""
         try:
             with anyio.CancelScope() as scope:
+                situation = seat.situation()
+                own = situation()
                 try:
-                    while await self._run(seat, scope):
+                    # Not one within the other: a call may wait for hours, and each coroutine around it
+                    # takes memory all the while, and time whenever it goes on.
+                    while (waiting := await self._run(seat, situation)) is not None:
+                        fit = await self._stay(scope, *waiting)
+                        waiting = None
+                        if not fit or situation() is not own or seat.unsettled():
+                            break
                         self._parked.append(seat)
                         await seat.park()
                 finally:
@@ -127,20 +136,27 @@ class Pool:
                 if self._keeper.waiting:
                     self._keeper.wake()
 
-    async def _run(self, seat: Seat, scope: anyio.CancelScope) -> bool:
-        """Lead until a call waits, and stay with that call to its end.
+    async def _run(self, seat: Seat, situation: Callable[[], object]) -> _Waiting | None:
+        """Lead until a call waits.
 
         Returns:
-            Whether this worker is fit for other calls.
+            What is left of that call, to be stayed with; ``None`` if this worker is not fit for others.
         """
         core, rest = self._core, seat.rest
-        situation = seat.situation()
+        live = core.live
         own = situation()
         while True:
             targets = self.targets
             for handle, at, size, route, kind, flags, extra in rest:
                 if kind != _REQUEST:
-                    self._tell(handle, at, size, kind, flags, extra)
+                    concerned = live.get(handle)
+                    if concerned is None:
+                        self._unclaimed(kind, extra)
+                        continue
+                    try:
+                        concerned.on_event(kind, at, size, flags, extra)
+                    except Exception as error:
+                        log.error("an event was not understood", exc_info=error)
                     continue
                 try:
                     exchange = targets[route](handle, at, size, flags)
@@ -164,11 +180,10 @@ class Pool:
                     self._fail(exchange, error)
                 else:
                     self._lead(rest)
-                    fit = await self._stay(exchange, scope, coroutine, context, trap)
-                    return fit and situation() is own and not seat.unsettled()
+                    return exchange, coroutine, context, trap
                 if situation() is not own:
                     self._lead(rest)
-                    return False
+                    return None
             core.flush()
             await seat.readable()
             rest = core.poll()
@@ -188,8 +203,8 @@ class Pool:
 
     async def _stay(
         self,
-        exchange: Exchange,
         scope: anyio.CancelScope,
+        exchange: Exchange,
         coroutine: Coroutine[Any, Any, Any],
         context: Context,
         trap: Any,
@@ -240,15 +255,9 @@ class Pool:
         if isinstance(error, _FATAL):
             raise error
 
-    def _tell(self, handle: int, at: int, size: int, kind: int, flags: int, extra: int) -> None:
-        """Pass an event on to whom it concerns; nobody, if its call has ended in the meantime."""
-        exchange = self._core.live.get(handle)
-        if exchange is not None:
-            try:
-                exchange.on_event(kind, at, size, flags, extra)
-            except Exception as error:
-                log.error("an event was not understood", exc_info=error)
-        elif kind == Kind.REFUSED:
+    def _unclaimed(self, kind: int, extra: int) -> None:
+        """An event that is no call's, or whose call has ended in the meantime."""
+        if kind == Kind.REFUSED:
             log.error("an answer of status %d was not sent: a line end in one of its fields", extra)
         elif kind in (Kind.EMPTY, Kind.LOG, Kind.FLOODED):
             self.notice(kind)

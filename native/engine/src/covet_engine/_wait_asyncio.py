@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextvars import Context
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio._backends import _asyncio as backend
@@ -26,6 +26,7 @@ from covet_engine._wait import Seat
 
 # Which scope a task is in. It is private: where it is missing, scopes left open go unnoticed.
 _STATES: Any = getattr(backend, "_task_states", None)
+_NOTHING: Final[Iterator[Event]] = iter(())
 
 
 class AsyncioLoop:
@@ -130,7 +131,7 @@ class AsyncioSeat(_Cancellations):
         self._callback: Callable[[Any], object] | None = None
         self._cancelled: tuple[Any, ...] | None = None
         self._context: Context
-        self.rest: Iterator[Event] = iter(())
+        self.rest: Iterator[Event] = _NOTHING
         self.waiting = False
         self._woken = False
 
@@ -163,7 +164,8 @@ class AsyncioSeat(_Cancellations):
 
     def __await__(self) -> Generator[Any, None, None]:
         self._asyncio_future_blocking = True
-        yield self
+        # Yields what a generator would, which is larger, and is entered twice more.
+        return iter((self,))  # type: ignore[return-value]
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
@@ -208,7 +210,7 @@ class PlainSeat(_Cancellations):
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
         self._parked = False
-        self.rest: Iterator[Event] = iter(())
+        self.rest: Iterator[Event] = _NOTHING
 
     @property
     def waiting(self) -> bool:

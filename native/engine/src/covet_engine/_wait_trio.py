@@ -6,14 +6,17 @@ which cost a set of tasks each.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
+from typing import Any, Final
 
 import anyio
 import trio
 
 from covet_engine._core import Event
 from covet_engine._wait import Seat
+
+_NOTHING: Final[Iterator[Event]] = iter(())
 
 
 class TrioLoop:
@@ -41,32 +44,52 @@ class TrioLoop:
         return wake
 
 
+def _abort(raise_cancel: Callable[[], None]) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED
+
+
+def _trap() -> Any:
+    """What `trio.lowlevel.wait_task_rescheduled` yields: the same for every wait, so it is made once."""
+    waiting = trio.lowlevel.wait_task_rescheduled(_abort)  # noqa: ASYNC105 - never waits
+    try:
+        return waiting.send(None)
+    finally:
+        waiting.close()
+
+
+_TRAP: Final = _trap()
+
+
 class TrioSeat:
     """One task, parked or waiting for the descriptor."""
 
-    __slots__ = ("_fd", "_task", "rest", "waiting")
+    __slots__ = ("_fd", "_task", "rest")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._task: trio.lowlevel.Task
-        self.rest: Iterator[Event] = iter(())
-        self.waiting = False
+        self._task: trio.lowlevel.Task | None = None
+        self.rest: Iterator[Event] = _NOTHING
+
+    @property
+    def waiting(self) -> bool:
+        # Trio takes it away when it reschedules a task, whoever asked for that.
+        return self._task is not None and self._task.custom_sleep_data is self
 
     def readable(self) -> Awaitable[object]:
         return trio.lowlevel.wait_readable(self._fd)  # noqa: ASYNC105 - the worker awaits it
 
-    async def park(self) -> None:
-        self._task = trio.lowlevel.current_task()
-        self.waiting = True
-        await trio.lowlevel.wait_task_rescheduled(self._abort)
+    def park(self) -> TrioSeat:
+        return self
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        task = self._task = trio.lowlevel.current_task()
+        task.custom_sleep_data = self
+        outcome = yield _TRAP
+        outcome.unwrap()
 
     def wake(self) -> None:
-        self.waiting = False
+        assert self._task is not None
         trio.lowlevel.reschedule(self._task)
-
-    def _abort(self, raise_cancel: Callable[[], None]) -> trio.lowlevel.Abort:
-        self.waiting = False
-        return trio.lowlevel.Abort.SUCCEEDED
 
     def situation(self) -> Callable[[], object]:
         # Private: where it is missing, scopes left open go unnoticed.

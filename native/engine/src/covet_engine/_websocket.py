@@ -8,7 +8,6 @@ much is still sure to have room is kept here, and asked for again once that is u
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
 from functools import lru_cache
 from struct import Struct
@@ -22,7 +21,7 @@ import anyio.lowlevel
 from covet_engine._asgi import LINE, WithState, awaited, scope_of
 from covet_engine._core import REPLY, Core, Kind
 from covet_engine._request import every_field
-from covet_http import CHANNEL, Channel, ChannelLimits, Message
+from covet_http import CHANNEL, AsgiApplication, Channel, ChannelLimits, Message
 
 if TYPE_CHECKING:
     from covet_engine._asgi import Address
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("covet.engine")
 
+_MESSAGE: Final = int(Kind.MESSAGE)
 # Of enum cv_op and enum cv_message_flag.
 _ACCEPT: Final = 40
 _SEND: Final = 41
@@ -44,6 +44,7 @@ _TEXT: Final = 1
 _MORE: Final = 2
 
 _LIMITS: Final = Struct("=4d8I")  # cv_channel_limits
+_reply: Final = REPLY.pack
 _PAIR: Final = Struct("=II")
 _NUMBER: Final = Struct("=I")
 _LARGEST: Final = 2**31 - 1
@@ -96,13 +97,14 @@ class EngineChannel(Channel):
         self.handle = handle
         self._target = target
         self._core = target.core
-        self._scope = self._scope_of(at)
+        self._scope: Scope | None = self._scope_of(at)
         self._stage = _ASKED
         self._connected = True
         self._messages: ChannelMessages | None = None
         # Coming in.
-        self._in: deque[tuple[str | bytes, int]] = deque()
-        self._piece = b""
+        # A list: there are never many, and an empty one is a tenth of a deque.
+        self._in: list[tuple[str | bytes, int]] = []
+        self._piece: bytes | bytearray = b""
         self._taken = self._taken_bytes = 0
         self._seat: Seat | None = None
         # Going out: what is sure to have room.
@@ -130,7 +132,12 @@ class EngineChannel(Channel):
     # What the pool calls.
 
     def start(self) -> Coroutine[Any, Any, Any]:
-        answering = self._target.application(self._scope, self._asgi_receive, self._asgi_send)
+        application = self._target.application
+        if isinstance(application, AsgiApplication):
+            # What it answers with, and no coroutine around it. It finds the channel in the scope.
+            application = application.begin
+        scope, self._scope = self._scope, None
+        answering = application(scope, self._asgi_receive, self._asgi_send)
         return answering if answering.__class__ is CoroutineType else awaited(answering)
 
     def finish(self, result: Any) -> None:
@@ -148,8 +155,15 @@ class EngineChannel(Channel):
         self._core.live[self.handle] = self
 
     def on_event(self, kind: int, at: int, size: int, flags: int, extra: int) -> None:
-        if kind == Kind.MESSAGE:
-            self._on_message(self._core.arena[at : at + size], size, flags)
+        if kind == _MESSAGE:
+            if flags & _MORE or self._piece:
+                self._on_piece(at, size, flags)
+            elif self.close_code is None:
+                piece = self._core.arena[at : at + size]
+                self._in.append((str(piece, "utf-8") if flags & _TEXT else piece.tobytes(), size))
+                seat = self._seat
+                if seat is not None and seat.waiting:
+                    seat.wake()
         elif kind == Kind.DRAINED:
             self._set_drained()
         elif kind == Kind.PONG:
@@ -167,16 +181,17 @@ class EngineChannel(Channel):
             self._set_drained()
             self._set_ponged()
 
-    def _on_message(self, piece: memoryview, size: int, flags: int) -> None:
+    def _on_piece(self, at: int, size: int, flags: int) -> None:
+        """A message that does not come as one piece."""
         if self.close_code is not None:
             return
-        if flags & _MORE or self._piece:
-            # A bytearray from the second piece on, so that many small ones are not copied each time.
-            self._piece = self._piece + piece if self._piece else bytearray(piece)  # type: ignore[assignment]
-            if flags & _MORE:
-                return
-            piece, size, self._piece = memoryview(self._piece), len(self._piece), b""
-        self._in.append((str(piece, "utf-8") if flags & _TEXT else bytes(piece), size))
+        piece = self._core.arena[at : at + size]
+        # A bytearray from the second piece on, so that many small ones are not copied each time.
+        self._piece = self._piece + piece if self._piece else bytearray(piece)
+        if flags & _MORE:
+            return
+        whole, self._piece = self._piece, b""
+        self._in.append((whole.decode() if flags & _TEXT else bytes(whole), len(whole)))
         self._wake()
 
     def _set_drained(self) -> None:
@@ -276,11 +291,25 @@ class EngineChannel(Channel):
         while not waiting:
             if self.close_code is not None:
                 raise self.closed()
-            seat = self._seat
-            if seat is None:
-                seat = self._seat = self._core.seat()
-            await seat.park()
-        message, size = waiting.popleft()
+            await (self._seat or self._place()).park()
+            self.burst = 0
+        return self._next()
+
+    async def following(self) -> str | bytes:
+        waiting = self._in
+        while not waiting:
+            if self.close_code is not None:
+                raise StopAsyncIteration
+            await (self._seat or self._place()).park()
+            self.burst = 0
+        return self._next()
+
+    def _place(self) -> Seat:
+        seat = self._seat = self._core.seat()
+        return seat
+
+    def _next(self) -> str | bytes:
+        message, size = self._in.pop(0)
         self._taken += 1
         self._taken_bytes += size
         if self._taken >= _TOLD_AFTER or self._taken_bytes * 2 >= self._core.high_water:
@@ -300,7 +329,12 @@ class EngineChannel(Channel):
     def offer(self, message: str | bytes) -> bool:
         if self.close_code is not None:
             raise self.closed()
-        data, flags = _data(message)
+        if message.__class__ is str:
+            data, flags = message.encode(), _TEXT
+        elif message.__class__ is bytes:
+            data, flags = message, 0
+        else:
+            data, flags = _data(message)
         size = len(data)
         core = self._core
         if (size > self._room or not self._places or self._round != core.round) and not self._fits(
@@ -309,7 +343,7 @@ class EngineChannel(Channel):
             return False
         self._room -= size
         self._places -= 1
-        core.parts += (REPLY.pack(self.handle, size, 0, _SEND, flags), data)
+        core.parts += (_reply(self.handle, size, 0, _SEND, flags), data)
         if not core.turn:
             core.flush_soon()
         return True

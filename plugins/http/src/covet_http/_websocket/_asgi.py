@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from covet_http._asgi_target import target_of
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     from covet_http._asgi import AsgiApplication
 
 
-async def answer_websocket(
+def answer_websocket(
     application: AsgiApplication, scope: Scope, receive: Receive, send: Send
-) -> None:
-    """Answer a handshake, from whichever server it comes, and stay to the end of the WebSocket."""
+) -> Coroutine[Any, Any, None]:
+    """What answers a handshake, from whichever server it comes, and stays to the end of the WebSocket."""
     dispatcher = application.websockets
     target = target_of(scope)[1]
     found = dispatcher.resolve(target, scope["headers"])
@@ -37,34 +38,32 @@ async def answer_websocket(
             messages = ChannelMessages(channel, dispatcher.limits)
             receive, send = messages.receive, messages.send
             scope = {**scope, "extensions": {**scope["extensions"], DENIAL: {}}}
-        await _call(application, where, scope, receive, send)
-        return
+        return _call(application, where, scope, receive, send)
     answer: Reply | AsgiHandshake
     if isinstance(where, WebSocketRoute):
         answer = dispatcher.class_of(where)(scope, receive, send, path, values)  # type: ignore[arg-type]
     else:
         answer = found  # type: ignore[assignment]
     if channel is not None:
-        await _answer(application, answer, channel)
-        return
-    outer = AsgiChannel(scope, receive, send)
+        return _answer(application, answer, channel)
+    return _by_messages(application, answer, AsgiChannel(scope, receive, send))
+
+
+async def _by_messages(
+    application: AsgiApplication, answer: Reply | AsgiHandshake, outer: AsgiChannel
+) -> None:
     async with outer.running():
         await _answer(application, answer, outer)
 
 
-async def _answer(
+def _answer(
     application: AsgiApplication, answer: Reply | AsgiHandshake, channel: Channel
-) -> None:
+) -> Coroutine[Any, Any, None]:
     if isinstance(answer, tuple):
-        await channel.deny(*answer)
-        return
+        return channel.deny(*answer)
     route = answer.websocket_route
     answer.websocket = WebSocket(answer, channel, route.limits, route.problems)
-    application.in_flight.add(answer)
-    try:
-        await route.run(answer, channel)
-    finally:
-        application.in_flight.discard(answer)
+    return route.run(answer, channel, application.in_flight)
 
 
 async def _call(

@@ -69,9 +69,12 @@ class Channel(ABC):
         close_reason: What was said with it.
         on_closed: Called once, when `close_code` is set.
         finishing: Whether the handler closes it when the service stops, so that the server need not.
+        burst: Messages received and sent since others had their turn: whoever counts them gives it to
+            them now and then. A server sets it to 0 where `receive` has waited.
     """
 
     finishing: bool = False
+    burst: int = 0
 
     close_code: int | None = None
     close_reason: str = ""
@@ -117,6 +120,17 @@ class Channel(ABC):
         Raises:
             WebSocketClosed: There is none any more.
         """
+
+    async def following(self) -> Text:
+        """`receive`, for ``async for``.
+
+        Raises:
+            StopAsyncIteration: There is none any more.
+        """
+        try:
+            return await self.receive()
+        except WebSocketClosed:
+            raise StopAsyncIteration from None
 
     @abstractmethod
     def offer(self, message: Text) -> bool:

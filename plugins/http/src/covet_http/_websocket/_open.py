@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,19 +96,16 @@ class OpenWebSockets:
         self._counts = counts or WebSocketCounts()
         self._most = max_connections
         self._patience = close_timeout
-        self._open: dict[HandshakeRequest, tuple[Channel, Endpoint[Any]]] = {}
-        self._closed: dict[HandshakeRequest, float] = {}
+        self._open: dict[HandshakeRequest, Channel] = {}
+        self._closed: dict[HandshakeRequest, tuple[float, Endpoint[Any]]] = {}
         self._some = anyio.Event()
         self.draining = False
 
     def __len__(self) -> int:
         return len(self._open)
 
-    @contextmanager
-    def entered(
-        self, request: HandshakeRequest, channel: Channel, endpoint: Endpoint[Any]
-    ) -> Iterator[None]:
-        """Count one in while the block runs.
+    def enter(self, request: HandshakeRequest, channel: Channel, endpoint: Endpoint[Any]) -> None:
+        """Count one in, until `leave`.
 
         Args:
             request: Its handshake.
@@ -117,29 +113,29 @@ class OpenWebSockets:
             endpoint: Runs its handler.
 
         Raises:
-            Unavailable: There are too many, or the phase ends.
+            Unavailable: There are too many, or the phase ends; it is not counted.
         """
         if self.draining:
             raise Unavailable("the service is stopping")
         if len(self._open) >= self._most:
             self._counts.crowded += 1
             raise Unavailable("there are too many WebSockets")
-        self._open[request] = channel, endpoint
+        self._open[request] = channel
         self._counts.open += 1
-        channel.on_closed = lambda: self._closing(request)
+        channel.on_closed = partial(self._closing, request, endpoint)
         if channel.close_code is not None:
-            self._closing(request)
-        try:
-            yield
-        finally:
-            channel.on_closed = None
-            self._counts.note(request, channel)
-            self._counts.open -= 1
-            del self._open[request]
-            self._closed.pop(request, None)
+            self._closing(request, endpoint)
 
-    def _closing(self, request: HandshakeRequest) -> None:
-        self._closed[request] = anyio.current_time() + self._patience
+    def leave(self, request: HandshakeRequest, channel: Channel) -> None:
+        """Its handler has ended."""
+        channel.on_closed = None
+        self._counts.note(request, channel)
+        self._counts.open -= 1
+        del self._open[request]
+        self._closed.pop(request, None)
+
+    def _closing(self, request: HandshakeRequest, endpoint: Endpoint[Any]) -> None:
+        self._closed[request] = anyio.current_time() + self._patience, endpoint
         self._some.set()
 
     def drain(self, *, stopping: bool) -> None:
@@ -150,7 +146,7 @@ class OpenWebSockets:
         """
         self.draining = True
         code = GOING_AWAY if stopping else SERVICE_RESTART
-        for request, (channel, _) in tuple(self._open.items()):
+        for request, channel in tuple(self._open.items()):
             if request.websocket.accepted:
                 finish = request.websocket.on_drain
                 if finish is None:
@@ -169,8 +165,9 @@ class OpenWebSockets:
                 self._some = anyio.Event()
                 await self._some.wait()
             # Times are the same for all, so the first is the next.
-            request, due = next(iter(self._closed.items()))
+            request, waiting = next(iter(self._closed.items()))
+            due, endpoint = waiting
             await anyio.sleep_until(due)
-            if self._closed.get(request) == due:
+            if self._closed.get(request) is waiting:
                 del self._closed[request]
-                self._open[request][1].disconnect(request)
+                endpoint.disconnect(request)

@@ -71,6 +71,7 @@ class QueuedChannel(Channel):
                 raise self.closed()
             self._arrived = anyio.Event()
             await self._arrived.wait()
+            self.burst = 0
         message = self._in.popleft()
         self._in_size -= len(message)
         _set(self._received)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from covet_http._problem import Problems, joined
 from covet_http._route import Reply, problem
@@ -52,34 +54,45 @@ class WebSocketRoute:
         self._origins = origins
         self._open = opened
 
-    async def run(self, request: HandshakeRequest, channel: Channel) -> None:
+    async def run(self, request: HandshakeRequest, channel: Channel, in_flight: set[Any]) -> None:
         """Answer a handshake, and stay until the handler has returned.
 
         Everything around a call comes before the answer: the chain refuses it as it would over HTTP.
+        A WebSocket waits for hours, and what is between its task and its handler takes memory for as long,
+        and time with every message; so the call is driven here, and not by a coroutine of its own.
 
         Args:
             request: Made for this route, with its ``websocket``.
             channel: Of the same.
+            in_flight: It is in there meanwhile.
         """
         failure: OperationError | None = None
+        in_flight.add(request)
         try:
-            with self._open.entered(request, channel, self.endpoint):
+            try:
+                self._open.enter(request, channel, self.endpoint)
                 try:
                     self._origins.check(request)
                     if request.cause is not None:
                         raise ended(request)
-                    pending = self.endpoint.begin(request)
-                    if pending is not None:
-                        await self.endpoint.finish(pending, request)
+                    with anyio.CancelScope(deadline=request.deadline) as scope:
+                        request.scope = scope
+                        await self.endpoint.start(request)
+                    if scope.cancelled_caught:
+                        raise ended(request)
                 except Exception as error:
                     failure = self._failure(request, error)
-        except OperationError as refused:
-            failure = refused
-        if request.websocket.accepted:
-            self._close(request, channel, failure)
-        elif channel.close_code is None:
-            status, headers, body = self._denial(request, failure)
-            await channel.deny(status, headers, body)
+                finally:
+                    self._open.leave(request, channel)
+            except OperationError as refused:
+                failure = refused
+            if request.websocket.accepted:
+                self._close(request, channel, failure)
+            elif channel.close_code is None:
+                status, headers, body = self._denial(request, failure)
+                await channel.deny(status, headers, body)
+        finally:
+            in_flight.discard(request)
 
     def _failure(self, request: HandshakeRequest, error: Exception) -> OperationError | None:
         """What it is closed with; ``None`` if the handler only came to the end of the messages."""

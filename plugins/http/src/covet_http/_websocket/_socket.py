@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio.lowlevel
@@ -64,7 +64,6 @@ class WebSocket:
         self._limits = limits
         self._problems = problems
         self._accepted = False
-        self._burst = 0
 
     # The handshake.
 
@@ -117,11 +116,12 @@ class WebSocket:
             WebSocketClosed: There is none any more.
         """
         self._require_accepted()
-        self._burst += 1
-        if self._burst >= _BURST:
-            self._burst = 0
+        channel = self._channel
+        channel.burst += 1
+        if channel.burst >= _BURST:
+            channel.burst = 0
             await anyio.lowlevel.checkpoint()
-        return await self._channel.receive()
+        return await channel.receive()
 
     async def receive_text(self) -> str:
         """The next message, which has to be text; another closes the WebSocket 1003."""
@@ -149,12 +149,20 @@ class WebSocket:
         """The messages until the WebSocket is closed, by whichever side; `close_code` says how."""
         return self
 
-    # No generator, which somebody would have to close.
-    async def __anext__(self) -> Text:
-        try:
-            return await self.receive()
-        except WebSocketClosed:
-            raise StopAsyncIteration from None
+    # No generator, which somebody would have to close; and no coroutine of its own around the channel's.
+    def __anext__(self) -> Coroutine[Any, Any, Text]:
+        if not self._accepted:
+            self._require_accepted()
+        channel = self._channel
+        channel.burst += 1
+        if channel.burst >= _BURST:
+            return self._after_others()
+        return channel.following()
+
+    async def _after_others(self) -> Text:
+        self._channel.burst = 0
+        await anyio.lowlevel.checkpoint()
+        return await self._channel.following()
 
     # Messages out.
 
@@ -166,15 +174,16 @@ class WebSocket:
         Raises:
             WebSocketClosed: It is closed; the message was not sent.
         """
-        self._require_accepted()
+        if not self._accepted:
+            self._require_accepted()
         channel = self._channel
         while not channel.offer(message):
             if self._limits.when_full == "close":
                 raise self._refuse(TRY_AGAIN_LATER, "messages are not read as fast as they come")
             await channel.drained()
-        self._burst += 1
-        if self._burst >= _BURST:
-            self._burst = 0
+        channel.burst += 1
+        if channel.burst >= _BURST:
+            channel.burst = 0
             await anyio.lowlevel.checkpoint()
 
     async def send_text(self, text: str) -> None:
