@@ -12,6 +12,11 @@ from services.http2 import BLOCK, CALM, frame, raw
 
 async def flood(listener: Any, pieces: Iterable[bytes], *, code: int | None = CALM) -> None:
     """Send until the server ends the connection, which it has to do, and say why."""
+    assert await flooded(listener, pieces) == code
+
+
+async def flooded(listener: Any, pieces: Iterable[bytes]) -> int | None:
+    """Send until the server ends the connection; the code that it has given."""
     async with raw(listener) as client:
         async with anyio.create_task_group() as tasks:
 
@@ -25,57 +30,66 @@ async def flood(listener: Any, pieces: Iterable[bytes], *, code: int | None = CA
             tasks.start_soon(send)
             await client.until_closed()
             tasks.cancel_scope.cancel()
-        assert client.goaway == code
+        return client.goaway
 
 
-def floods() -> dict[str, Iterable[bytes]]:
-    """Endless, each of them."""
+def floods(block: bytes = BLOCK, body: bytes = b"") -> dict[str, Iterable[bytes]]:
+    """Endless, each of them.
+
+    Args:
+        block: The headers of the requests they are made of.
+        body: What follows the headers where they do not end the request; it ends it then.
+    """
     streams = range(1, 200_001, 2)
+
+    def opened(stream: int) -> bytes:
+        return frame(1, stream, block, 0x4) + (frame(0, stream, body, 0x1) if body else b"")
+
     return {
         # bad input 27
-        "rapid-reset": (frame(1, n, BLOCK, 0x4) + frame(3, n, b"\0\0\0\x08") for n in streams),
+        "rapid-reset": (opened(n) + frame(3, n, b"\0\0\0\x08") for n in streams),
         # bad input 28
         "made-to-reset-by-window": (
-            frame(1, n, BLOCK, 0x4) + frame(8, n, b"\x7f\xff\xff\xff") for n in streams
+            opened(n) + frame(8, n, b"\x7f\xff\xff\xff") for n in streams
         ),
         "made-to-reset-by-header": (
-            frame(1, n, BLOCK + b"\x00\x01\x41\x01\x62", 0x5) for n in streams
+            frame(1, n, block + b"\x00\x01\x41\x01\x62", 0x5) for n in streams
         ),
         "made-to-reset-by-path": (
             frame(1, n, bytes.fromhex("8386040141410161"), 0x5) for n in streams
         ),
         "made-to-reset-by-content": (
-            frame(1, n, BLOCK + b"\x0f\x0d\x015", 0x5) for n in streams  # a length, and no body
+            frame(1, n, block + b"\x0f\x0d\x015", 0x5) for n in streams  # a length, and no body
         ),
         "made-to-reset-by-more": (
-            frame(1, n, BLOCK, 0x5) + frame(0, n, b"x") for n in streams
+            frame(1, n, block, 0x5) + frame(0, n, b"x") for n in streams
         ),
         "made-to-reset-by-no-window": (
-            frame(1, n, BLOCK, 0x4) + frame(8, n, b"\0\0\0\0") for n in streams
+            opened(n) + frame(8, n, b"\0\0\0\0") for n in streams
         ),
         "made-to-reset-by-priority": (
-            frame(1, n, struct.pack("!IB", n, 1) + BLOCK, 0x25) for n in streams
+            frame(1, n, struct.pack("!IB", n, 1) + block, 0x25) for n in streams
         ),
         # bad input 29
         "continuation-of-a-reset-stream": (
-            [frame(1, 1, BLOCK, 0x4) + frame(3, 1, b"\0\0\0\x08") + frame(1, 3, BLOCK)]
+            [frame(1, 1, block, 0x4) + frame(3, 1, b"\0\0\0\x08") + frame(1, 3, block)]
             + [frame(9, 3, b"\x40\x01a\x01b") * 100 for _ in range(1000)]
         ),
         "continuation": (
-            frame(1, 1, BLOCK) + frame(9, 1, b"\x40\x01a\x01b" * 10) * 100 for _ in range(1000)
+            frame(1, 1, block) + frame(9, 1, b"\x40\x01a\x01b" * 10) * 100 for _ in range(1000)
         ),
-        "empty-continuation": (frame(1, 1, BLOCK) + frame(9, 1) * 1000 for _ in range(1000)),
-        "large-continuation": (frame(1, 1, BLOCK) + frame(9, 1, b"x" * 16_000) * 10 for _ in range(9)),
+        "empty-continuation": (frame(1, 1, block) + frame(9, 1) * 1000 for _ in range(1000)),
+        "large-continuation": (frame(1, 1, block) + frame(9, 1, b"x" * 16_000) * 10 for _ in range(9)),
         # bad input 31
         "settings": (frame(4, 0, b"\0\x04\0\0\xff\xff") * 100 for _ in range(1000)),
         "ping": (frame(6, 0, b"12345678") * 100 for _ in range(1000)),
         "priority": (frame(2, n, b"\0\0\0\0\x10") * 100 for n in streams),
         "empty-data": (
-            [frame(1, 1, BLOCK, 0x4)] + [frame(0, 1) * 100 for _ in range(1000)]
+            [frame(1, 1, block, 0x4)] + [frame(0, 1) * 100 for _ in range(1000)]
         ),
         "window-dribble": (frame(8, 0, b"\0\0\0\x01") * 100 for _ in range(1000)),
         "window-dribble-of-a-stream": (
-            [frame(1, 1, BLOCK, 0x4)] + [frame(8, 1, b"\0\0\0\x01") * 100 for _ in range(1000)]
+            [frame(1, 1, block, 0x4)] + [frame(8, 1, b"\0\0\0\x01") * 100 for _ in range(1000)]
         ),
         "empty-headers": (frame(1, n, b"", 0x5) for n in streams),
         "unknown": (frame(99, 0, b"x") * 100 for _ in range(1000)),
@@ -83,8 +97,9 @@ def floods() -> dict[str, Iterable[bytes]]:
     }  # fmt: skip
 
 
-def broken() -> dict[str, Any]:
-    pseudo = {":method": "POST", ":scheme": "http", ":authority": "a", ":path": "/"}
+def broken(path: str = "/") -> dict[str, Any]:
+    """Requests that are none, for this path: the headers of each."""
+    pseudo = {":method": "POST", ":scheme": "http", ":authority": "a", ":path": path}
 
     def those(**more: str) -> list[tuple[str, str]]:
         return [*{**pseudo, **{f":{name}": value for name, value in more.items()}}.items()]

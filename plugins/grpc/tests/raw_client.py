@@ -25,12 +25,16 @@ class Answered(dict[bytes, bytes]):
     """Headers and trailers of an answer.
 
     Attributes:
+        lines: All of them as they came.
         body: What came between them.
         reset: The code of the reset that ended it, if one did.
     """
 
     body = b""
     reset: int | None = None
+
+    def __init__(self) -> None:
+        self.lines: Lines = []
 
 
 class Client:
@@ -107,6 +111,7 @@ class Client:
     def _take(self, event: Any, wanted: int) -> None:
         if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
             self.answers[event.stream_id].update(event.headers)
+            self.answers[event.stream_id].lines.extend(event.headers)
         elif isinstance(event, h2.events.DataReceived):
             self.answers[event.stream_id].body += event.data
             if event.stream_id == wanted:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 
-from covet_grpc._call import GrpcCall, Lines
+from covet_grpc._answer import Answer
+from covet_grpc._call import GrpcCall
 from covet_grpc._compression import ACCEPTED, COMPRESS, DECOMPRESS, accepts
-from covet_grpc._forms import Form, form_of
+from covet_grpc._forms import form_of
 from covet_grpc._frames import Frames
 from covet_grpc._status import OK, status_lines
 from covet_grpc._timeout import seconds_of
@@ -19,9 +20,10 @@ from covet_operations import Invalid, OperationError, Unavailable, Unimplemented
 
 if TYPE_CHECKING:
     from covet_grpc._config import GrpcConfig
+    from covet_grpc._metadata import Lines
     from covet_grpc._route import Route
     from covet_grpc._web import Web
-    from covet_http import Message, Receive, Scope, Send
+    from covet_http import Receive, Scope, Send
 
 Find: TypeAlias = Callable[[bytes], bytes | None]
 _OLD_HTTP: Final = ("1.0", "1.1")
@@ -57,6 +59,10 @@ class Service:
         self._web = web
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+            return
         if scope["type"] != "http":
             # ASGI has an application raise on what it does not speak.
             raise NotImplementedError(f"gRPC is not spoken over {scope['type']!r}")
@@ -121,65 +127,6 @@ class Service:
         if scope["method"] == "OPTIONS" and self._web is not None and origin is not None:
             return 204, self._web.preflight(origin)
         return 405, [(b"allow", b"POST")]
-
-
-class Answer:
-    """What a call is answered with, in the form it came in.
-
-    Attributes:
-        head: The headers of the answer.
-        started: Whether they are sent.
-    """
-
-    __slots__ = ("_form", "_send", "head", "started")
-
-    def __init__(self, form: Form, send: Send, allowed: Lines) -> None:
-        self._form = form
-        self._send = send
-        self.head: Lines = [*form.head, *allowed]
-        self.started = False
-
-    @property
-    def form(self) -> Form:
-        """The form."""
-        return self._form
-
-    async def start(self, leading: Lines | None) -> None:
-        """Send the head, and the metadata with it."""
-        self.started = True
-        message: Message = {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [*self.head, *leading] if leading else self.head,
-        }
-        if not self._form.web:
-            message["trailers"] = True
-        await self._send(message)
-
-    async def piece(self, data: bytes) -> None:
-        """Send a piece of the body; more follows."""
-        body = self._form.written(data) if self._form.text else data
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
-    async def end(self, data: bytes, lines: Lines) -> None:
-        """Send the last piece and the trailers."""
-        form = self._form
-        if form.web:
-            body = form.written(data + form.last(lines))
-            await self._send({"type": "http.response.body", "body": body})
-            return
-        await self._send({"type": "http.response.body", "body": data})
-        await self._send({"type": "http.response.trailers", "headers": lines})
-
-    async def fail(self, lines: Lines, leading: Lines | None = None) -> None:
-        """End the answer with a status other than success: alone if nothing was sent yet."""
-        if self.started:
-            await self.end(b"", lines)
-            return
-        self.started = True
-        headers = [*self.head, *(leading or ()), *lines]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": b""})
 
 
 async def _run(call: GrpcCall, answer: Answer) -> None:

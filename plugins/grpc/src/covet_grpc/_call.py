@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 
 from covet_grpc._frames import Frames
-from covet_grpc._metadata import bytes_of, metadata_line
+from covet_grpc._metadata import Lines, bytes_of, metadata_line
 from covet_kernel.contracts import Call, Credentials
 from covet_operations import Invalid, Unimplemented, ended
 
 if TYPE_CHECKING:
-    from covet_grpc._application import Answer
+    from covet_grpc._answer import Answer
     from covet_grpc._compression import Compress
     from covet_grpc._route import Route
     from covet_http import Receive, Scope
-
-Lines = list[tuple[bytes, bytes]]
 
 
 class GrpcCall(Call):
@@ -147,14 +145,6 @@ class GrpcCall(Call):
         if await self.message() is not None:
             raise Unimplemented("the method takes one message, and more were sent")
         return found
-
-    async def incoming(self) -> AsyncIterator[bytes]:
-        """All of them, each when it is asked for."""
-        while True:
-            found = await self.message()
-            if found is None:
-                return
-            yield found
 
     async def _left(self) -> None:
         """The client is gone, and what it would have sent is missing: no policy could finish the call."""

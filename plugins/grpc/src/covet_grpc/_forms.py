@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from typing import Final
 
 from covet_grpc._frames import PREFIX
+from covet_grpc._metadata import Lines
 from covet_operations import Invalid
 
 _TRAILERS: Final = 0x80
@@ -27,7 +28,7 @@ class Form:
         self.content_type = content_type
         self.web = web
         self.text = text
-        self.head: list[tuple[bytes, bytes]] = [(b"content-type", content_type)]
+        self.head: Lines = [(b"content-type", content_type)]
 
     def reader(self) -> Base64 | None:
         """What undoes the form of a body that comes in pieces; ``None``: nothing has to be undone."""
@@ -37,7 +38,7 @@ class Form:
         """A piece of the answer in this form."""
         return b64encode(data) if self.text else data
 
-    def last(self, lines: list[tuple[bytes, bytes]]) -> bytes:
+    def last(self, lines: Lines) -> bytes:
         """The trailers as the end of a body."""
         text = b"".join(b"%b: %b\r\n" % line for line in lines)
         return PREFIX.pack(_TRAILERS, len(text)) + text

@@ -1,12 +1,13 @@
 """Messages in the bytes of a request: five bytes that say how long each is, and the message.
 
 Nothing here does I/O: bytes go in as they come, messages come out. What a length announces is
-refused before anything of it is kept, and no more than one message and one read are held.
+refused before anything of it is kept. No more than one message and one read are held, and of compressed
+messages only the one that is asked for is ever unpacked: a read of them may unpack to a thousand times
+its size.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from struct import Struct
 from typing import Final
 
@@ -27,14 +28,15 @@ class Frames:
         decompress: Undoes the encoding the request has announced; ``None``: it has announced none.
     """
 
-    __slots__ = ("_decompress", "_held", "_kept", "_limit", "_messages", "_wanted")
+    __slots__ = ("_at", "_decompress", "_held", "_kept", "_limit", "_wanted")
 
     def __init__(self, limit: int, decompress: Decompress | None = None) -> None:
         self._limit = limit
         self._decompress = decompress
-        self._messages: deque[bytes] = deque()
-        # What of a message has come, and how much has to be there before anything can be made of it.
+        # What has come and is in no message yet: its pieces, where the first of them is read on, how much
+        # that is, and how much has to be there before anything can be made of it.
         self._held: list[bytes] = []
+        self._at = 0
         self._kept = 0
         self._wanted = _SIZE
 
@@ -44,42 +46,36 @@ class Frames:
         return self._kept > 0
 
     def feed(self, data: bytes) -> None:
-        """Take what has come.
-
-        Raises:
-            OperationError: It is malformed, or announces too much. Nothing may be fed afterwards.
-        """
-        if self._kept:
-            self._held.append(data)
-            self._kept += len(data)
-            if self._kept < self._wanted:
-                return
-            data = b"".join(self._held)
-            self._held.clear()
-            self._kept = 0
-        at, size = 0, len(data)
-        while size - at >= _SIZE:
-            flag, length = _unpack(data, at)
-            if flag > 1:
-                raise Invalid("a message begins with a flag that does not exist")
-            if length > self._limit:
-                raise TooLarge(f"a message may have {self._limit} bytes")
-            end = at + _SIZE + length
-            if end > size:
-                self._wanted = end - at
-                break
-            message = data[at + _SIZE : end]
-            self._messages.append(self._decompressed(message) if flag else message)
-            at = end
-        else:
-            self._wanted = _SIZE
-        if at < size:
-            self._held.append(data[at:] if at else data)
-            self._kept = size - at
+        """Take what has come, once `pop` has nothing more."""
+        self._held.append(data)
+        self._kept += len(data)
 
     def pop(self) -> bytes | None:
-        """The next message, ``None`` until more has come."""
-        return self._messages.popleft() if self._messages else None
+        """The next message, ``None`` until more has come.
+
+        Raises:
+            OperationError: It is malformed, or announces too much. Nothing may be asked for afterwards.
+        """
+        if self._kept < self._wanted:
+            return None
+        held, at = self._held, self._at
+        data = held[0] if len(held) == 1 else b"".join(held)
+        flag, length = _unpack(data, at)
+        if flag > 1:
+            raise Invalid("a message begins with a flag that does not exist")
+        if length > self._limit:
+            raise TooLarge(f"a message may have {self._limit} bytes")
+        begin = at + _SIZE
+        end = begin + length
+        if end > len(data):
+            self._wanted = _SIZE + length
+            self._held, self._at = [data[at:] if at else data], 0
+            return None
+        self._wanted = _SIZE
+        self._kept = len(data) - end
+        self._held, self._at = ([data], end) if self._kept else ([], 0)
+        message = data[begin:end]
+        return self._decompressed(message) if flag else message
 
     def _decompressed(self, message: bytes) -> bytes:
         if self._decompress is None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode, b64encode
-from typing import Final
+from typing import Final, TypeAlias
 
 from covet_operations import Invalid
+
+Lines: TypeAlias = list[tuple[bytes, bytes]]
+"""Header fields, as ASGI has them."""
 
 _NAME: Final = re.compile(r"[0-9a-z_.-]+\Z")
 _ASCII: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?\Z")

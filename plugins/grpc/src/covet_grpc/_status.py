@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any, Final
 
-from covet_grpc._metadata import percent_encoded
+from covet_grpc._metadata import Lines, percent_encoded
 from covet_operations import ErrorKind, Invalid, OperationError, RateLimited
 
 CODES: Final = {
@@ -27,7 +27,7 @@ CODES: Final = {
 }
 """The status code of each kind of error."""
 
-OK: Final[list[tuple[bytes, bytes]]] = [(b"grpc-status", b"0")]
+OK: Final[Lines] = [(b"grpc-status", b"0")]
 """The trailers of every success that has nothing else to say."""
 
 # Details are header fields, and what a caller lets in is limited: others than ours are not known.
@@ -45,7 +45,7 @@ def code_of(error: OperationError) -> int:
     return CODES[error.kind] if own is None else own
 
 
-def status_lines(error: OperationError, domain: str) -> list[tuple[bytes, bytes]]:
+def status_lines(error: OperationError, domain: str) -> Lines:
     """The trailers of a call that has failed.
 
     Args:

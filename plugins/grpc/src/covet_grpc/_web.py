@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from covet_grpc._config import WebConfig
+    from covet_grpc._metadata import Lines
 
 _ANY: Final = "*"
 _OWN: Final = (
@@ -17,7 +18,6 @@ _EXPOSED: Final = (
     b"grpc-status,grpc-message,grpc-status-details-bin",
 )
 _VARY: Final = (b"vary", b"origin")
-Lines = list[tuple[bytes, bytes]]
 
 
 class Web:

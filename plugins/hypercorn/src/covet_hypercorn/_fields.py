@@ -108,23 +108,22 @@ def put_host(pseudo: dict[bytes, bytes], headers: list[Field]) -> list[Field]:
 
 
 def answer_fields(status: int, headers: Iterable[Field]) -> list[Field]:
-    """The head of an answer; headers about the connection are left out.
+    """The head of an answer.
 
     Raises:
         ValueError: Something cannot be a header.
     """
-    fields = [(b":status", b"%d" % status), *trailer_fields(headers)]
-    return [each for each in fields if each[0] not in _OF_CONNECTIONS]
+    return [(b":status", b"%d" % status), *sent_fields(headers)]
 
 
-def trailer_fields(headers: Iterable[Field]) -> list[Field]:
-    """Fields as they are sent.
+def sent_fields(headers: Iterable[Field]) -> list[Field]:
+    """Headers or trailers as they are sent; what is about the connection is left out.
 
     Raises:
         ValueError: Something cannot be one.
     """
-    fields = [(name.lower(), value) for name, value in headers]
+    fields = [(name.lower(), value.strip(b"\t ")) for name, value in headers]
     for name, value in fields:
         if not (_NAME.match(name) and _VALUE.match(value)):
             raise ValueError(f"{name!r}: {value!r} cannot be a header")
-    return fields
+    return [each for each in fields if each[0] not in _OF_CONNECTIONS]

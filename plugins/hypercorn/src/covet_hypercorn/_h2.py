@@ -26,8 +26,9 @@ from h2.settings import SettingCodes, Settings
 from covet_http import judge_handshake
 from covet_hypercorn._budget import FloodError
 from covet_hypercorn._exchange import Exchange
-from covet_hypercorn._fields import WEBSOCKET, answer_fields, is_sound, put_host
+from covet_hypercorn._fields import WEBSOCKET, answer_fields, is_sound, put_host, sent_fields
 from covet_hypercorn._frames import FrameGuard
+from covet_hypercorn._h2_writer import Writer
 from covet_hypercorn._scope import make_scope, make_websocket_scope
 
 if TYPE_CHECKING:
@@ -109,8 +110,15 @@ class H2:
         self._unanswered = 0
         self._headers = 0
         self._ended = False
+        self._writer = Writer(self._flush_or_end)
         self._h2 = h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=False, header_encoding=None)
+            h2.config.H2Configuration(
+                client_side=False,
+                header_encoding=None,
+                # All that is sent is looked at where it is made (`covet_hypercorn._fields`).
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
         )
         self._h2.local_settings = Settings(
             client=False,
@@ -134,6 +142,7 @@ class H2:
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_CONNECTION_WINDOW - _INITIAL_WINDOW)
         await self._flush()
+        self._connection.spawn(self._writer.run)
         await self.receive(data)
 
     # From the client.
@@ -157,6 +166,7 @@ class H2:
         await self._end(ErrorCodes.NO_ERROR)
         for stream in list(self._streams.values()):
             await self._lost(stream)
+        self._writer.stop()
 
     async def drain(self) -> None:
         """Ask the client to open no more streams."""
@@ -365,7 +375,7 @@ class H2:
             self._h2.acknowledge_received_data(size, stream.id)
             if stream.incomplete and not stream.unread:
                 self._connection.read_by = monotonic() + self._listener.options.read_timeout
-            await self._flush_or_end()
+            self._writer.soon()
 
     async def _lost(self, stream: _Stream) -> None:
         """The client is not there for the rest of this answer."""
@@ -387,13 +397,13 @@ class H2:
             return
         try:
             if message is None:
-                await self._returned(stream)
+                self._returned(stream)
             elif message["type"] == "http.response.start":
                 self._start(stream, message)
             elif message["type"] == "http.response.body":
                 await self._body(stream, message.get("body", b""), message.get("more_body", False))
             elif message["type"] == "http.response.trailers":
-                await self._trailers(stream, message)
+                self._trailers(stream, message)
             else:
                 raise RuntimeError(f"no message {message['type']!r} over HTTP/2")
         except ProtocolError:
@@ -414,7 +424,7 @@ class H2:
     async def _body(self, stream: _Stream, body: bytes, more: bool) -> None:
         if stream.head is None and not stream.started:
             raise RuntimeError("the body comes before the start of the answer")
-        left = memoryview(b"" if stream.head_only else body)
+        left = piece = memoryview(b"" if stream.head_only else body)
         last = not more and not stream.trailers
         if stream.head is not None:
             stream.started = True
@@ -427,17 +437,19 @@ class H2:
                 self._h2.local_flow_control_window(stream.id), self._h2.max_outbound_frame_size
             )
             if window <= 0:
-                await self._flush_or_end()
+                self._writer.soon()
                 await self._wait_for_room(stream)
                 continue
             piece, left = left[:window], left[window:]
             self._h2.send_data(stream.id, bytes(piece), end_stream=last and not left)
             stream.moved += len(piece)
-            await self._flush_or_end()
+            if left:
+                await self._writer.said(len(piece))
         stream.give_up = _NEVER
-        await self._flush_or_end()
         if last:
-            await self._complete(stream)
+            self._complete(stream)
+        else:
+            await self._writer.said(len(piece))
 
     async def _wait_for_room(self, stream: _Stream) -> None:
         """Wait until the client lets more be sent."""
@@ -449,26 +461,26 @@ class H2:
             await stream.room.wait()
         stream.room = None
 
-    async def _trailers(self, stream: _Stream, message: Any) -> None:
+    def _trailers(self, stream: _Stream, message: Any) -> None:
         if not stream.started:
             raise RuntimeError("trailers come before the body")
         if message.get("more_trailers", False):
             raise RuntimeError("all trailers have to come in one message")
-        headers = [(name.lower(), value) for name, value in message.get("headers", ())]
+        headers = sent_fields(message.get("headers", ()))
         if headers:
             self._h2.send_headers(stream.id, headers, end_stream=True)
         else:
             self._h2.end_stream(stream.id)
-        await self._complete(stream)
+        self._complete(stream)
 
-    async def _complete(self, stream: _Stream) -> None:
+    def _complete(self, stream: _Stream) -> None:
         """The answer is whole: the rest of the request is not wanted."""
         stream.over = True
         self._answered(stream)
         if stream.incomplete:
             self._reset(stream.id, ErrorCodes.NO_ERROR)
         self._release(stream)
-        await self._flush_or_end()
+        self._writer.soon()
 
     def _answered(self, stream: _Stream) -> None:
         """A stream counts no longer, if it did."""
@@ -476,17 +488,17 @@ class H2:
             stream.answered = True
             self._unanswered -= 1
 
-    async def _returned(self, stream: _Stream) -> None:
+    def _returned(self, stream: _Stream) -> None:
         if not stream.started:
             head = answer_fields(500, self._listener.complete([(b"content-length", b"0")]))
             self._h2.send_headers(stream.id, head, end_stream=True)
-            await self._complete(stream)
+            self._complete(stream)
             return
         # An answer has begun and is not complete: a reset is the only honest end.
         stream.over = True
         self._reset(stream.id, ErrorCodes.INTERNAL_ERROR)
         self._release(stream)
-        await self._flush_or_end()
+        self._writer.soon()
 
     def _reset(self, stream_id: int, error: ErrorCodes) -> None:
         with suppress(ProtocolError):  # it was over before

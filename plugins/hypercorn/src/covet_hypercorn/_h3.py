@@ -22,7 +22,7 @@ from covet_hypercorn._fields import (
     are_trailers,
     put_host,
     read_request,
-    trailer_fields,
+    sent_fields,
 )
 from covet_hypercorn._h3_frames import Code, Http3Error, RequestFrames, TooLargeError
 from covet_hypercorn._h3_uni import Incoming
@@ -382,7 +382,7 @@ class H3:
             raise RuntimeError("trailers come before the body")
         if message.get("more_trailers", False):
             raise RuntimeError("all trailers have to come in one message")
-        fields = trailer_fields(message.get("headers", ()))
+        fields = sent_fields(message.get("headers", ()))
         self._write(stream, self._block(stream, fields) if fields else b"", end=True)
         self._complete(stream)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from covet_hypercorn import _h3_frames as frames
 from covet_hypercorn._budget import Budget, FloodError
 from covet_hypercorn._endpoint import _read_ids
-from covet_hypercorn._fields import answer_fields, read_request, trailer_fields
+from covet_hypercorn._fields import answer_fields, read_request, sent_fields
 from covet_hypercorn._h3_frames import ControlFrames, Http3Error, RequestFrames, TooLargeError
 from covet_hypercorn._qpack import FieldsTooLargeError, Qpack, QpackError, count_fields
 
@@ -164,7 +164,7 @@ def test_an_answer_is_written_whole_or_not_at_all(given: list[tuple[bytes, bytes
         found = answer_fields(200, given)
     except ValueError:
         with pytest.raises(ValueError):
-            trailer_fields(given)
+            sent_fields(given)
         return
     assert found[0] == (b":status", b"200")
     for name, value in found[1:]:

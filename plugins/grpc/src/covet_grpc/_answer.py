@@ -1,0 +1,69 @@
+"""What a call is answered with: head, messages and trailers, in the form that the call came in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from covet_grpc._forms import Form
+    from covet_grpc._metadata import Lines
+    from covet_http import Message, Send
+
+
+class Answer:
+    """What a call is answered with, in the form it came in.
+
+    Attributes:
+        head: The headers of the answer.
+        started: Whether they are sent.
+    """
+
+    __slots__ = ("_form", "_send", "head", "started")
+
+    def __init__(self, form: Form, send: Send, allowed: Lines) -> None:
+        self._form = form
+        self._send = send
+        self.head: Lines = [*form.head, *allowed]
+        self.started = False
+
+    @property
+    def form(self) -> Form:
+        """The form."""
+        return self._form
+
+    async def start(self, leading: Lines | None) -> None:
+        """Send the head, and the metadata with it."""
+        self.started = True
+        message: Message = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [*self.head, *leading] if leading else self.head,
+        }
+        if not self._form.web:
+            message["trailers"] = True
+        await self._send(message)
+
+    async def piece(self, data: bytes) -> None:
+        """Send a piece of the body; more follows."""
+        body = self._form.written(data) if self._form.text else data
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, data: bytes, lines: Lines) -> None:
+        """Send the last piece and the trailers."""
+        form = self._form
+        if form.web:
+            body = form.written(data + form.last(lines))
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        await self._send({"type": "http.response.body", "body": data})
+        await self._send({"type": "http.response.trailers", "headers": lines})
+
+    async def fail(self, lines: Lines, leading: Lines | None = None) -> None:
+        """End the answer with a status other than success: alone if nothing was sent yet."""
+        if self.started:
+            await self.end(b"", lines)
+            return
+        self.started = True
+        headers = [*self.head, *(leading or ()), *lines]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b""})
