@@ -24,6 +24,7 @@ class Calls(Plugin[None]):
 
     Attributes:
         began: Handlers that were called.
+        said: Those of `say`.
         running: Those that have not ended.
         most: The most that have run at once.
         cancelled: Those that were cancelled.
@@ -34,7 +35,9 @@ class Calls(Plugin[None]):
 
     def __init__(self, config: None) -> None:
         super().__init__(config)
-        self.began = self.running = self.most = self.cancelled = self.complete = self.blocks = 0
+        self.began = self.said = self.running = self.most = self.cancelled = self.complete = (
+            self.blocks
+        ) = 0
         self.release = anyio.Event()
 
     def covet_operations(self) -> Iterable[Operation]:
@@ -56,6 +59,7 @@ class Calls(Plugin[None]):
     @grpc.unary(f"{SERVICE}/Say")
     async def say(self, text: str) -> str:
         """What was said."""
+        self.said += 1
         with self._counted():
             return text
 
