@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
 
 ENGINE = Path(__file__).parent.parent
 CSRC = ENGINE / "csrc"
