@@ -65,6 +65,14 @@ class _Reader(StreamReader):
         return ended
 
 
+class _Protocol(Protocol):
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            # A message may stay unfinished (RFC 6455, 5.4), which the library takes for a broken rule.
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class Framing:
     """One WebSocket's bytes, without any I/O.
 
@@ -81,7 +89,7 @@ class Framing:
     """
 
     def __init__(self, limits: ChannelLimits, deflate: Extension | None) -> None:
-        self._protocol = Protocol(
+        self._protocol = _Protocol(
             SERVER, state=OPEN, max_size=limits.max_message_bytes + _CONTROL, logger=_quiet
         )
         self._reader = self._protocol.reader = _Reader()

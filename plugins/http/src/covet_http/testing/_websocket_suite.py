@@ -498,6 +498,14 @@ class WebSocketSuite:
 class WebSocketServerSuite(WebSocketSuite):
     """The same with what only a server of covet's own can do: pings, compression and all limits."""
 
+    async def test_a_client_may_close_in_the_middle_of_a_message(self) -> None:
+        async with self.opened("/echo") as socket:
+            begun = frame_of(TEXT, b"never", final=False)
+            closing = frame_of(CLOSE, b"\x0f\xa0bye")
+            await socket.connection.send(begun + closing + frame_of(CONTINUATION, b"whole"))
+            await self.closed(socket, 4000)
+            await heard.until(("closed", 4000, "bye"))
+
     async def test_a_handler_can_ping(self) -> None:
         async with self.opened("/pinged") as socket:
             assert await socket.receive() == "answered"
