@@ -51,7 +51,7 @@ class PlainPlugin(Hypercorn):
 
     @asynccontextmanager
     async def covet_lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        ctx.provide(HTTP_SERVER, Plain(self.config, ctx.directory))
+        ctx.provide(HTTP_SERVER, Plain(self.config))
         yield
 
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from covet_http._asgi_request import AsgiRequest
-from covet_http._request import Limits, Request
+from covet_http._request import Limits, Request, find_header
 from covet_http._server import Receive, Scope, Send
 from covet_http._websocket._socket import WebSocket
 
@@ -57,6 +57,10 @@ class AsgiHandshake(AsgiRequest, HandshakeRequest):
     @property
     def secure(self) -> bool:  # type: ignore[override]
         return self._scope.get("scheme") in ("https", "wss")
+
+    def header(self, name: bytes) -> bytes | None:
+        # Few are asked for, and a table of them would be kept as long as the WebSocket is.
+        return find_header(self._scope["headers"], name)
 
     async def read(self) -> bytes:
         return b""

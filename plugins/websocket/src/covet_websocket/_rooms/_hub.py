@@ -6,7 +6,8 @@ import logging
 import unicodedata
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from itertools import count
@@ -28,6 +29,7 @@ from covet_websocket._rooms._config import RoomsConfig, WhenSlow
 from covet_websocket._rooms._counts import Counts, metrics
 from covet_websocket._rooms._envelope import Said
 from covet_websocket._rooms._member import Member
+from covet_websocket._rooms._membership import Joining, Membership
 from covet_websocket._rooms._outlet import Broadcast, Encoding, Outlet
 from covet_websocket._rooms._room import Room
 from covet_websocket._rooms._span import Span, Topic
@@ -51,43 +53,6 @@ class Opened:
         self.span = span
         self.scope = anyio.CancelScope()
         self.accounted = 0
-
-
-class Membership:
-    """Being in a room, while the block of `Rooms.join` lasts.
-
-    Attributes:
-        id: Names the member among those who are there.
-        resumed: Whether it gets everything that it missed. Unless it does, its client is told ``reset``.
-    """
-
-    def __init__(self, rooms: Rooms, member: Member, *, resumed: bool) -> None:
-        self._rooms = rooms
-        self._member = member
-        self.id = member.id
-        self.resumed = resumed
-
-    @property
-    def room(self) -> str:
-        """The room's name."""
-        return self._member.room.name
-
-    @property
-    def left(self) -> bool:
-        """Whether it is in the room no more: it was too slow, or its connection is closed."""
-        return self._member.left
-
-    async def publish(self, message: Any, *, key: str | None = None) -> bool:
-        """`Rooms.publish` to this room."""
-        return await self._rooms.publish(self.room, message, key=key)
-
-    def present(self, *, after: str = "", limit: int | None = None) -> dict[str, Any]:
-        """`Rooms.present` of this room."""
-        return self._rooms.present(self.room, after=after, limit=limit)
-
-    def count(self) -> int:
-        """`Rooms.count` of this room."""
-        return self._rooms.count(self.room)
 
 
 class Rooms:
@@ -282,8 +247,7 @@ class Rooms:
 
     # What applications do.
 
-    @asynccontextmanager
-    async def join(
+    def join(
         self,
         connection: Outlet | Connection[Any, Any],
         name: str,
@@ -293,7 +257,7 @@ class Rooms:
         after: str | None = None,
         presence: bool = False,
         when_slow: WhenSlow | None = None,
-    ) -> AsyncIterator[Membership]:
+    ) -> AbstractAsyncContextManager[Membership]:
         """Be in a room while the block lasts.
 
         Args:
@@ -313,6 +277,20 @@ class Rooms:
             Unavailable: There are too many rooms, or members in this one.
             WebSocketClosed: The connection is closed.
         """
+        return Joining(
+            partial(self._enter, connection, name, encoding, data, after, presence, when_slow)
+        )
+
+    async def _enter(
+        self,
+        connection: Outlet | Connection[Any, Any],
+        name: str,
+        encoding: Encoding | None,
+        data: Any,
+        after: str | None,
+        presence: bool,
+        when_slow: WhenSlow | None,
+    ) -> Membership:
         self._check_name(name)
         if isinstance(connection, Connection):
             await connection.accept()
@@ -345,15 +323,20 @@ class Rooms:
                 watches=presence,
             )
             resumed = room.enter(member, after)
-            try:
-                yield Membership(self, member, resumed=resumed)
-            finally:
-                room.leave(member)
-        finally:
-            self._connections[connection] -= 1
-            if not self._connections[connection]:
-                del self._connections[connection]
-            self._release(opened)
+        except BaseException:
+            self._let_go(opened, connection)
+            raise
+        return Membership(self, member, partial(self._leave, opened, member), resumed=resumed)
+
+    def _leave(self, opened: Opened, member: Member) -> None:
+        opened.room.leave(member)
+        self._let_go(opened, member.outlet)
+
+    def _let_go(self, opened: Opened, connection: Outlet) -> None:
+        self._connections[connection] -= 1
+        if not self._connections[connection]:
+            del self._connections[connection]
+        self._release(opened)
 
     async def publish(self, name: str, message: Any, *, key: str | None = None) -> bool:
         """Say something to everybody in a room, wherever they are.
