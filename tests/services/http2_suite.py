@@ -157,6 +157,24 @@ class Http2ServerSuite(Http2Suite):
                 ]
                 assert stream not in client.reset
 
+    async def test_trailers_are_looked_at_as_heads_are(self) -> None:
+        # bad input 39
+        async def with_trailers(scope: Any, receive: Any, send: Any) -> None:
+            said = {"/end": (b"x", b"1\r\ny: z"), "/name": (b"x y", b"1"), "/": (b"X-Sum", b"1")}
+            head = {"type": "http.response.start", "status": 200, "headers": [], "trailers": True}
+            await send(head)
+            await send({"type": "http.response.body", "body": b"item"})
+            await send({"type": "http.response.trailers", "headers": [said[scope["path"]]]})
+
+        async with self.serve(with_trailers) as listener, connected(listener) as client:
+            for path in ("/end", "/name"):
+                stream = await client.request(path)
+                await client.until_over(stream)
+                assert client.reset[stream] == 2
+            stream = await client.request("/")
+            await client.until_over(stream)
+            assert client.trailers == {stream: [(b"x-sum", b"1")]}
+
     async def test_streams_that_end_in_trailers_are_released(self) -> None:
         async def with_trailers(scope: Any, receive: Any, send: Any) -> None:
             await send(

@@ -322,6 +322,16 @@ async def test_tunnels_and_upgrades_are_not_spoken(target: Target) -> None:
             await client.send(frame(1, 1, block, 0x5))
             await client.until_over(1)
             assert client.status.get(1) == 501 or client.reset.get(1) == PROTOCOL
+        async with raw(target.port) as client:
+            block = client.block(
+                [
+                    (":method", "CONNECT"), (":protocol", "websocket"), *head("Say")[1:4],
+                    ("sec-websocket-version", "13"),
+                ]
+            )  # fmt: skip
+            await client.send(frame(1, 1, block, 0x4))
+            await client.until_over(1)
+            assert client.status[1] == 403
         upgrade = {
             "content-type": "application/grpc", "connection": "Upgrade, HTTP2-Settings",
             "upgrade": "h2c", "http2-settings": "AAMAAABk",
