@@ -390,10 +390,11 @@ class H2:
     async def _send(self, stream: _Stream, message: Any) -> None:
         """ASGI's ``send``; ``None`` says that the application has returned."""
         if stream.over or self._ended:
-            # A handler that does nothing but send has to notice that it was cancelled.
-            await anyio.lowlevel.checkpoint()
             if message is None:
                 self._release(stream)
+                return
+            # A handler that does nothing but send has to notice that it was cancelled.
+            await anyio.lowlevel.checkpoint()
             return
         try:
             if message is None:
@@ -448,8 +449,10 @@ class H2:
         stream.give_up = _NEVER
         if last:
             self._complete(stream)
-        else:
+        elif more:
             await self._writer.said(len(piece))
+        else:
+            self._writer.soon()
 
     async def _wait_for_room(self, stream: _Stream) -> None:
         """Wait until the client lets more be sent."""
