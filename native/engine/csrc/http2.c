@@ -471,6 +471,7 @@ void cv_http2_run(cv_core *core, cv_connection *c)
             cv_exchange *x = cv_stream_exchange(core, s);
             if (x)
                 cv_exchange_tell_gone(core, x, CV_GONE_CLOSED);
+            cv_stream_cut_off(h, s);
             cv_tunnel_fed(h, s);
         }
 }
@@ -494,6 +495,22 @@ static int frame(cv_http2 *h)
     return 1;
 }
 
+/* The client sends no more, so none of its windows opens any more: give up what waits for one. Returns
+ * whether something did. */
+static int strand(cv_http2 *h)
+{
+    int found = 0;
+    for (cv_link *at = h->all.next; at != &h->all; at = at->next) {
+        cv_stream *s = CV_STREAM_OF(all, at);
+        /* The library had its chance, and did not ask for more of it. */
+        if ((s->flags & (CV_S_ANSWERED | CV_S_DEFERRED)) == CV_S_ANSWERED) {
+            cv_stream_strand(h, s);
+            found = 1;
+        }
+    }
+    return found;
+}
+
 /* Nothing more is to be said. */
 static int is_over(const cv_http2 *h)
 {
@@ -512,6 +529,8 @@ void cv_http2_write(cv_core *core, cv_connection *c)
     int more = 1;
     for (int i = 0; more && i < ROUNDS && !(c->flags & CV_C_BROKEN); i++) {
         more = frame(h);
+        if (!more && c->flags & CV_C_EOF && !h->failed)
+            more = strand(h);
         if (more) {
             cv_flush(core, c);
             more = !c->out.size;
@@ -584,7 +603,7 @@ void cv_http2_stream_expired(cv_core *core, cv_connection *c, cv_timer *timer, i
         cv_stream_reset(h, s, CV_HTTP2_CANCEL);
     } else if (kind == CV_TIMER_STREAM_READ) {
         core->counters.read_timeouts++;
-        cv_stream_timeout(h, CV_STREAM_OF(input, timer));
+        cv_stream_broken(h, CV_STREAM_OF(input, timer), 408, CV_GONE_TIMEOUT);
     } else {
         cv_stream_waited(h, CV_STREAM_OF(input, timer));
     }

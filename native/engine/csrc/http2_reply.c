@@ -231,13 +231,30 @@ static void overwhelmed(cv_http2 *h, cv_stream *s)
     cv_stream_reset(h, s, CV_HTTP2_INTERNAL_ERROR);
 }
 
-/* There is no memory for more of it. */
-static void give_up(cv_http2 *h, cv_stream *s)
+static void forget_output(cv_http2 *h, cv_stream *s)
 {
     h->queued -= s->out.size - s->filed;
     s->filed = 0;
     cv_queue_clear(&s->out, &h->core->budget);
+}
+
+/* There is no memory for more of it. */
+static void give_up(cv_http2 *h, cv_stream *s)
+{
+    forget_output(h, s);
     overwhelmed(h, s);
+}
+
+void cv_stream_strand(cv_http2 *h, cv_stream *s)
+{
+    cv_stream_detach(h, s, CV_GONE_CLOSED);
+    cv_tunnel_lost(h, s);
+    forget_output(h, s);
+    s->direct = NULL;
+    s->direct_size = 0;
+    cv_link_out(&s->lent);
+    cv_timer_stop(&s->output);
+    cv_stream_reset(h, s, CV_HTTP2_CANCEL);
 }
 
 static void keep(cv_http2 *h, cv_stream *s, const void *bytes, size_t size)
@@ -275,6 +292,16 @@ void cv_stream_resume(cv_http2 *h, cv_stream *s)
         return;
     s->flags &= ~(uint32_t)CV_S_DEFERRED;
     h->core->http2->lib->session_resume_data(h->session, s->id);
+}
+
+void cv_stream_finish(cv_http2 *h, cv_stream *s)
+{
+    cv_core *core = h->core;
+    s->flags |= CV_S_LAST;
+    /* The library keeps back even an end that carries nothing, where the window is shut. */
+    if (s->output.kind == CV_TIMER_NONE)
+        cv_timer_start(&core->timers, &s->output, CV_TIMER_STREAM_WRITE, core->now);
+    cv_stream_resume(h, s);
 }
 
 /* More of the body, valid until the turn ends. */
@@ -403,15 +430,15 @@ static void cut(cv_http2 *h, cv_stream *s, cv_exchange *x, int op)
     cv_stream_reset(h, s, op == CV_DROP ? CV_HTTP2_CANCEL : CV_HTTP2_INTERNAL_ERROR);
 }
 
-void cv_stream_timeout(cv_http2 *h, cv_stream *s)
+void cv_stream_broken(cv_http2 *h, cv_stream *s, int status, int why)
 {
     cv_exchange *x = cv_stream_exchange(h->core, s);
     if (!x)
         return;
     if (x->state == CV_WAITING) {
-        cv_exchange_log(h->core, x, 408);
-        cv_stream_detach(h, s, CV_GONE_TIMEOUT);
-        cv_stream_bare(h, s, 408);
+        cv_exchange_log(h->core, x, status);
+        cv_stream_detach(h, s, why);
+        cv_stream_bare(h, s, status);
         return;
     }
     x->flags &= ~(uint32_t)CV_X_READING; /* the answer has begun: it goes on */
@@ -462,9 +489,8 @@ static void finish(cv_http2 *h, cv_stream *s, cv_exchange *x)
         cut(h, s, x, CV_CHUNK);
         return;
     }
-    s->flags |= CV_S_LAST;
     answered(h, s, x);
-    cv_stream_resume(h, s);
+    cv_stream_finish(h, s);
 }
 
 static void chunk(cv_http2 *h, cv_stream *s, cv_exchange *x, const uint8_t *body, size_t size)

@@ -290,7 +290,10 @@ static int deliver(cv_http2 *h, cv_stream *s)
     if (!x || !(x->flags & CV_X_READING))
         return CV_STEP_ON;
     if (!s->in.size && !(s->flags & CV_S_ENDED)) {
-        cv_timer_start(&core->timers, &s->input, CV_TIMER_STREAM_READ, core->now);
+        if (h->connection->flags & CV_C_EOF)
+            cv_stream_broken(h, s, 400, CV_GONE_CLOSED);
+        else
+            cv_timer_start(&core->timers, &s->input, CV_TIMER_STREAM_READ, core->now);
         return CV_STEP_ON;
     }
     if (cv_events_full(core))
@@ -389,6 +392,22 @@ void cv_stream_ended(cv_http2 *h, cv_stream *s)
     else if (x && (x->flags & CV_X_READING))
         serve(h, s);
     cv_tunnel_fed(h, s);
+}
+
+void cv_stream_cut_off(cv_http2 *h, cv_stream *s)
+{
+    const cv_exchange *x = cv_stream_exchange(h->core, s);
+    if (s->flags & (CV_S_ENDED | CV_S_READ | CV_S_DISCARD))
+        return;
+    if (x) {
+        if (x->flags & CV_X_READING && !s->in.size)
+            cv_stream_broken(h, s, 400, CV_GONE_CLOSED);
+    } else if (s->text) {
+        forget_text(h, s);
+        cv_stream_bare(h, s, 400);
+    } else {
+        cv_stream_reset(h, s, CV_HTTP2_CANCEL); /* in the middle of its head */
+    }
 }
 
 void cv_stream_waited(cv_http2 *h, cv_stream *s)

@@ -121,6 +121,8 @@ void cv_stream_read(cv_http2 *h, cv_stream *s);
 void cv_stream_waited(cv_http2 *h, cv_stream *s);
 /* Nothing more of the body is wanted. */
 void cv_stream_discard(cv_http2 *h, cv_stream *s);
+/* The client sends no more at all: what is not here of the request will not come. */
+void cv_stream_cut_off(cv_http2 *h, cv_stream *s);
 
 /* http2_reply.c: answers. */
 
@@ -129,8 +131,10 @@ void cv_stream_native(cv_http2 *h, cv_stream *s, const cv_answer *answer, uint32
 void cv_stream_file(cv_http2 *h, cv_stream *s, cv_file_reply *reply, uint32_t flags);
 /* A status without a body. */
 void cv_stream_bare(cv_http2 *h, cv_stream *s, int status);
-/* The client stops sending its body: answer in Python's place, or tell it. */
-void cv_stream_timeout(cv_http2 *h, cv_stream *s);
+/* Its body does not go on: answer with this status in Python's place, or tell it. */
+void cv_stream_broken(cv_http2 *h, cv_stream *s, int status, int why);
+/* What is here of the answer cannot leave any more. */
+void cv_stream_strand(cv_http2 *h, cv_stream *s);
 ssize_t cv_stream_frame(nghttp2_session *session, int32_t id, uint8_t *into, size_t size,
                         uint32_t *flags, nghttp2_data_source *source, void *user);
 /* What was lent for this turn is kept. */
@@ -143,6 +147,8 @@ void cv_stream_opened(cv_http2 *h, cv_stream *s, const cv_opening *opening,
                                        void *user));
 /* The library goes on asking for the body. */
 void cv_stream_resume(cv_http2 *h, cv_stream *s);
+/* Nothing follows what is here of the answer. */
+void cv_stream_finish(cv_http2 *h, cv_stream *s);
 
 /* http2_tunnel.c: WebSockets. */
 

@@ -42,6 +42,7 @@ static ssize_t frame(nghttp2_session *session, int32_t id, uint8_t *into, size_t
         cv_link_to(&core->tunnels, &t->link);
     if ((s->flags & CV_S_LAST) && !(c && c->out.size)) {
         *flags |= CV_NGHTTP2_EOF;
+        cv_timer_stop(&s->output);
     } else if (!done) {
         s->flags |= CV_S_DEFERRED;
         return CV_NGHTTP2_DEFERRED;
@@ -102,8 +103,7 @@ void cv_tunnel_lost(cv_http2 *h, cv_stream *s)
 /* Nothing follows what is framed. */
 static void finish(cv_http2 *h, cv_stream *s)
 {
-    s->flags |= CV_S_LAST;
-    cv_stream_resume(h, s);
+    cv_stream_finish(h, s);
     write_soon(h);
 }
 
