@@ -66,7 +66,8 @@ _CONSTANT_ASKED: Final = frozenset(
     (b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"connection",
      b"content-type", b"dnt", b"host", b"origin", b"pragma", b"sec-ch-ua", b"sec-ch-ua-mobile",
      b"sec-ch-ua-platform", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site",
-     b"sec-fetch-user", b"upgrade-insecure-requests", b"user-agent", b"x-forwarded-proto")
+     b"sec-fetch-user", b"sec-websocket-extensions", b"sec-websocket-version",
+     b"upgrade", b"upgrade-insecure-requests", b"user-agent", b"x-forwarded-proto")
 )  # fmt: skip
 _MOST_ASKED: Final = 1024
 _asked: dict[bytes, tuple[bytes, bytes]] = {}

@@ -30,12 +30,7 @@ class Suspended:
         self._trap = trap
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        run, send, throw, trap = (
-            self._run,
-            self._coroutine.send,
-            self._coroutine.throw,
-            self._trap,
-        )
+        run, send, trap = self._run, self._coroutine.send, self._trap
         while True:
             try:
                 sent = yield trap
@@ -44,7 +39,7 @@ class Suspended:
                 raise
             except BaseException as error:
                 try:
-                    trap = run(throw, error)
+                    trap = run(self._coroutine.throw, error)
                 except StopIteration as stop:
                     return stop.value
             else:

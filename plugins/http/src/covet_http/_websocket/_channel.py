@@ -67,7 +67,7 @@ class Channel(ABC):
     Attributes:
         close_code: Of the end, ``None`` while there is none.
         close_reason: What was said with it.
-        on_closed: Called once, when `close_code` is set.
+        on_closed: Called once, with the channel, when `close_code` is set.
         finishing: Whether the handler closes it when the service stops, so that the server need not.
         burst: Messages received and sent since others had their turn: whoever counts them gives it to
             them now and then. A server sets it to 0 where `receive` has waited.
@@ -78,7 +78,7 @@ class Channel(ABC):
 
     close_code: int | None = None
     close_reason: str = ""
-    on_closed: Callable[[], object] | None = None
+    on_closed: Callable[[Channel], object] | None = None
 
     def closed(self) -> WebSocketClosed:
         """What whoever uses it now is told."""
@@ -91,7 +91,7 @@ class Channel(ABC):
             return False
         self.close_code, self.close_reason = code, reason
         if self.on_closed is not None:
-            self.on_closed()
+            self.on_closed(self)
         return True
 
     @abstractmethod

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Lines = Sequence[tuple[bytes, bytes]]
 
 _VERSION: Final = b"13"
+_KEPT: Final = ("client", "extensions", "headers", "query_string", "scheme")
 _KEY: Final = 16
 # Each list is short, and matched from left to right without going back.
 _TOKENS = re.compile(
@@ -32,10 +33,12 @@ class HandshakeRequest(Request):
 
     Attributes:
         websocket: What it becomes.
+        websocket_route: Where it was found.
     """
 
     __slots__ = ()
 
+    websocket_route: ClassVar[WebSocketRoute]
     websocket: WebSocket
 
 
@@ -44,14 +47,15 @@ class AsgiHandshake(AsgiRequest, HandshakeRequest):
 
     __slots__ = ()
 
-    websocket_route: ClassVar[WebSocketRoute]
     method: ClassVar[str] = "GET"  # type: ignore[misc]
     head_only: ClassVar[bool] = False  # type: ignore[misc]
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, path: str, values: Sequence[str]
     ) -> None:
-        super().__init__(scope, receive, send, path, values)
+        # It is held for as long as there is a WebSocket: no more of it than a request reads.
+        kept = {key: scope[key] for key in _KEPT if key in scope}
+        super().__init__(kept, _unused, _unused, path, values)
         self._ended = True
 
     @property
@@ -138,6 +142,11 @@ def judge_handshake(method: str, version: str, headers: Lines) -> tuple[int, Lin
     if offered is not None and not _TOKENS.match(offered):
         return HTTPStatus.BAD_REQUEST, ()
     return 0, ()
+
+
+async def _unused(*message: Any) -> Any:
+    """In place of ASGI's ``receive`` and ``send``, which are the channel's."""
+    raise RuntimeError("messages come and go by the channel")
 
 
 _ONCE: Final = frozenset(

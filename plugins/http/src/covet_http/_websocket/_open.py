@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from covet_http._websocket._closed import GOING_AWAY, NORMAL, SERVICE_RESTART
 from covet_kernel.contracts import Metric
-from covet_operations import Endpoint, Unavailable
+from covet_operations import Unavailable
 
 if TYPE_CHECKING:
     from covet_http._websocket._channel import Channel
@@ -96,21 +96,22 @@ class OpenWebSockets:
         self._counts = counts or WebSocketCounts()
         self._most = max_connections
         self._patience = close_timeout
-        self._open: dict[HandshakeRequest, Channel] = {}
-        self._closed: dict[HandshakeRequest, tuple[float, Endpoint[Any]]] = {}
+        self._open: dict[Channel, HandshakeRequest] = {}
+        self._closed: dict[HandshakeRequest, float] = {}
+        # One for all: ten thousand of them would take two megabytes.
+        self._on_closed = self._closing
         self._some = anyio.Event()
         self.draining = False
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def enter(self, request: HandshakeRequest, channel: Channel, endpoint: Endpoint[Any]) -> None:
+    def enter(self, request: HandshakeRequest, channel: Channel) -> None:
         """Count one in, until `leave`.
 
         Args:
             request: Its handshake.
             channel: What it becomes.
-            endpoint: Runs its handler.
 
         Raises:
             Unavailable: There are too many, or the phase ends; it is not counted.
@@ -120,22 +121,22 @@ class OpenWebSockets:
         if len(self._open) >= self._most:
             self._counts.crowded += 1
             raise Unavailable("there are too many WebSockets")
-        self._open[request] = channel
+        self._open[channel] = request
         self._counts.open += 1
-        channel.on_closed = partial(self._closing, request, endpoint)
+        channel.on_closed = self._on_closed
         if channel.close_code is not None:
-            self._closing(request, endpoint)
+            self._closing(channel)
 
     def leave(self, request: HandshakeRequest, channel: Channel) -> None:
         """Its handler has ended."""
         channel.on_closed = None
         self._counts.note(request, channel)
         self._counts.open -= 1
-        del self._open[request]
+        del self._open[channel]
         self._closed.pop(request, None)
 
-    def _closing(self, request: HandshakeRequest, endpoint: Endpoint[Any]) -> None:
-        self._closed[request] = anyio.current_time() + self._patience, endpoint
+    def _closing(self, channel: Channel) -> None:
+        self._closed[self._open[channel]] = anyio.current_time() + self._patience
         self._some.set()
 
     def drain(self, *, stopping: bool) -> None:
@@ -146,7 +147,7 @@ class OpenWebSockets:
         """
         self.draining = True
         code = GOING_AWAY if stopping else SERVICE_RESTART
-        for request, channel in tuple(self._open.items()):
+        for channel, request in tuple(self._open.items()):
             if request.websocket.accepted:
                 finish = request.websocket.on_drain
                 if finish is None:
@@ -165,9 +166,8 @@ class OpenWebSockets:
                 self._some = anyio.Event()
                 await self._some.wait()
             # Times are the same for all, so the first is the next.
-            request, waiting = next(iter(self._closed.items()))
-            due, endpoint = waiting
+            request, due = next(iter(self._closed.items()))
             await anyio.sleep_until(due)
-            if self._closed.get(request) is waiting:
+            if self._closed.get(request) == due:
                 del self._closed[request]
-                endpoint.disconnect(request)
+                request.websocket_route.endpoint.disconnect(request)

@@ -70,7 +70,7 @@ class WebSocketRoute:
         in_flight.add(request)
         try:
             try:
-                self._open.enter(request, channel, self.endpoint)
+                self._open.enter(request, channel)
                 try:
                     self._origins.check(request)
                     if request.cause is not None:
