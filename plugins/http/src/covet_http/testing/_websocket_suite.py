@@ -77,6 +77,22 @@ async def room(socket: WebSocket, request: Request, room: int, name: str = "") -
     await socket.send_json({"room": room, "name": name, "cookies": dict(request.cookies)})
 
 
+@websocket("/asked")
+async def asked(socket: WebSocket) -> None:
+    request = socket.request
+
+    def said() -> list[Any]:
+        known = [request.method, request.path, request.client, request.secure, str(request.caller)]
+        return [*known, request.headers["x-said"], dict(request.query), dict(request.cookies)]
+
+    answers = [said()]
+    await socket.accept()
+    answers.append(said())
+    async for _ in socket:
+        answers.append(said())
+        await socket.send_json(answers)
+
+
 @websocket("/members")
 @operation(anonymous=False)
 async def members(socket: WebSocket) -> None:
@@ -194,7 +210,7 @@ async def plain() -> str:
 
 
 HANDLERS: tuple[Callable[..., Any], ...] = (
-    echo, room, members, fails, breaks, silent, kinds, flood, full, pinged, waits, broken, enter, plain,
+    echo, room, asked, members, fails, breaks, silent, kinds, flood, full, pinged, waits, broken, enter, plain,
 )  # fmt: skip
 
 
@@ -283,6 +299,16 @@ class WebSocketSuite:
             with _raised(WebSocketClosed):
                 await socket.receive()
             assert socket.close_code == 1000
+
+    async def test_the_handshake_can_be_asked_for_as_long_as_there_is_a_websocket(self) -> None:
+        parts = {"params": {"name": "Ada"}, "headers": {"cookie": "a=1", "x-said": "this"}}
+        async with self.opened("/asked", **parts) as socket:
+            for _ in range(2):
+                await socket.send("again")
+                answers = await socket.receive_json()
+        first = answers[0]
+        assert answers == [first] * 4
+        assert first[5:] == ["this", {"name": "Ada"}, {"a": "1"}]
 
     async def test_a_refusal_is_answered_as_over_http(self) -> None:
         assert (await self.refused("/rooms/4", 409))["detail"] == "this room is full"
