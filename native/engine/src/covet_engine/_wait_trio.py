@@ -58,6 +58,8 @@ def _trap() -> Any:
 
 
 _TRAP: Final = _trap()
+# What a task that waits here is sent instead of an outcome, which would be made and taken apart each time.
+_WOKEN: Final[Any] = object()
 
 
 class TrioSeat:
@@ -85,11 +87,12 @@ class TrioSeat:
         task = self._task = trio.lowlevel.current_task()
         task.custom_sleep_data = self
         outcome = yield _TRAP
-        outcome.unwrap()
+        if outcome is not _WOKEN:
+            outcome.unwrap()
 
     def wake(self) -> None:
         assert self._task is not None
-        trio.lowlevel.reschedule(self._task)
+        trio.lowlevel.reschedule(self._task, _WOKEN)
 
     def situation(self) -> Callable[[], object]:
         # Private: where it is missing, scopes left open go unnoticed.

@@ -303,9 +303,10 @@ class WebSocketSuite:
     async def test_the_handshake_can_be_asked_for_as_long_as_there_is_a_websocket(self) -> None:
         parts = {"params": {"name": "Ada"}, "headers": {"cookie": "a=1", "x-said": "this"}}
         async with self.opened("/asked", **parts) as socket:
-            for _ in range(2):
-                await socket.send("again")
-                answers = await socket.receive_json()
+            await socket.send("once")
+            await socket.receive_json()
+            await socket.send("again")
+            answers = await socket.receive_json()
         first = answers[0]
         assert answers == [first] * 4
         assert first[5:] == ["this", {"name": "Ada"}, {"a": "1"}]
