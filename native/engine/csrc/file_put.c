@@ -88,11 +88,14 @@ static int64_t write_block(cv_core *core, cv_connection *c)
 int cv_file_leave(cv_core *core, cv_connection *c, const cv_piece *piece)
 {
     uint64_t left = piece->size < CV_FILE_TURN ? piece->size : CV_FILE_TURN;
+    int by_itself = core->transport->send_file && !core->by_blocks && !c->tls;
     cv_piece rest = *piece;
     while (left) {
-        int64_t sent = core->transport->send_file && !core->by_blocks && !c->tls
-                           ? core->transport->send_file(core, c, &rest, (size_t)left)
-                           : write_block(core, c);
+        uint64_t offered = rest.size < CV_FILE_BLOCK ? rest.size : CV_FILE_BLOCK;
+        if (by_itself)
+            offered = left;
+        int64_t sent = by_itself ? core->transport->send_file(core, c, &rest, (size_t)offered)
+                                 : write_block(core, c);
         if (sent == -2) {
             broken(core, c);
             return 0;
@@ -104,8 +107,11 @@ int cv_file_leave(cv_core *core, cv_connection *c, const cv_piece *piece)
         if (!sent)
             return 0;
         rest.at += (uint64_t)sent;
+        rest.size -= (uint64_t)sent;
         left -= (uint64_t)sent < left ? (uint64_t)sent : left;
         cv_connection_left(core, c, (uint64_t)sent);
+        if ((uint64_t)sent < offered)
+            return 0; /* trying once more would tell the same */
     }
     /* The end of a file may be followed by the next answer; after a part of one it is others' turn. */
     return piece->size <= CV_FILE_TURN;
