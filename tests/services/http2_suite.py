@@ -157,6 +157,65 @@ class Http2ServerSuite(Http2Suite):
                 ]
                 assert stream not in client.reset
 
+    async def test_a_body_that_does_not_come_is_answered_408(self) -> None:
+        # bad input 21
+        async with self.serve(echo, read_timeout=0.05) as listener:
+            async with connected(listener) as client:
+                for body in (b"", b"some of it"):
+                    stream = await client.request("/", "POST", body=None)
+                    if body:
+                        client.h2.send_data(stream, body)
+                        await client.flush()
+                    await client.until_over(stream)
+                    assert client.status[stream] == 408
+                assert (await client.ask())[0] == 200
+
+    async def test_a_conversation_may_pause(self) -> None:
+        """Once the answer has begun; before that other bodies of the connection are not waited for."""
+
+        async def talk(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] != "/talk":
+                await echo(scope, receive, send)
+                return
+
+            async def listen() -> None:
+                while True:
+                    message = await receive()
+                    piece = {"body": message["body"], "more_body": message["more_body"]}
+                    await begun.wait()
+                    await send({"type": "http.response.body", **piece})
+                    if not message["more_body"]:
+                        break
+
+            begun = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listen)
+                await anyio.lowlevel.checkpoint()  # it waits when the answer begins
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+                begun.set()
+
+        async with self.serve(talk, read_timeout=0.3) as listener:
+            async with connected(listener) as client:
+                talking = await client.request("/talk", "POST", body=None)
+                while talking not in client.status:
+                    await client.step()
+                for said in (b"one", b"two"):
+                    # So long does it say nothing.
+                    late = await client.request("/", "POST", body=None)
+                    await client.until_over(late)
+                    assert client.status[late] == 408
+                    client.h2.send_data(talking, said)
+                    await client.flush()
+                    while not client.body.get(talking, b"").endswith(said):
+                        await client.step()
+                client.h2.end_stream(talking)
+                await client.flush()
+                await client.until_over(talking)
+                assert client.status[talking] == 200
+                assert client.body[talking] == b"onetwo"
+                assert talking not in client.reset
+
     async def test_trailers_are_looked_at_as_heads_are(self) -> None:
         # bad input 39
         async def with_trailers(scope: Any, receive: Any, send: Any) -> None:

@@ -574,6 +574,7 @@ static void reply(cv_http2 *h, cv_stream *s, cv_exchange *x, const cv_reply *r,
     }
     respond(h, s, &head, 1);
     x->state = CV_STREAMING;
+    cv_timer_stop(&s->input);
     int too_much = exceeds(x, size);
     chunk(h, s, x, body, size);
     if (too_much && s->exchange)

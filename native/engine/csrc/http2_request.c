@@ -292,7 +292,7 @@ static int deliver(cv_http2 *h, cv_stream *s)
     if (!s->in.size && !(s->flags & CV_S_ENDED)) {
         if (h->connection->flags & CV_C_EOF)
             cv_stream_broken(h, s, 400, CV_GONE_CLOSED);
-        else
+        else if (x->state == CV_WAITING) /* later it is a conversation, which may pause */
             cv_timer_start(&core->timers, &s->input, CV_TIMER_STREAM_READ, core->now);
         return CV_STEP_ON;
     }

@@ -59,15 +59,6 @@ class TestEngine(OnEngine, Http2ServerSuite):
             await client.until_over(*slow)
             assert {client.body[each].count(b"x") for each in slow} == {65_535}
 
-    async def test_a_body_that_does_not_come_is_answered_408(self) -> None:
-        # bad input 21
-        async with self.serve(echo, read_timeout=0.05) as listener:
-            async with connected(listener) as client:
-                stream = await client.request("/", "POST", body=None)
-                await client.until_over(stream)
-                assert client.status[stream] == 408
-                assert (await client.ask())[0] == 200
-
     async def test_more_requests_than_may_be_in_flight_wait_for_their_turn(self) -> None:
         async with self.serve(echo, config={"max_in_flight": 2}) as listener:
             async with connected(listener) as client:

@@ -85,6 +85,13 @@ class Calls(Plugin[None]):
             self.complete += 1
             return count
 
+    @grpc.bidi(f"{SERVICE}/Repeat")
+    async def repeat(self, items: AsyncIterator[str]) -> AsyncIterator[str]:
+        """Says what it is told."""
+        with self._counted():
+            async for each in items:
+                yield each
+
     @grpc.server_stream(f"{SERVICE}/Blocks")
     async def make_blocks(self) -> AsyncIterator[bytes]:
         """Never stops."""

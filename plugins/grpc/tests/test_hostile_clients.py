@@ -30,6 +30,7 @@ pytestmark = pytest.mark.once
 
 STREAMS = 20
 FLOW_CONTROL, CLOSED, SIZE, CANCEL = 3, 5, 6, 8
+DEADLINE_EXCEEDED = 4
 FIELDS = [("content-type", "application/grpc"), ("te", "trailers")]
 # What is wrong with these is seen sooner, and ends the whole connection too.
 AT_ONCE = {
@@ -344,12 +345,36 @@ async def test_tunnels_and_upgrades_are_not_spoken(target: Target) -> None:
 async def test_a_message_that_never_comes_is_not_waited_for(impatient: Target) -> None:
     # bad input 21, bad input 63
     complete = impatient.calls.complete
-    for method in ("Say", "Collect"):
-        async with impatient.unharmed(), raw(impatient.port) as client:
-            # A length, and nothing of what it announces.
-            await client.send(opened(1, method, b"\0\0\0\x10\0", flags=0))
-            assert await status_of(client, 1) != 0
+    # A length, and nothing of what it announces.
+    begun = b"\0\0\0\x10\0"
+    async with impatient.unharmed(), raw(impatient.port) as client:
+        await client.send(opened(1, "Say", begun, flags=0))
+        assert await status_of(client, 1) is None
+        assert client.status[1] == 408
+        await client.send(opened(3, "Say"))
+        assert await status_of(client, 3) == 0
+        # A stream in may take as long as its caller gives it.
+        for stream, method in ((5, "Collect"), (7, "Repeat")):
+            block = client.block([*head(method), ("grpc-timeout", "300m")])
+            await client.send(frame(1, stream, block, 0x4), frame(0, stream, begun))
+            assert await status_of(client, stream) == DEADLINE_EXCEEDED
     assert impatient.calls.complete == complete
+
+
+@pytest.mark.parametrize("method", ["Collect", "Repeat"])
+async def test_a_stream_in_may_pause_for_longer_than_a_body(impatient: Target, method: str) -> None:
+    async with impatient.unharmed(), raw(impatient.port) as client:
+        await client.send(frame(1, 1, head_of(method), 0x4))
+        await client.until_over(1)
+        assert client.status[1] == 200
+        for late in (3, 5):
+            # So long does it say nothing.
+            await client.send(opened(late, "Say", b"", flags=0))
+            assert await status_of(client, late) is None
+            assert client.status[late] == 408
+            await client.send(frame(0, 1, message()))
+        await client.send(frame(0, 1, b"", 0x1))
+        assert await status_of(client, 1) == 0
 
 
 def head(method: str) -> list[tuple[str, str]]:

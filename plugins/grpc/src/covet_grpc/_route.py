@@ -72,6 +72,8 @@ def _incoming(
     validate = item.validator.validate_python
 
     async def incoming(call: GrpcCall) -> AsyncGenerator[Any, None]:
+        # To a server a call that is answered is a conversation: its pauses are the caller's.
+        await call.send_metadata()
         index = 0
         while (data := await call.message()) is not None:
             try:

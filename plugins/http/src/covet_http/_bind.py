@@ -18,6 +18,9 @@ _UNSENT = 128 * 1024
 It would take megabytes, and say that it has room again when a third of them has left: a client that
 reads slowly would look like one that does not read, and each that reads nothing would cost them.
 """
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""A client that says nothing for a minute is asked, four times, whether it is there: conversations may
+pause for as long as both sides like, and one whose machine is gone would never be noticed."""
 _NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
@@ -72,7 +75,13 @@ def _listen(family: int, address: tuple[str, int], host: str, port: int) -> sock
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if _NOTSENT_LOWAT is not None:  # connections have it from their listener
+        # Connections have these from their listener.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            option: int | None = getattr(socket, name, None)
+            if option is not None:
+                listening.setsockopt(socket.IPPROTO_TCP, option, value)
+        if _NOTSENT_LOWAT is not None:
             listening.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT)
         listening.bind((address[0], port))
         listening.listen(_BACKLOG)

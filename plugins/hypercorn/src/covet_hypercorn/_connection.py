@@ -248,10 +248,7 @@ class Connection:
         """End the connection if one of its times has passed."""
         if now >= self.read_by:
             self.read_by = _NEVER
-            if self._protocol.body_incomplete:
-                self._tasks.start_soon(self._protocol.too_slow)
-            else:
-                self._reading.cancel()
+            self._protocol.too_slow()
         self._protocol.expire(now)
         if now >= self.write_by:
             self.write_by = _NEVER

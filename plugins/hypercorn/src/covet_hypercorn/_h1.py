@@ -114,8 +114,14 @@ class H1:
         if self._channel is not None:
             self._channel.expire(now)
 
-    async def too_slow(self) -> None:
+    def too_slow(self) -> None:
         """The client has paused for too long: within a body it is told so."""
+        if self.body_incomplete:
+            self._connection.spawn(self._time_out)
+        else:
+            self._connection.finish()
+
+    async def _time_out(self) -> None:
         if self._exchange is not None and self.body_incomplete:
             await self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         else:

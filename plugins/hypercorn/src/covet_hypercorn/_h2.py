@@ -64,13 +64,14 @@ class _Stream:
         unread: Bytes that have come and that the application has not taken.
         missing: Bytes of its body that were announced and have not come; ``None``: none were announced.
         incomplete: Whether more of the body is to come.
-        give_up: When to stop waiting for the client to read, on `monotonic`'s clock.
+        read_by: When to stop waiting for more of its body, on `monotonic`'s clock.
+        give_up: When to stop waiting for the client to read.
     """
 
     __slots__ = (
         "answered", "channel", "exchange", "give_up", "head", "head_only", "headers", "id", "incomplete",
         "missing", "moved",
-        "over", "room", "started", "trailers", "unread",
+        "over", "read_by", "room", "started", "trailers", "unread",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +91,7 @@ class _Stream:
         self.trailers = False
         self.over = False
         self.room: anyio.Event | None = None
+        self.read_by = _NEVER
         self.give_up = _NEVER
         self.moved = 0
 
@@ -99,6 +101,7 @@ class H2:
 
     unread = False
     passing_over = False
+    body_incomplete = False  # of the connection's time: each stream has its own
 
     def __init__(self, connection: Connection) -> None:
         listener = connection.listener
@@ -131,11 +134,6 @@ class H2:
         )
         # At once, and not only when the client has acknowledged the settings.
         self._h2.decoder.max_header_list_size = listener.options.max_header_bytes
-
-    @property
-    def body_incomplete(self) -> bool:
-        """Whether a body is waited for: more is to come, and the client may send it."""
-        return any(each.incomplete and not each.unread for each in self._streams.values())
 
     async def begin(self, data: bytes) -> None:
         """Answer the client's preface."""
@@ -174,23 +172,28 @@ class H2:
             await self._connection.write(_GOAWAY)
 
     def is_due(self, now: float) -> bool:
-        """Whether a client has not read a stream for too long."""
+        """Whether a client has not sent or read a stream for too long."""
         return any(
-            now >= each.give_up or (each.channel is not None and each.channel.is_due(now))
+            now >= each.read_by
+            or now >= each.give_up
+            or (each.channel is not None and each.channel.is_due(now))
             for each in self._streams.values()
         )
 
     def expire(self, now: float) -> None:
-        """Reset the streams that nobody reads."""
+        """Reset the streams that nobody reads, and answer those of which nothing comes."""
         for stream in list(self._streams.values()):
-            if now >= stream.give_up:
+            if now >= stream.read_by:
+                stream.read_by = _NEVER
+                self._connection.spawn(self._late, stream)
+            elif now >= stream.give_up:
                 stream.give_up = _NEVER
                 self._connection.spawn(self._abandon, stream)
             if stream.channel is not None:
                 stream.channel.expire(now)
 
-    async def too_slow(self) -> None:
-        """The client has paused for too long, within a body or between two requests."""
+    def too_slow(self) -> None:
+        """The client has paused for too long between two requests."""
         self._connection.finish()
 
     def not_read(self) -> bool:
@@ -202,6 +205,20 @@ class H2:
     async def _abandon(self, stream: _Stream) -> None:
         self._reset(stream.id, ErrorCodes.CANCEL)
         await self._lost(stream)
+        await self._flush_or_end()
+
+    async def _late(self, stream: _Stream) -> None:
+        """Answer a request whose body has not come in time, unless it has come by now."""
+        if stream.over or stream.started or not self._waits(stream):
+            return
+        status = HTTPStatus.REQUEST_TIMEOUT
+        head = answer_fields(status, self._listener.complete([(b"content-length", b"0")]))
+        with suppress(ProtocolError):  # it was over before
+            self._h2.send_headers(stream.id, head, end_stream=True)
+        self._reset(stream.id, ErrorCodes.NO_ERROR)
+        stream.over = True
+        stream.exchange.disconnect(status)
+        self._release(stream)
         await self._flush_or_end()
 
     async def _flooded(self, flood: FloodError) -> None:
@@ -296,7 +313,7 @@ class H2:
             partial(self._send, stream),
             logs=listener.access_log,
             taken=partial(self._taken, stream),
-            wanted=partial(self._invite, stream) if _expects(headers) else None,
+            wanted=partial(self._wanted, stream, expected=_expects(headers)),
         )
 
     def _websocket(
@@ -331,8 +348,18 @@ class H2:
             self._headers -= stream.headers
             self._settle()
 
+    def _waits(self, stream: _Stream) -> bool:
+        """Whether more of a body is to come, and may be sent, before anything is answered."""
+        return stream.incomplete and not stream.unread and not stream.started
+
+    def _wait(self, stream: _Stream) -> None:
+        """Give the client time to send more; once the answer has begun, it is a conversation and may pause."""
+        if self._waits(stream):
+            stream.read_by = monotonic() + self._listener.options.read_timeout
+
     def _body_ended(self, stream: _Stream) -> None:
         stream.incomplete = False
+        stream.read_by = _NEVER
         if stream.missing:
             # h2 looks at lengths where a DATA frame ends the stream, and not where trailers do.
             self._reset(stream.id, ErrorCodes.PROTOCOL_ERROR)
@@ -350,6 +377,7 @@ class H2:
             self._h2.acknowledge_received_data(event.flow_controlled_length - held, event.stream_id)
         if stream is not None and held:
             stream.unread += held
+            stream.read_by = _NEVER
             stream.exchange.offer(
                 {"type": "http.request", "body": event.data, "more_body": True}, join=_JOINED
             )
@@ -361,9 +389,15 @@ class H2:
             if stream is not None and stream.room is not None:
                 stream.room.set()
 
-    async def _invite(self, stream: _Stream) -> None:
-        """Tell a client that waits for it to send the body (RFC 9110, 10.1.1)."""
-        if stream.incomplete and not stream.started and stream.head is None and not self._ended:
+    async def _wanted(self, stream: _Stream, *, expected: bool) -> None:
+        """The application waits for a body of which nothing has come.
+
+        Args:
+            stream: Its stream.
+            expected: Whether the client waits to be told so (RFC 9110, 10.1.1).
+        """
+        self._wait(stream)
+        if expected and self._waits(stream) and stream.head is None and not self._ended:
             with suppress(ProtocolError):  # it was over before
                 self._h2.send_headers(stream.id, [(b":status", b"100")])
             await self._flush_or_end()
@@ -373,8 +407,7 @@ class H2:
         stream.unread -= size
         if size and not self._ended:
             self._h2.acknowledge_received_data(size, stream.id)
-            if stream.incomplete and not stream.unread:
-                self._connection.read_by = monotonic() + self._listener.options.read_timeout
+            self._wait(stream)
             self._writer.soon()
 
     async def _lost(self, stream: _Stream) -> None:
@@ -429,6 +462,7 @@ class H2:
         last = not more and not stream.trailers
         if stream.head is not None:
             stream.started = True
+            stream.read_by = _NEVER
             head, stream.head = stream.head, None
             self._h2.send_headers(stream.id, head, end_stream=last and not left)
         elif last and not left:

@@ -271,7 +271,7 @@ class H3:
             return
         stream.unread -= size
         self._quic.take(stream.id, size, widens=True)
-        if stream.incomplete and not stream.unread:
+        if stream.incomplete and not stream.unread and not stream.started:
             stream.read_by = monotonic() + self._listener.options.read_timeout
         self._connection.wake()
 
@@ -329,6 +329,7 @@ class H3:
         begin = b""
         if stream.head is not None:
             stream.started = True
+            stream.read_by = _NEVER  # a conversation may pause
             begin = self._block(stream, stream.head)
             stream.head = None
         if left:

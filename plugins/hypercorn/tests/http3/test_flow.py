@@ -259,6 +259,34 @@ async def test_a_body_that_does_not_come_ends_its_stream(http3: Any) -> None:
             assert await client.ask() == (200, b"ok")
 
 
+async def test_a_conversation_may_pause(http3: Any) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/talk":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"-", "more_body": True})
+            while (message := await receive())["type"] == "http.request":
+                more = message["more_body"]
+                body = {"body": message["body"], "more_body": more}
+                await send({"type": "http.response.body", **body})
+                if not more:
+                    return
+        await receive()
+
+    async with http3.listening(application, read_timeout=0.3) as (_, port):
+        async with http3.connected(port) as client:
+            talking = client.request("/talk", method="POST", body=None)
+            await client.until(lambda: talking in client.bodies)
+            for said in (b"one", b"two"):
+                late = client.request(method="POST", body=None)
+                await client.until_over(late)
+                assert client.reset[late] == INCOMPLETE
+                client.data(talking, said)
+            client.data(talking, b"", end=True)
+            await client.until_over(talking)
+            assert talking not in client.reset
+            assert client.bodies[talking] == b"-onetwo"
+
+
 async def test_a_slow_application_is_not_the_clients_fault(http3: Any) -> None:
     taker = Taker()
     async with http3.listening(taker, read_timeout=0.3) as (_, port):
