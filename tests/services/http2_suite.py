@@ -170,6 +170,23 @@ class Http2ServerSuite(Http2Suite):
                     assert client.status[stream] == 408
                 assert (await client.ask())[0] == 200
 
+    async def test_a_body_that_nobody_waits_for_need_not_come(self) -> None:
+        application, _, release = held()
+
+        async def by_path(scope: Any, receive: Any, send: Any) -> None:
+            await (application if scope["path"] == "/busy" else echo)(scope, receive, send)
+
+        async with self.serve(by_path, read_timeout=0.05) as listener:
+            async with connected(listener) as client:
+                busy = await client.request("/busy", "POST", body=None)
+                for _ in range(2):
+                    late = await client.request("/", "POST", body=None)
+                    await client.until_over(late)
+                    assert client.status[late] == 408
+                release.set()
+                await client.until_over(busy)
+                assert client.status[busy] == 200
+
     async def test_a_conversation_may_pause(self) -> None:
         """Once the answer has begun; before that other bodies of the connection are not waited for."""
 

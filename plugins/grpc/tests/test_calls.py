@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import queue
 import uuid
+from typing import Any
 
 import grpc
 import pytest
@@ -60,6 +61,28 @@ def test_streams_come_in(served: Served, channel: grpc.Channel) -> None:
     books = (served.make("Book", id=number, title="t") for number in range(1, 101))
     assert served.stub(channel, "Import")(books).value == 100
     assert served.stub(channel, "Import")(iter(())).value == 0
+
+
+@pytest.mark.parametrize("method", ["Import", "Chat"])
+def test_a_stream_in_is_answered_before_it_says_anything(
+    served: Served, channel: grpc.Channel, method: str
+) -> None:
+    said: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    stub = served.stub(channel, method)
+    begun = stub.future if method == "Import" else stub
+    call = begun(iter(said.get, None), timeout=30)
+    assert "date" in dict(call.initial_metadata())
+    if method == "Chat":
+        said.put(served.make("ChatRequest", value="a"))
+        assert next(call).value == "A"
+        said.put(None)
+        assert list(call) == []
+    else:
+        # A failure is in the trailers then.
+        said.put(served.make("Book", id=1, title="stop"))
+        assert call.code() is grpc.StatusCode.ABORTED
+        assert call.details() == "no more"
+        said.put(None)
 
 
 def test_both_sides_stream_at_once(served: Served, channel: grpc.Channel) -> None:

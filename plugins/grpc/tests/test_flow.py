@@ -98,6 +98,12 @@ def test_the_asynchronous_client_does_all_of_it(served: Served) -> None:
 
             answers = served.stub(channel, "Chat")(lines())
             assert [each.value async for each in answers] == [f"A{number}" for number in range(5)]
+            talking = served.stub(channel, "Chat")()
+            await talking.initial_metadata()
+            await talking.write(served.make("ChatRequest", value="b"))
+            assert (await talking.read()).value == "B"
+            await talking.done_writing()
+            assert await talking.code() is grpc.StatusCode.OK
             waiting = served.stub(channel, "Wait")(served.make("WaitRequest", name="aio"))
             waiting.cancel()
             assert await waiting.code() is grpc.StatusCode.CANCELLED

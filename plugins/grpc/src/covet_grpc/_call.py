@@ -177,7 +177,7 @@ class GrpcCall(Call):
 
         Raises:
             ValueError: It cannot be sent, or is the protocol's to say.
-            RuntimeError: The answer has begun.
+            RuntimeError: The answer has begun: a message was sent, or one of a stream in asked for.
         """
         if self._answer.started:
             raise RuntimeError("the answer has begun; what is left are trailers")

@@ -33,7 +33,8 @@ class ServerOptions(Record):
         max_header_bytes: Request line and header block together.
         keep_alive_timeout: How long a connection may wait for its next whole request head, the
             first included.
-        read_timeout: The longest pause while a request body arrives.
+        read_timeout: The longest pause while a request body arrives; over HTTP/2 and HTTP/3 until the
+            answer has begun.
         write_timeout: The longest a write may wait for a client that does not read.
         linger: On stop, how long connections between two requests may still send one.
         tls: What connections are made with, if TLS is spoken: then nothing else is. A server that cannot

@@ -209,8 +209,9 @@ class H2:
 
     async def _late(self, stream: _Stream) -> None:
         """Answer a request whose body has not come in time, unless it has come by now."""
-        if stream.over or stream.started or not self._waits(stream):
+        if stream.over or not self._waits(stream):
             return
+        assert isinstance(stream.exchange, Exchange)  # a WebSocket has no body
         status = HTTPStatus.REQUEST_TIMEOUT
         head = answer_fields(status, self._listener.complete([(b"content-length", b"0")]))
         with suppress(ProtocolError):  # it was over before
