@@ -80,7 +80,7 @@ def test_a_stream_in_is_answered_before_it_says_anything(
     else:
         # A failure is in the trailers then.
         said.put(served.make("Book", id=1, title="stop"))
-        assert call.code() is grpc.StatusCode.ABORTED
+        assert call.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert call.details() == "no more"
         said.put(None)
 
