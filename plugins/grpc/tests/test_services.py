@@ -142,8 +142,11 @@ def test_what_is_not_there_is_said(line: grpc.Channel) -> None:
 
 
 def test_nobody_is_told_unless_that_is_wanted(served: Served, channel: grpc.Channel) -> None:
+    # As a unary call: a stream's end leaves by itself, and gRPC's client takes an answer that comes
+    # before it, and is no gRPC, for a stream that was removed.
+    ask = channel.unary_unary("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
     with pytest.raises(grpc.RpcError) as caught:
-        list(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(())))
+        ask(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert served.port
 
