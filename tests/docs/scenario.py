@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from services.process import free_port
 
 from docs.pages import blocks
 
@@ -55,14 +56,6 @@ def matches(expected: str, actual: str) -> bool:
     """Whether an output is the expected one: ``...`` stands for anything, any space for any."""
     parts = (re.escape(part) for part in " ".join(expected.split()).split("..."))
     return re.fullmatch(".*".join(parts), " ".join(actual.split())) is not None
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def form_part(argument: str, folder: Path) -> tuple[str, tuple[str | None, bytes, str | None]]:

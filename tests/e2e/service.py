@@ -10,15 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from services import mariadb, postgres
+from services.process import free_port
 
 from layout.checkout import ROOT
 
@@ -27,9 +27,6 @@ SCRIPTS = Path(sys.executable).parent
 COVET = str(SCRIPTS / "covet")
 CONTRACT = "plugins.http.openapi.contract=true"
 """Every answer has to be what the shop's OpenAPI document announces."""
-_FIRST_PORT = 20_000 + 500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 20)
-PORTS = cycle(range(_FIRST_PORT, _FIRST_PORT + 500))
-"""Below those that systems choose from when they are asked for any."""
 PATIENCE = 30.0
 """Seconds after which a process that neither answers nor ends is taken to hang."""
 
@@ -69,20 +66,6 @@ def bookshop_folder(folder: Path, database: str, url: str = "") -> Iterator[Path
             lines = f'# The database that is empty at first.\n[plugins.{plugin}]\nurl = "{url}"\n'
             file.write_text(text.replace(SQLITE, lines), "utf-8")
         yield folder
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on, of this worker's own.
-
-    One that the system chooses may be chosen for another worker while a test stops a service and starts
-    the next on the same port.
-    """
-    while True:
-        port = next(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def environment(**extra: str) -> dict[str, str]:

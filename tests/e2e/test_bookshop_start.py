@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from e2e.service import Service, bookshop, copy_example, covet, free_port
+from e2e.service import Service, bookshop, copy_example, covet
+from services.process import free_port
 
 # A shop is a process with its own loop and database: one interpreter is enough for it.
 pytestmark = pytest.mark.once

@@ -16,8 +16,8 @@ from e2e.service import (
     bookshop,
     copy_example,
     environment,
-    free_port,
 )
+from services.process import free_port
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(400)]
 PATIENCE = 300.0

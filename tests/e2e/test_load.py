@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from e2e.load import load
-from e2e.service import free_port
+from services.process import free_port
 
 WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 

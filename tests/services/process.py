@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -23,11 +24,23 @@ OLD = 3600.0
 """Seconds after which what killed processes have left is removed."""
 
 
+_FIRST_PORT = 20_000 + 500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 20)
+_PORTS = cycle(range(_FIRST_PORT, _FIRST_PORT + 500))
+"""Below those that systems choose from when they are asked for any."""
+
+
 def free_port() -> int:
-    """A port nobody listens at; somebody may be faster, so be ready to take another."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A loopback port nobody listens at, of this worker's own.
+
+    One that the system chooses may be chosen for another worker while a test stops a server and starts
+    the next on the same port. Another program may be faster, so be ready to take another.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def account(name: str) -> str | None:

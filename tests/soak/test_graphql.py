@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import psutil  # type: ignore[import-untyped]
 import pytest
-from e2e.service import COVET, Service, environment, free_port
+from e2e.service import COVET, Service, environment
+from services.process import free_port
 
 from layout.checkout import ROOT
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import trustme
-from e2e.service import COVET, Service, environment, free_port
+from e2e.service import COVET, Service, environment
 from services.missing import skipped_without
+from services.process import free_port
 
 APPLICATION = """
 import covet_http as http

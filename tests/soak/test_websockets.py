@@ -18,8 +18,9 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import trustme
 from anyio.streams.tls import TLSStream
-from e2e.service import COVET, Service, environment, free_port
+from e2e.service import COVET, Service, environment
 from services.http2_websockets import Tunnel
+from services.process import free_port
 
 from covet_http import WebSocketClosed
 from covet_http.testing import Head, Headers, WebSocketSession

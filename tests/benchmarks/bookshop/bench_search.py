@@ -19,7 +19,8 @@ import httpx
 from benchmarks.bookshop.bench_start import cpu_time
 from benchmarks.measure import Comparison, interleaved, report
 from e2e.load import http_request
-from e2e.service import SCRIPTS, Service, bookshop, bookshop_folder, environment, free_port
+from e2e.service import SCRIPTS, Service, bookshop, bookshop_folder, environment
+from services.process import free_port
 
 from layout.checkout import ROOT
 

@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.bookshop.bench_start import PAUSE, cpu_time, memory
 from benchmarks.measure import Comparison, interleaved, report
 from e2e.load import http_request, read_answer
-from e2e.service import COVET, PATIENCE, SCRIPTS, Service, environment, free_port
+from e2e.service import COVET, PATIENCE, SCRIPTS, Service, environment
+from services.process import free_port
 
 ROUTES, MODELS, RUNS = 500, 200, 11
 GOAL = 0.5
