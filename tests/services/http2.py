@@ -251,6 +251,17 @@ def held(
     return application, started, release
 
 
+def slow_echo(release: anyio.Event) -> Application:
+    """`echo`, which waits to be released where ``/slow`` is asked for."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/slow":
+            await release.wait()
+        await echo(scope, receive, send)
+
+    return application
+
+
 class Calls:
     """Counts the calls of an application."""
 

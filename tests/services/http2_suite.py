@@ -27,6 +27,7 @@ from services.http2 import (
     held,
     hello,
     raw,
+    slow_echo,
 )
 
 from covet_http import Application, HttpServer, ServerOptions, StreamAbortedError, TlsConfig
@@ -290,13 +291,7 @@ class Http2ServerSuite(Http2Suite):
 
     async def test_a_slow_application_holds_back_no_other_stream(self) -> None:
         release = anyio.Event()
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            if scope["path"] == "/slow":
-                await release.wait()
-            await echo(scope, receive, send)
-
-        async with self.serve(application) as listener, connected(listener) as client:
+        async with self.serve(slow_echo(release)) as listener, connected(listener) as client:
             await client.ask()  # the connection's window is known with the answer
             slow = await client.request("/slow", "POST", body=None)
             for _ in range(3):

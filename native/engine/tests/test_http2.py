@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 from http2_serving import OnEngine
-from services.http2 import NO_ERROR, PREFACE, PSEUDO, connected, echo, frame, held, raw
+from services.http2 import NO_ERROR, PREFACE, PSEUDO, connected, echo, frame, held, raw, slow_echo
 from services.http2_suite import LARGEST, Http2ServerSuite
 
 from covet_engine import _library, _plugin
@@ -33,13 +33,7 @@ class TestEngine(OnEngine, Http2ServerSuite):
 
     async def test_many_slow_applications_hold_back_no_other_stream(self) -> None:
         release = anyio.Event()
-
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            if scope["path"] == "/slow":
-                await release.wait()
-            await echo(scope, receive, send)
-
-        async with self.serve(application) as listener, connected(listener) as client:
+        async with self.serve(slow_echo(release)) as listener, connected(listener) as client:
             await client.ask()
             slow = [await client.request("/slow", "POST", body=None) for _ in range(40)]
             for each in slow:

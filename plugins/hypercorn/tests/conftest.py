@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import anyio.abc
 import pytest
+from services.http2 import held
 
 from covet_http import Application, HttpListener, ServerOptions
 from covet_hypercorn import HypercornConfig, HypercornServer
@@ -95,21 +97,14 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def held() -> tuple[Callable[[Any, Any, Any], Awaitable[None]], anyio.Event, anyio.Event]:
-    """An application that waits to be released, and the events of its start and release."""
-    started, release = anyio.Event(), anyio.Event()
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        started.set()
-        await release.wait()
-        await hello(scope, receive, send)
-
-    return application, started, release
-
-
 @pytest.fixture
 def server() -> SimpleNamespace:
     """What is above, for test modules, which cannot import it."""
     return SimpleNamespace(
-        listening=listening, connected=connected, client=Client, hello=hello, held=held, GET=GET
+        listening=listening,
+        connected=connected,
+        client=Client,
+        hello=hello,
+        held=partial(held, hello),
+        GET=GET,
     )

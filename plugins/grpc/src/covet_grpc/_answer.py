@@ -14,22 +14,18 @@ class Answer:
     """What a call is answered with, in the form it came in.
 
     Attributes:
+        form: The form.
         head: The headers of the answer.
         started: Whether they are sent.
     """
 
-    __slots__ = ("_form", "_send", "head", "started")
+    __slots__ = ("_send", "form", "head", "started")
 
     def __init__(self, form: Form, send: Send, allowed: Lines) -> None:
-        self._form = form
+        self.form = form
         self._send = send
         self.head: Lines = [*form.head, *allowed]
         self.started = False
-
-    @property
-    def form(self) -> Form:
-        """The form."""
-        return self._form
 
     async def start(self, leading: Lines | None) -> None:
         """Send the head, and the metadata with it."""
@@ -39,18 +35,18 @@ class Answer:
             "status": 200,
             "headers": [*self.head, *leading] if leading else self.head,
         }
-        if not self._form.web:
+        if not self.form.web:
             message["trailers"] = True
         await self._send(message)
 
     async def piece(self, data: bytes) -> None:
         """Send a piece of the body; more follows."""
-        body = self._form.written(data) if self._form.text else data
+        body = self.form.written(data) if self.form.text else data
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, data: bytes, lines: Lines) -> None:
         """Send the last piece and the trailers."""
-        form = self._form
+        form = self.form
         if form.web:
             body = form.written(data + form.last(lines))
             await self._send({"type": "http.response.body", "body": body})

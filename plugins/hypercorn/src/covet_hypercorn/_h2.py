@@ -213,9 +213,8 @@ class H2:
             return
         assert isinstance(stream.exchange, Exchange)  # a WebSocket has no body
         status = HTTPStatus.REQUEST_TIMEOUT
-        head = answer_fields(status, self._listener.complete([(b"content-length", b"0")]))
         with suppress(ProtocolError):  # it was over before
-            self._h2.send_headers(stream.id, head, end_stream=True)
+            self._say(stream, status)
         self._reset(stream.id, ErrorCodes.NO_ERROR)
         stream.over = True
         stream.exchange.disconnect(status)
@@ -528,8 +527,7 @@ class H2:
 
     def _returned(self, stream: _Stream) -> None:
         if not stream.started:
-            head = answer_fields(500, self._listener.complete([(b"content-length", b"0")]))
-            self._h2.send_headers(stream.id, head, end_stream=True)
+            self._say(stream, 500)
             self._complete(stream)
             return
         # An answer has begun and is not complete: a reset is the only honest end.
@@ -537,6 +535,11 @@ class H2:
         self._reset(stream.id, ErrorCodes.INTERNAL_ERROR)
         self._release(stream)
         self._writer.soon()
+
+    def _say(self, stream: _Stream, status: int) -> None:
+        """Answer in the application's place, without a body."""
+        head = answer_fields(status, self._listener.complete([(b"content-length", b"0")]))
+        self._h2.send_headers(stream.id, head, end_stream=True)
 
     def _reset(self, stream_id: int, error: ErrorCodes) -> None:
         with suppress(ProtocolError):  # it was over before
